@@ -1,0 +1,82 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/postgres"
+	"github.com/belfryhq/belfry/recipient"
+)
+
+// parties is everybody in a request, by internal id.
+type parties struct {
+	recipients    []belfry.RecipientID // each once, in the order given
+	rejected      []Rejected
+	actor, tenant belfry.RecipientID // 0: none
+}
+
+// resolve identifies whom the request identifies, and finds the others.
+func (e *Engine) resolve(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, r *Request) (*parties, error) {
+	who := &parties{}
+	tenant := belfry.RecipientRef{Collection: belfry.Tenants, ExternalID: r.Tenant}
+	invalid := make([]error, len(r.Recipients))
+	var refs []belfry.RecipientRef
+	var identities []recipient.Identity
+	var fields []string
+	collect := func(p *Party, field string) {
+		refs = append(refs, p.Ref)
+		if p.Identify != nil {
+			identities, fields = append(identities, *p.Identify), append(fields, field+".identify")
+		}
+	}
+	for i := range r.Recipients {
+		field := fmt.Sprintf("input.recipients[%d]", i)
+		if invalid[i] = r.Recipients[i].validate(field); invalid[i] == nil {
+			collect(&r.Recipients[i], field)
+		}
+	}
+	if r.Actor != nil {
+		collect(r.Actor, "input.actor")
+	}
+	if r.Tenant != "" {
+		refs = append(refs, tenant)
+	}
+	known, err := e.Recipients.Find(ctx, tx, env, refs)
+	if err != nil {
+		return nil, fmt.Errorf("find recipients: %w", err)
+	}
+	if _, ok := known[tenant]; r.Tenant != "" && !ok {
+		identities, fields = append(identities, recipient.Identity{RecipientRef: tenant}), append(fields, "input.tenant")
+	}
+	identified, err := e.Recipients.Identify(ctx, tx, env, identities, fields)
+	if err != nil {
+		return nil, fmt.Errorf("identify recipients: %w", err)
+	}
+	for ref, id := range identified {
+		known[ref] = id
+	}
+
+	who.tenant = known[tenant]
+	if r.Actor != nil {
+		if who.actor = known[r.Actor.Ref]; who.actor == 0 {
+			return nil, belfry.Errorf(belfry.NotFound, "no user has the id %q: identify the actor first, or on the spot", r.Actor.Ref.ExternalID).At("input.actor.user")
+		}
+	}
+	seen := make(map[belfry.RecipientID]bool, len(r.Recipients))
+	for i := range r.Recipients {
+		ref := r.Recipients[i].Ref
+		id := known[ref]
+		switch {
+		case invalid[i] != nil:
+			who.rejected = append(who.rejected, Rejected{i, belfry.CodeOf(invalid[i]), invalid[i].Error()})
+		case id == 0:
+			who.rejected = append(who.rejected, Rejected{i, belfry.NotFound,
+				fmt.Sprintf("no user has the id %q: identify the user first, or on the spot", ref.ExternalID)})
+		case !seen[id]:
+			seen[id] = true
+			who.recipients = append(who.recipients, id)
+		}
+	}
+	return who, nil
+}

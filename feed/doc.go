@@ -1,0 +1,19 @@
+// Package feed keeps the in-app messages of every person: items, exact counts, marks, and the history that lets a
+// device come back and miss nothing.
+//
+// What it is not: it doesn't decide who gets what (engine), and doesn't know connections (realtime).
+//
+// Guarantees
+//   - An item, the counters it changes and the feed's version are written in one transaction, under the lock of the
+//     feed's row. So counters are exact at every version, and versions are gap-free and in commit order.
+//   - Reading a page returns items, badge and position of one snapshot. Subscribing from that position tells
+//     everything that came later, once, in order; what can't be told is a Reset, never silence.
+//   - Marking everything costs one row and one change, however many items there are (see Watermarks).
+//
+// Footguns
+//   - Lock first, look second: whoever changes items locks the feeds row in a statement of its own before reading
+//     them. A single statement that waits for the lock still sees the items of before, and the counters drift.
+//   - The columns of feed_items that say whether an item is seen, read or archived are not the whole truth: a
+//     watermark may have overtaken them. Read them through Watermarks.Effective only.
+//   - Append locks feeds in the order of their keys; a transaction that appends twice may deadlock with another.
+package feed

@@ -1,0 +1,110 @@
+package feed
+
+import (
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"github.com/belfryhq/belfry"
+)
+
+// EventKind says what an Event tells.
+type EventKind string
+
+const (
+	Upserted  EventKind = "upserted"   // Item came, or is replayed in its present state
+	Patched   EventKind = "patched"    // the items Seqs were marked
+	MarkedAll EventKind = "marked_all" // every item up to UpTo was marked
+	Synced    EventKind = "synced"     // the past has been told, what follows is live
+	Reset     EventKind = "reset"      // the past can't be told: read the feed again
+)
+
+// ResetReason says why. Spelled as in GraphQL.
+type ResetReason string
+
+const (
+	TooOld          ResetReason = "TOO_OLD"
+	UnknownPosition ResetReason = "UNKNOWN_POSITION"
+)
+
+// Event is something that happened to a feed. It travels between nodes as JSON in this shape, so nodes of two
+// releases may meet: only ever add fields.
+type Event struct {
+	Kind     EventKind       `json:"kind"`
+	Position belfry.Position `json:"position"`
+	Badge    belfry.Badge    `json:"badge"` // absolute, at Position or later
+	Item     *Item           `json:"item,omitempty"`
+	Mark     belfry.Mark     `json:"mark,omitempty"`
+	Seqs     []int64         `json:"seqs,omitempty"`
+	UpTo     int64           `json:"upTo,omitempty"`
+	At       time.Time       `json:"at,omitzero"`
+	Reason   ResetReason     `json:"-"` // made by the node that tells it
+}
+
+// Bus is how nodes tell each other what happened to feeds. It may lose and reorder: versions reveal it.
+type Bus interface {
+	// Wanted reports whether anybody could be listening. False saves making the payload.
+	Wanted(topic string) bool
+	// Publish tells all listeners, on every node. At most once; an error means that some may not have heard.
+	Publish(notices []Notice) error
+	// Listen registers a listener. When it returns, every later Publish reaches it, or its Take reports a gap.
+	Listen(topic string) (Line, error)
+}
+
+// Notice is one event on its way.
+type Notice struct {
+	Topic   string
+	Version int64
+	Payload []byte
+}
+
+// Line is a listener's end of the Bus.
+type Line interface {
+	Wake() <-chan struct{}              // there may be something to take
+	Take() (notices []Notice, gap bool) // in order of arrival; gap: some may be missing
+	Nudge()                             // wakes with a gap
+	Close()
+}
+
+// topic is where a feed's events are published. It holds the external id, so that one can listen before the user was
+// ever identified.
+func topic(env belfry.EnvironmentID, channel, user string) string {
+	return strconv.FormatInt(int64(env), 10) + "/" + channel + "/" + user
+}
+
+// notices makes the publishable form of events, for those feeds that anybody may listen to.
+func (s *Service) notices(events []addressed) ([]Notice, error) {
+	var out []Notice
+	for _, e := range events {
+		t := topic(e.env, e.channel, e.user)
+		if !s.Bus.Wanted(t) {
+			continue
+		}
+		payload, err := json.Marshal(e.event())
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, Notice{t, e.version, payload})
+	}
+	return out, nil
+}
+
+// addressed is an event to be published. It is made only if somebody listens.
+type addressed struct {
+	env           belfry.EnvironmentID
+	channel, user string
+	version       int64
+	event         func() Event
+}
+
+// publish rings the bell after commit. A bell that can't be rung costs latency only: the sweep finds the change.
+func (s *Service) publish(events []addressed) {
+	notices, err := s.notices(events)
+	if err == nil && len(notices) > 0 {
+		err = s.Bus.Publish(notices)
+	}
+	if err != nil {
+		s.Log.Warn("feed changes were stored but not published; subscribers learn of them with the next sweep",
+			"notices", len(notices), "error", err)
+	}
+}

@@ -1,0 +1,67 @@
+package feed
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/postgres"
+)
+
+// Service is the feeds of all people. Fill in every field; it is safe for concurrent use.
+type Service struct {
+	Pool *pgxpool.Pool
+	Bus  Bus
+	// UserID finds a user's internal id by environment and external id; 0 if the user is not known.
+	UserID func(context.Context, belfry.EnvironmentID, string) (belfry.RecipientID, error)
+	// Observe records what happens to messages, in the transaction in which it happens.
+	Observe func(context.Context, *postgres.Tx, []belfry.StatusChange) error
+	Now     func() time.Time
+	Log     *slog.Logger
+
+	mu            sync.Mutex
+	subscriptions map[*subscription]struct{}
+}
+
+const (
+	// MaxPageSize is how many items a page may hold.
+	MaxPageSize = 100
+	// MaxMarkIDs is how many items one call may mark by id.
+	MaxMarkIDs = 100
+
+	maxReplay       = 500                // events told to a subscriber that comes back; beyond, it is reset
+	changeRetention = 7 * 24 * time.Hour // how long marks can be replayed
+	sweepInterval   = 30 * time.Second   // how often connected feeds are compared with the database
+	scanChunk       = 200                // rows read at a time while looking for items that match a filter
+	maxScan         = 2000               // rows looked at for one page; beyond, the page is short
+)
+
+// now is the current instant as PostgreSQL will give it back: in UTC, to the microsecond.
+func (s *Service) now() time.Time { return s.Now().UTC().Truncate(time.Microsecond) }
+
+// Run does the housekeeping until ctx ends: it finds changes whose bell was lost, and drops changes too old to be
+// replayed. Several nodes may run it.
+func (s *Service) Run(ctx context.Context) error {
+	sweep := time.NewTicker(sweepInterval)
+	defer sweep.Stop()
+	prune := time.NewTicker(time.Hour)
+	defer prune.Stop()
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-sweep.C:
+			err = s.Sweep(ctx)
+		case <-prune.C:
+			_, err = s.Pool.Exec(ctx, deleteChanges, s.now().Add(-changeRetention))
+		}
+		if err != nil && ctx.Err() == nil {
+			s.Log.Error("feed housekeeping failed; it is tried again", "error", err)
+		}
+	}
+}

@@ -1,0 +1,228 @@
+package feed
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/postgres"
+)
+
+// Marked is what marking did.
+type Marked struct {
+	Badge    belfry.Badge
+	Position belfry.Position // includes the change
+	Changed  int             // items that changed; archived ones count only if their being archived changed
+	NotFound []belfry.MessageID
+}
+
+// Mark marks some items of a feed by id, 1 to MaxMarkIDs of them. Ids of other feeds are reported as not found. Items
+// that are already so don't change; if none changes, nothing is recorded.
+func (s *Service) Mark(ctx context.Context, ref Ref, m belfry.Mark, ids []belfry.MessageID) (Marked, error) {
+	return s.change(ctx, ref, func(tx *postgres.Tx, h *header, at time.Time) (Marked, error) {
+		seqs := make([]int64, 0, len(ids))
+		for _, id := range ids {
+			if id.Recipient == h.recipient && id.Channel == h.channel {
+				seqs = append(seqs, id.Seq)
+			}
+		}
+		items, err := readMarkable(ctx, tx, h, seqs)
+		if err != nil {
+			return Marked{}, err
+		}
+		result := Marked{NotFound: missing(ids, h, items)}
+		var done changes
+		var states []stored
+		for _, it := range items {
+			if !it.Changes(m) {
+				continue
+			}
+			after := it.Apply(m, at)
+			after.Version = h.version + 1
+			h.cells.Add(it.State, -1)
+			h.cells.Add(after, 1)
+			states = append(states, stored{it.seq, after})
+			done.add(h.env, h.channel, it.workflow, it.step, belfry.MessageRef{Recipient: h.recipient, UserID: ref.User, Seq: it.seq})
+		}
+		result.Changed = len(states)
+		if len(states) == 0 {
+			return result, nil
+		}
+		if err := writeStates(ctx, tx, h.key, states); err != nil {
+			return Marked{}, err
+		}
+		changed := make([]int64, len(states))
+		for i := range states {
+			changed[i] = states[i].seq
+		}
+		return result, s.record(ctx, tx, h, ref, Event{Kind: Patched, Mark: m, Seqs: changed, At: at}, done.of(m.Event(), at))
+	})
+}
+
+// MarkAll marks every item up to a position, archived ones too; the zero Position means up to now. It writes one
+// watermark, whatever the number of items; only those that came after upTo are looked at.
+func (s *Service) MarkAll(ctx context.Context, ref Ref, m belfry.Mark, upTo belfry.Position) (Marked, error) {
+	return s.change(ctx, ref, func(tx *postgres.Tx, h *header, at time.Time) (Marked, error) {
+		last := h.lastSeq
+		if upTo != (belfry.Position{}) {
+			if h.epoch != 0 && (upTo.Epoch != h.epoch && upTo.Epoch != 0 || upTo.Version > h.version) {
+				return Marked{}, belfry.Errorf(belfry.Invalid, "this position is not of this feed: read the feed again").At("input.upTo")
+			}
+			last = min(last, upTo.Version)
+		}
+		newer, err := countAfter(ctx, tx, h, last)
+		if err != nil {
+			return Marked{}, err
+		}
+		covered, changed, any := h.cells.minus(newer).Mark(m)
+		if !any {
+			return Marked{}, nil
+		}
+		h.cells = covered.plus(newer)
+		h.watermarks = h.watermarks.Push(Watermark{Mark: m, UpTo: last, Version: h.version + 1, At: at})
+		if len(h.watermarks) > maxWatermarks {
+			if err := settle(ctx, tx, h); err != nil {
+				return Marked{}, fmt.Errorf("settle watermarks: %w", err)
+			}
+		}
+		all := []belfry.StatusChange{{Environment: h.env, Kind: m.Event(), At: at, Channel: h.channel, ChannelType: belfry.InApp,
+			Messages: []belfry.MessageRef{{Recipient: h.recipient, UserID: ref.User, Seq: last}}, All: true, Count: changed}}
+		if changed == 0 { // only archived items changed: nothing that a person did
+			all = nil
+		}
+		return Marked{Changed: changed}, s.record(ctx, tx, h, ref, Event{Kind: MarkedAll, Mark: m, UpTo: last, At: at}, all)
+	})
+}
+
+// change runs fn in a transaction that holds the feed's lock, and completes its result.
+func (s *Service) change(ctx context.Context, ref Ref, fn func(*postgres.Tx, *header, time.Time) (Marked, error)) (Marked, error) {
+	recipient, err := s.UserID(ctx, ref.Environment, ref.User)
+	if err != nil {
+		return Marked{}, err
+	}
+	var result Marked
+	err = postgres.InTx(ctx, s.Pool, func(tx *postgres.Tx) error {
+		h, err := readHeader(ctx, tx, lockHeader, key{ref.Environment, recipient, ref.Channel})
+		if err != nil {
+			return err
+		}
+		if result, err = fn(tx, h, s.now()); err != nil {
+			return err
+		}
+		result.Badge, result.Position = h.cells.Badge(), h.position()
+		return nil
+	})
+	return result, err
+}
+
+// record takes the next version, and writes the feed's row, the change and what happened to the messages.
+func (s *Service) record(ctx context.Context, tx *postgres.Tx, h *header, ref Ref, e Event, done []belfry.StatusChange) error {
+	h.version++
+	e.Position, e.Badge = h.position(), h.cells.Badge()
+	if err := writeHeader(ctx, tx, h); err != nil {
+		return err
+	}
+	var upTo *int64
+	if e.Kind == MarkedAll {
+		upTo = &e.UpTo
+	}
+	if _, err := tx.Exec(ctx, insertChange, h.recipient, h.channel, h.version, h.env, e.At, e.Mark, e.Seqs, upTo); err != nil {
+		return err
+	}
+	if len(done) > 0 {
+		if err := s.Observe(ctx, tx, done); err != nil {
+			return fmt.Errorf("observe marks: %w", err)
+		}
+	}
+	tx.AfterCommit(func() {
+		s.publish([]addressed{{ref.Environment, ref.Channel, ref.User, e.Position.Version, func() Event { return e }}})
+	})
+	return nil
+}
+
+// markable is what Mark needs to know of an item: its true state, and whom to tell.
+type markable struct {
+	stored
+	workflow, step string
+}
+
+func readMarkable(ctx context.Context, tx pgx.Tx, h *header, seqs []int64) ([]markable, error) {
+	rows, err := tx.Query(ctx, selectMarkable, h.recipient, h.channel, h.env, seqs)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (m markable, err error) {
+		err = row.Scan(append(m.fields(), &m.workflow, &m.step)...)
+		m.State = h.watermarks.Effective(m.seq, m.State)
+		return m, err
+	})
+}
+
+// missing is those ids that are no items of the feed.
+func missing(ids []belfry.MessageID, h *header, found []markable) []belfry.MessageID {
+	here := make(map[int64]bool, len(found))
+	for _, it := range found {
+		here[it.seq] = true
+	}
+	var out []belfry.MessageID
+	for _, id := range ids {
+		if id.Recipient != h.recipient || id.Channel != h.channel || !here[id.Seq] {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// scanStates calls fn with the stored states of the items between two sequence numbers (the first excluded), a chunk
+// at a time, oldest first.
+func scanStates(ctx context.Context, tx pgx.Tx, h *header, after, upTo int64, fn func([]stored) error) error {
+	for after < upTo {
+		rows, err := tx.Query(ctx, selectStates, h.recipient, h.channel, h.env, after, upTo, scanChunk)
+		if err != nil {
+			return err
+		}
+		chunk, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (s stored, err error) {
+			return s, row.Scan(s.fields()...)
+		})
+		if err != nil || len(chunk) == 0 {
+			return err
+		}
+		after = chunk[len(chunk)-1].seq
+		if err := fn(chunk); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// countAfter counts the items that came after a sequence number, by state.
+func countAfter(ctx context.Context, tx pgx.Tx, h *header, seq int64) (c Cells, err error) {
+	err = scanStates(ctx, tx, h, seq, h.lastSeq, func(chunk []stored) error {
+		for _, it := range chunk {
+			c.Add(h.watermarks.Effective(it.seq, it.State), 1)
+		}
+		return nil
+	})
+	return c, err
+}
+
+// settle writes what the watermarks say to the items, and empties the list. It costs what marking each item would
+// have; see maxWatermarks for when it comes to that.
+func settle(ctx context.Context, tx pgx.Tx, h *header) error {
+	var reach int64
+	for _, w := range h.watermarks {
+		reach = max(reach, w.UpTo)
+	}
+	err := scanStates(ctx, tx, h, 0, reach, func(chunk []stored) error {
+		for i := range chunk {
+			chunk[i].State = h.watermarks.Effective(chunk[i].seq, chunk[i].State)
+			chunk[i].Version = h.version + 1
+		}
+		return writeStates(ctx, tx, h.key, chunk)
+	})
+	h.watermarks = Watermarks{}
+	return err
+}

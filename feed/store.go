@@ -1,0 +1,174 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/belfryhq/belfry"
+)
+
+// header is a row of feeds.
+type header struct {
+	key
+	epoch      int64
+	version    int64
+	lastSeq    int64
+	cells      Cells
+	watermarks Watermarks
+}
+
+// key is the primary key of a feed, and the environment that owns it.
+type key struct {
+	env       belfry.EnvironmentID
+	recipient belfry.RecipientID
+	channel   string
+}
+
+func (h *header) position() belfry.Position {
+	return belfry.Position{Epoch: h.epoch, Version: h.version}
+}
+
+const headerColumns = `epoch, version, last_seq, unseen, seen, read, archived_unseen, archived_seen, archived_read, watermarks`
+
+const selectHeader = `SELECT ` + headerColumns + `
+  FROM feeds WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3`
+
+// lockHeader comes first in every transaction that changes items, as a statement of its own: the statements after it
+// then see what the holder before us committed.
+const lockHeader = selectHeader + ` FOR UPDATE`
+
+// readHeader reads a feed's row with selectHeader or lockHeader. A feed without a row is empty, at position zero.
+func readHeader(ctx context.Context, tx pgx.Tx, sql string, k key) (*header, error) {
+	h := &header{key: k}
+	c := &h.cells
+	err := tx.QueryRow(ctx, sql, k.recipient, k.channel, k.env).Scan(&h.epoch, &h.version, &h.lastSeq,
+		&c.Active[Unseen], &c.Active[Seen], &c.Active[Read],
+		&c.Archived[Unseen], &c.Archived[Seen], &c.Archived[Read], &h.watermarks)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return h, nil
+	}
+	return h, err
+}
+
+const updateHeader = `UPDATE feeds
+   SET version = $4, unseen = $5, seen = $6, read = $7, archived_unseen = $8, archived_seen = $9, archived_read = $10, watermarks = $11
+ WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3`
+
+func writeHeader(ctx context.Context, tx pgx.Tx, h *header) error {
+	c := &h.cells
+	_, err := tx.Exec(ctx, updateHeader, h.recipient, h.channel, h.env, h.version,
+		c.Active[Unseen], c.Active[Seen], c.Active[Read],
+		c.Archived[Unseen], c.Archived[Seen], c.Archived[Read], h.watermarks)
+	return err
+}
+
+const stateColumns = `seq, state_version, state, archived, seen_at, read_at, interacted_at, archived_at`
+
+// selectItems reads a stretch of a feed, newest first.
+const selectItems = `SELECT ` + stateColumns + `, coalesce(actor_id, 0), coalesce(tenant_id, 0), workflow, step_ref, categories, content, created_at
+  FROM feed_items
+ WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 AND seq < $4 AND seq > $5
+   AND ($6::text[] IS NULL OR workflow = ANY ($6)) AND ($7::text[] IS NULL OR categories && $7)
+ ORDER BY seq DESC LIMIT $8`
+
+// selectMarkable reads what marking some items needs.
+const selectMarkable = `SELECT ` + stateColumns + `, workflow, step_ref
+  FROM feed_items WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 AND seq = ANY ($4) ORDER BY seq`
+
+// selectStates reads the stored states of a stretch of a feed, oldest first.
+const selectStates = `SELECT ` + stateColumns + `
+  FROM feed_items WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 AND seq > $4 AND seq <= $5
+ ORDER BY seq LIMIT $6`
+
+const updateStates = `UPDATE feed_items AS i
+   SET state_version = s.state_version, state = s.state, archived = s.archived,
+       seen_at = s.seen_at, read_at = s.read_at, interacted_at = s.interacted_at, archived_at = s.archived_at
+  FROM unnest($4::bigint[], $5::bigint[], $6::smallint[], $7::boolean[], $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[])
+    AS s (seq, state_version, state, archived, seen_at, read_at, interacted_at, archived_at)
+ WHERE i.recipient_id = $1 AND i.channel = $2 AND i.environment_id = $3 AND i.seq = s.seq`
+
+// stored is what the state columns of one item hold.
+type stored struct {
+	seq int64
+	State
+}
+
+func (s *stored) fields() []any {
+	return []any{&s.seq, &s.Version, &s.Level, &s.Archived, &s.SeenAt, &s.ReadAt, &s.InteractedAt, &s.ArchivedAt}
+}
+
+func writeStates(ctx context.Context, tx pgx.Tx, k key, items []stored) error {
+	n := len(items)
+	seqs, versions, levels, archived := make([]int64, n), make([]int64, n), make([]int16, n), make([]bool, n)
+	times := [4][]*time.Time{make([]*time.Time, n), make([]*time.Time, n), make([]*time.Time, n), make([]*time.Time, n)}
+	for i, it := range items {
+		seqs[i], versions[i], levels[i], archived[i] = it.seq, it.Version, int16(it.Level), it.Archived
+		times[0][i], times[1][i], times[2][i], times[3][i] = it.SeenAt, it.ReadAt, it.InteractedAt, it.ArchivedAt
+	}
+	_, err := tx.Exec(ctx, updateStates, k.recipient, k.channel, k.env,
+		seqs, versions, levels, archived, times[0], times[1], times[2], times[3])
+	return err
+}
+
+// readItems reads items of a feed with selectItems between two sequence numbers, both excluded, newest first, in
+// their true state.
+func readItems(ctx context.Context, tx pgx.Tx, h *header, before, after int64, f Filter, limit int) ([]*Item, error) {
+	rows, err := tx.Query(ctx, selectItems, h.recipient, h.channel, h.env, before, after, f.Workflows, f.Categories, limit)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (*Item, error) {
+		var st stored
+		i := &Item{Epoch: h.epoch}
+		err := row.Scan(append(st.fields(), &i.Actor, &i.Tenant, &i.Workflow, &i.StepRef, &i.Categories, &i.Content, &i.CreatedAt)...)
+		i.ID = belfry.MessageID{Recipient: h.recipient, Channel: h.channel, Seq: st.seq}
+		i.State = h.watermarks.Effective(st.seq, st.State)
+		return i, err
+	})
+}
+
+const insertChange = `INSERT INTO feed_changes (recipient_id, channel, version, environment_id, at, mark, seqs, up_to)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
+
+const selectChanges = `SELECT version, at, mark, seqs, coalesce(up_to, 0)
+  FROM feed_changes WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 AND version > $4
+ ORDER BY version LIMIT $5`
+
+const deleteChanges = `DELETE FROM feed_changes WHERE at < $1`
+
+const selectVersions = `SELECT t.n, f.version
+  FROM unnest($1::bigint[], $2::text[], $3::bigint[]) WITH ORDINALITY AS t (recipient_id, channel, environment_id, n)
+  JOIN feeds f USING (recipient_id, channel, environment_id)`
+
+// insertItems makes room in the feeds ($1..$4: one element a feed, in the order of their keys so that two
+// transactions lock them in the same order) and fills it with items ($5..: one element an item; "behind" is how many
+// newer items of the same feed this call brings).
+const insertItems = `WITH f AS (
+  INSERT INTO feeds AS f (recipient_id, channel, environment_id, epoch, version, last_seq, unseen)
+  SELECT recipient_id, channel, environment_id, $17, n, n, n
+    FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::int[]) AS t (recipient_id, channel, environment_id, n)
+  ON CONFLICT (recipient_id, channel) DO UPDATE
+    SET version = f.version + excluded.version, last_seq = f.version + excluded.version, unseen = f.unseen + excluded.unseen
+  RETURNING environment_id, recipient_id, channel, epoch, version, unseen, seen, read
+), items AS (
+  INSERT INTO feed_items (recipient_id, channel, seq, state_version, environment_id, version_id, actor_id, tenant_id,
+                          trigger_id, created_at, workflow, step_ref, categories, content)
+  SELECT f.recipient_id, f.channel, f.version - i.behind, f.version - i.behind, i.environment_id, i.version_id, nullif(i.actor_id, 0), nullif(i.tenant_id, 0),
+         i.trigger_id, $18, i.workflow, i.step_ref, string_to_array(i.categories, E'\x1f'), i.content
+    FROM unnest($5::bigint[], $6::text[], $7::int[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[],
+                $12::uuid[], $13::text[], $14::text[], $15::text[], $16::jsonb[])
+      AS i (recipient_id, channel, behind, environment_id, version_id, actor_id, tenant_id, trigger_id, workflow, step_ref, categories, content)
+    JOIN f USING (recipient_id, channel)
+)
+SELECT environment_id, recipient_id, channel, epoch, version, unseen, seen, read FROM f`
+
+// statements is every statement of this package by name, for the test that prepares them on the migrated schema.
+var statements = map[string]string{
+	"selectHeader": selectHeader, "lockHeader": lockHeader, "updateHeader": updateHeader, "selectItems": selectItems,
+	"selectMarkable": selectMarkable, "selectStates": selectStates, "updateStates": updateStates,
+	"insertChange": insertChange, "selectChanges": selectChanges, "deleteChanges": deleteChanges,
+	"selectVersions": selectVersions, "insertItems": insertItems,
+}

@@ -1,0 +1,233 @@
+package feed
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"sync/atomic"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/belfryhq/belfry"
+)
+
+// subscription is one listener to one feed.
+type subscription struct {
+	service *Service
+	ref     Ref
+	line    Line
+	out     chan<- Event
+	last    belfry.Position // what the listener has been told
+	version atomic.Int64    // last.Version, for the sweep
+}
+
+// Subscribe tells what happens to a feed: what came after since, then a Synced event, then live. Without since it
+// begins at the present. The channel is closed when ctx ends, or when the database can't be read: then the listener
+// comes back with its last position, and misses nothing.
+//
+// The order matters: first listen, then read the past, so that nothing falls in between.
+func (s *Service) Subscribe(ctx context.Context, ref Ref, since *belfry.Position) (<-chan Event, error) {
+	line, err := s.Bus.Listen(topic(ref.Environment, ref.Channel, ref.User))
+	if err != nil {
+		return nil, err
+	}
+	out := make(chan Event)
+	sub := &subscription{service: s, ref: ref, line: line, out: out}
+	past, err := s.past(ctx, ref, since)
+	if err != nil {
+		line.Close()
+		return nil, err
+	}
+	s.register(sub, true)
+	go func() {
+		defer close(out)
+		defer s.register(sub, false)
+		defer line.Close()
+		sub.run(ctx, past)
+	}()
+	return out, nil
+}
+
+func (s *Service) register(sub *subscription, add bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !add {
+		delete(s.subscriptions, sub)
+		return
+	}
+	if s.subscriptions == nil {
+		s.subscriptions = make(map[*subscription]struct{})
+	}
+	s.subscriptions[sub] = struct{}{}
+}
+
+// run tells the past, then whatever the line brings, until ctx ends.
+func (sub *subscription) run(ctx context.Context, past []Event) {
+	if !sub.tell(ctx, past) {
+		return
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-sub.line.Wake():
+		}
+		notices, gap := sub.line.Take()
+		events, complete := sub.next(notices)
+		if !sub.tell(ctx, events) {
+			return
+		}
+		if gap || !complete {
+			missed, err := sub.service.past(ctx, sub.ref, &sub.last)
+			if err != nil {
+				if ctx.Err() == nil {
+					sub.service.Log.Warn("a feed subscription ends: what it missed can't be read; the client comes back",
+						"environment", sub.ref.Environment, "channel", sub.ref.Channel, "error", err)
+				}
+				return
+			}
+			missed = slices.DeleteFunc(missed, func(e Event) bool { return e.Kind == Synced })
+			if !sub.tell(ctx, missed) {
+				return
+			}
+		}
+	}
+}
+
+// next decodes those notices that follow on what was told. It stops at the first hole: the rest is then read.
+func (sub *subscription) next(notices []Notice) (events []Event, complete bool) {
+	at := sub.last.Version
+	for _, n := range notices {
+		if n.Version <= at {
+			continue // told before: by a replay that overtook it
+		}
+		var e Event
+		if n.Version != at+1 || json.Unmarshal(n.Payload, &e) != nil || at > 0 && e.Position.Epoch != sub.last.Epoch {
+			return events, false
+		}
+		events = append(events, e)
+		at++
+	}
+	return events, true
+}
+
+// tell hands events to the listener, at its pace.
+func (sub *subscription) tell(ctx context.Context, events []Event) bool {
+	for _, e := range events {
+		select {
+		case sub.out <- e:
+			sub.last = e.Position
+			sub.version.Store(e.Position.Version)
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+// past reads what happened since a position, ending with Synced; or Reset alone if it can't be told.
+func (s *Service) past(ctx context.Context, ref Ref, since *belfry.Position) (events []Event, err error) {
+	err = s.read(ctx, ref, func(tx pgx.Tx, h *header) error {
+		now := Event{Kind: Synced, Position: h.position(), Badge: h.cells.Badge()}
+		reset := func(why ResetReason) {
+			now.Kind, now.Reason = Reset, why
+			events = []Event{now}
+		}
+		switch {
+		case since == nil || *since == now.Position:
+			events = []Event{now}
+			return nil
+		case since.Version > h.version, since.Epoch != h.epoch && *since != (belfry.Position{}):
+			reset(UnknownPosition)
+			return nil
+		case h.version-since.Version > maxReplay:
+			reset(TooOld)
+			return nil
+		}
+		replayed, err := replay(ctx, tx, h, since.Version)
+		if err != nil {
+			return err
+		}
+		if int64(len(replayed)) != h.version-since.Version {
+			reset(TooOld) // changes of that time have been dropped
+			return nil
+		}
+		events = append(replayed, now)
+		return nil
+	})
+	return events, err
+}
+
+// replay makes the events of all versions after one, as far as they are kept: items from feed_items by their seq, marks
+// from feed_changes.
+func replay(ctx context.Context, tx pgx.Tx, h *header, after int64) ([]Event, error) {
+	items, err := readItems(ctx, tx, h, h.version+1, after, Filter{}, maxReplay)
+	if err != nil {
+		return nil, err
+	}
+	events := make([]Event, 0, len(items))
+	for _, it := range items {
+		events = append(events, Event{Kind: Upserted, Position: it.Position(), Item: it})
+	}
+	rows, err := tx.Query(ctx, selectChanges, h.recipient, h.channel, h.env, after, maxReplay)
+	if err != nil {
+		return nil, err
+	}
+	marks, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (e Event, err error) {
+		e.Kind, e.Position.Epoch = Patched, h.epoch
+		err = row.Scan(&e.Position.Version, &e.At, &e.Mark, &e.Seqs, &e.UpTo)
+		if e.Seqs == nil {
+			e.Kind = MarkedAll
+		}
+		return e, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	events = append(events, marks...)
+	slices.SortFunc(events, func(a, b Event) int { return int(a.Position.Version - b.Position.Version) })
+	for i := range events {
+		events[i].Badge = h.cells.Badge()
+	}
+	return events, nil
+}
+
+// Sweep compares the feeds that somebody listens to with the database, and wakes those listeners that were told less
+// than there is: their bell was lost between a commit and its publication.
+func (s *Service) Sweep(ctx context.Context) error {
+	s.mu.Lock()
+	subs := make([]*subscription, 0, len(s.subscriptions))
+	for sub := range s.subscriptions {
+		subs = append(subs, sub)
+	}
+	s.mu.Unlock()
+	for chunk := range slices.Chunk(subs, 1000) {
+		if err := s.sweep(ctx, chunk); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Service) sweep(ctx context.Context, subs []*subscription) error {
+	recipients, channels, envs := make([]int64, len(subs)), make([]string, len(subs)), make([]int64, len(subs))
+	for i, sub := range subs {
+		id, err := s.UserID(ctx, sub.ref.Environment, sub.ref.User)
+		if err != nil {
+			return err
+		}
+		recipients[i], channels[i], envs[i] = int64(id), sub.ref.Channel, int64(sub.ref.Environment)
+	}
+	rows, err := s.Pool.Query(ctx, selectVersions, recipients, channels, envs)
+	if err != nil {
+		return err
+	}
+	var n, version int64
+	_, err = pgx.ForEachRow(rows, []any{&n, &version}, func() error {
+		if sub := subs[n-1]; sub.version.Load() < version {
+			sub.line.Nudge()
+		}
+		return nil
+	})
+	return err
+}

@@ -1,0 +1,70 @@
+package graph
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/google/uuid"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/belfryhq/belfry"
+)
+
+// presenter makes the errors that clients see. Domain errors show their code, field and limit. Errors of the GraphQL
+// layer itself (syntax, validation, limits) are the caller's: INVALID. Anything else is ours: the client gets a
+// reference, the log gets the error.
+func presenter(log *slog.Logger) graphql.ErrorPresenterFunc {
+	return func(ctx context.Context, err error) *gqlerror.Error {
+		shown := graphql.DefaultErrorPresenter(ctx, err)
+		if e, ok := errors.AsType[*belfry.Error](err); ok {
+			shown.Message = e.Error()
+			shown.Extensions = extensions(e)
+			return shown
+		}
+		if g, ok := errors.AsType[*gqlerror.Error](err); ok && g.Unwrap() == nil {
+			if shown.Extensions == nil {
+				shown.Extensions = map[string]any{}
+			}
+			if code, _ := shown.Extensions["code"].(string); !known[code] {
+				shown.Extensions["code"] = string(belfry.Invalid)
+			}
+			return shown
+		}
+		return internal(ctx, log, shown, err)
+	}
+}
+
+// known are those codes of the GraphQL layer that are part of the API as they are.
+var known = map[string]bool{"TOO_LARGE": true, "TOO_MANY_OPERATIONS": true, "INTERNAL": true}
+
+func extensions(e *belfry.Error) map[string]any {
+	out := map[string]any{"code": string(e.Code)}
+	if e.Field != "" {
+		out["field"] = e.Field
+	}
+	if e.Limit != 0 {
+		out["limit"] = e.Limit
+	}
+	return out
+}
+
+func internal(ctx context.Context, log *slog.Logger, shown *gqlerror.Error, err error) *gqlerror.Error {
+	reference := uuid.NewString()
+	if ctx.Err() == nil {
+		log.ErrorContext(ctx, "a request failed", "reference", reference, "path", shown.Path.String(), "error", err)
+	}
+	return &gqlerror.Error{
+		Message:    "something went wrong on our side; the server's log has it under the reference",
+		Path:       shown.Path,
+		Extensions: map[string]any{"code": string(belfry.Internal), "reference": reference},
+	}
+}
+
+// recovered turns a panic of a resolver into an error for presenter.
+func recovered(log *slog.Logger) graphql.RecoverFunc {
+	return func(ctx context.Context, p any) error {
+		return internal(ctx, log, &gqlerror.Error{Path: graphql.GetPath(ctx)}, errors.New("panic in a resolver: "+printable(p)))
+	}
+}

@@ -1,0 +1,150 @@
+package graph
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/feed"
+	"github.com/belfryhq/belfry/graph/model"
+)
+
+// cursorOf is an item's cursor: its sequence number. Pages are keyset pages, stable under inserts.
+func cursorOf(seq int64) string { return strconv.FormatInt(seq, 36) }
+
+// parseCursor reads the cursor to go on from; 0 if there is none.
+func parseCursor(after *string) (int64, error) {
+	if after == nil {
+		return 0, nil
+	}
+	seq, err := strconv.ParseInt(*after, 36, 64)
+	if err != nil || seq <= 0 {
+		return 0, belfry.Errorf(belfry.Invalid, "not a cursor: pass one that the API returned, unchanged").At("after")
+	}
+	return seq, nil
+}
+
+func newConnection(ref feed.Ref, page *feed.Page, continued bool) *model.FeedItemConnection {
+	out := &model.FeedItemConnection{
+		Edges:    make([]model.FeedItemEdge, len(page.Items)),
+		PageInfo: model.PageInfo{HasNextPage: page.HasMore, HasPreviousPage: continued},
+		Badge:    page.Badge,
+		Position: page.Position.String(),
+	}
+	for i, item := range page.Items {
+		cursor := cursorOf(item.ID.Seq)
+		out.Edges[i] = model.FeedItemEdge{Cursor: cursor, Node: model.FeedItem{Item: item, Environment: ref.Environment}}
+		if i == 0 {
+			out.PageInfo.StartCursor = &cursor
+		}
+	}
+	if page.Next != 0 {
+		end := cursorOf(page.Next)
+		out.PageInfo.EndCursor = &end
+	}
+	return out
+}
+
+// people loads those recipients that the items refer to, in one query.
+func (r *Resolver) people(ctx context.Context, items []*model.FeedItem, who func(*model.FeedItem) belfry.RecipientID) (map[belfry.RecipientID]*belfry.Recipient, error) {
+	var ids []belfry.RecipientID
+	for _, item := range items {
+		if id := who(item); id != 0 {
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	return r.Recipients.Load(ctx, items[0].Environment, ids)
+}
+
+// mark marks by id or all, whichever the input says.
+func (r *Resolver) mark(ctx context.Context, ref feed.Ref, in *model.MarkItemsInput) (*model.MarkItemsPayload, error) {
+	all := in.All != nil && *in.All
+	var marked feed.Marked
+	var err error
+	unknown := []string{}
+	switch {
+	case all == (in.Ids != nil):
+		return nil, belfry.Errorf(belfry.Invalid, "give exactly one of ids and all").At("input")
+	case all:
+		var upTo belfry.Position
+		if in.UpTo != nil {
+			if upTo, err = belfry.ParsePosition(*in.UpTo, "input.upTo"); err != nil {
+				return nil, err
+			}
+		}
+		marked, err = r.Feeds.MarkAll(ctx, ref, in.As, upTo)
+	case in.UpTo != nil:
+		return nil, belfry.Errorf(belfry.Invalid, "upTo goes with all").At("input.upTo")
+	case len(in.Ids) == 0:
+		return nil, belfry.Errorf(belfry.Invalid, "give 1 to %d ids", feed.MaxMarkIDs).At("input.ids")
+	case len(in.Ids) > feed.MaxMarkIDs:
+		return nil, belfry.Beyond("input.ids", feed.MaxMarkIDs, "ids")
+	default:
+		var ids []belfry.MessageID
+		for _, s := range in.Ids {
+			if id, err := belfry.ParseMessageID(s); err == nil {
+				ids = append(ids, id)
+			} else {
+				unknown = append(unknown, s)
+			}
+		}
+		marked, err = r.Feeds.Mark(ctx, ref, in.As, ids)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range marked.NotFound {
+		unknown = append(unknown, id.String())
+	}
+	return &model.MarkItemsPayload{Badge: marked.Badge, Position: marked.Position.String(), Changed: marked.Changed, NotFound: unknown}, nil
+}
+
+// subscribe tells what happens to a feed, in the API's form.
+func (r *Resolver) subscribe(ctx context.Context, ref feed.Ref, since *string) (<-chan model.FeedEvent, error) {
+	var from *belfry.Position
+	if since != nil {
+		position, err := belfry.ParsePosition(*since, "since")
+		if err != nil {
+			return nil, err
+		}
+		from = &position
+	}
+	events, err := r.Feeds.Subscribe(ctx, ref, from)
+	if err != nil {
+		return nil, fmt.Errorf("subscribe: %w", err)
+	}
+	out := make(chan model.FeedEvent)
+	go func() {
+		defer close(out)
+		for e := range events {
+			event, err := r.feedEvent(ctx, ref, e)
+			if err != nil {
+				return // the client comes back with its last position
+			}
+			select {
+			case out <- event:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out, nil
+}
+
+// feedEvent makes the API's form of an event. Marks name items by number: the ids need the owner's internal id.
+func (r *Resolver) feedEvent(ctx context.Context, ref feed.Ref, e feed.Event) (model.FeedEvent, error) {
+	var owner belfry.RecipientID
+	if len(e.Seqs) > 0 {
+		var err error
+		if owner, err = r.Recipients.UserID(ctx, ref.Environment, ref.User); err != nil {
+			return nil, err
+		}
+	}
+	return model.NewFeedEvent(ref, e, func(seq int64) string {
+		return belfry.MessageID{Recipient: owner, Channel: ref.Channel, Seq: seq}.String()
+	}), nil
+}

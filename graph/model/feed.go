@@ -1,0 +1,100 @@
+package model
+
+import (
+	"time"
+
+	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/feed"
+)
+
+// Feed is a feed by name. Its fields are read when they are asked for.
+type Feed struct {
+	Ref feed.Ref
+}
+
+// User is the owner's external id.
+func (f *Feed) User() string { return f.Ref.User }
+
+// Channel is the key of the in-app channel.
+func (f *Feed) Channel() string { return f.Ref.Channel }
+
+// FeedItem is an item as the API shows it.
+type FeedItem struct {
+	*feed.Item
+	Environment belfry.EnvironmentID
+}
+
+// IsNode marks the item as fetchable by id.
+func (FeedItem) IsNode() {}
+
+// ID is the item's global id.
+func (i *FeedItem) ID() string { return i.Item.ID.String() }
+
+// Channel is the key of the in-app channel.
+func (i *FeedItem) Channel() string { return i.Item.ID.Channel }
+
+// Position is where in the feed's history the item came.
+func (i *FeedItem) Position() string { return i.Item.Position().String() }
+
+// ActionURL is where a click leads; nil if nowhere.
+func (i *FeedItem) ActionURL() *string { return optional(i.Content.ActionURL) }
+
+// Data is what the workflow hands to the frontend.
+func (i *FeedItem) Data() map[string]any { return i.Content.Data }
+
+// Blocks is what to show, in order.
+func (i *FeedItem) Blocks() []Block {
+	body := i.Content.Body
+	var blocks []Block
+	if body.Format == belfry.MarkdownBody {
+		blocks = append(blocks, MarkdownBlock{Name: "body", Content: body.Content, Rendered: body.Rendered})
+	} else {
+		blocks = append(blocks, TextBlock{Name: "body", Content: body.Content, Rendered: body.Rendered})
+	}
+	if len(i.Content.Buttons) > 0 {
+		blocks = append(blocks, ButtonSetBlock{Name: "actions", Buttons: i.Content.Buttons})
+	}
+	return blocks
+}
+
+// SeenAt is the latest time the item was seen; nil if it isn't.
+func (i *FeedItem) SeenAt() *time.Time { return i.State.SeenAt }
+
+// ReadAt is the latest time the item was read; nil if it isn't.
+func (i *FeedItem) ReadAt() *time.Time { return i.State.ReadAt }
+
+// InteractedAt is the latest time the user acted on the item.
+func (i *FeedItem) InteractedAt() *time.Time { return i.State.InteractedAt }
+
+// ArchivedAt is when the item was archived; nil if it isn't.
+func (i *FeedItem) ArchivedAt() *time.Time { return i.State.ArchivedAt }
+
+// NewFeedEvent makes the API's form of a feed event.
+func NewFeedEvent(ref feed.Ref, e feed.Event, id func(seq int64) string) FeedEvent {
+	position := e.Position.String()
+	switch e.Kind {
+	case feed.Upserted:
+		return FeedItemUpserted{Position: position, Badge: e.Badge, Item: FeedItem{e.Item, ref.Environment}}
+	case feed.Patched:
+		ids := make([]string, len(e.Seqs))
+		for i, seq := range e.Seqs {
+			ids[i] = id(seq)
+		}
+		return FeedItemsPatched{Position: position, Badge: e.Badge, Ids: ids, As: e.Mark, At: e.At}
+	case feed.MarkedAll:
+		upTo := belfry.Position{Epoch: e.Position.Epoch, Version: e.UpTo}
+		return FeedMarkedAll{Position: position, Badge: e.Badge, As: e.Mark, UpTo: upTo.String(), At: e.At}
+	case feed.Reset:
+		return FeedReset{Position: position, Badge: e.Badge, Reason: FeedResetReason(e.Reason)}
+	default:
+		return FeedSynced{Position: position, Badge: e.Badge}
+	}
+}
+
+// optional is nil for the empty string.
+func optional(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}

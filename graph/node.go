@@ -1,0 +1,88 @@
+package graph
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/auth"
+	"github.com/belfryhq/belfry/feed"
+	"github.com/belfryhq/belfry/graph/model"
+)
+
+// node finds what a global id names, as far as the viewer may see it; NotFound otherwise.
+func (r *Resolver) node(ctx context.Context, id string) (model.Node, error) {
+	viewer := auth.ViewerFrom(ctx)
+	if viewer.Environment == 0 {
+		return nil, viewer.RequireBackend()
+	}
+	if message, err := belfry.ParseMessageID(id); err == nil {
+		return r.feedItem(ctx, viewer, message)
+	}
+	tag, key, ok := model.ParseID(id)
+	if !ok {
+		return nil, belfry.Errorf(belfry.NotFound, "no such id")
+	}
+	if tag == model.UserTag {
+		return r.userNode(ctx, viewer, key)
+	}
+	if !viewer.IsBackend() {
+		return nil, belfry.Errorf(belfry.NotFound, "no such id")
+	}
+	switch tag {
+	case model.TriggerTag:
+		triggerID, err := model.ParseTriggerKey(key)
+		if err != nil {
+			return nil, belfry.Errorf(belfry.NotFound, "no such id")
+		}
+		t, err := r.Engine.TriggerByID(ctx, viewer.Environment, triggerID)
+		if err != nil {
+			return nil, err
+		}
+		return &model.Trigger{Trigger: t}, nil
+	case model.VersionTag:
+		versionID, err := strconv.ParseInt(key, 10, 64)
+		if err != nil {
+			return nil, belfry.Errorf(belfry.NotFound, "no such id")
+		}
+		v, err := r.Engine.WorkflowVersion(ctx, viewer.Environment, versionID)
+		if err != nil {
+			return nil, err
+		}
+		return model.NewWorkflowVersion(v), nil
+	}
+	return nil, belfry.Errorf(belfry.NotFound, "no such id")
+}
+
+// userNode finds a user: any of the environment for a backend, oneself for a user.
+func (r *Resolver) userNode(ctx context.Context, viewer belfry.Viewer, key string) (model.Node, error) {
+	recipientID, err := strconv.ParseInt(key, 10, 64)
+	if err != nil {
+		return nil, belfry.Errorf(belfry.NotFound, "no such id")
+	}
+	u, err := r.Recipients.UserByID(ctx, viewer.Environment, belfry.RecipientID(recipientID))
+	if err != nil {
+		return nil, err
+	}
+	if !viewer.IsBackend() && viewer.User != u.ExternalID {
+		return nil, belfry.Errorf(belfry.NotFound, "no such id")
+	}
+	return model.NewUser(u), nil
+}
+
+// feedItem finds an item: of any user of the environment for a backend, one's own for a user.
+func (r *Resolver) feedItem(ctx context.Context, viewer belfry.Viewer, id belfry.MessageID) (model.Node, error) {
+	owner := viewer.User
+	if viewer.IsBackend() {
+		u, err := r.Recipients.UserByID(ctx, viewer.Environment, id.Recipient)
+		if err != nil {
+			return nil, err
+		}
+		owner = u.ExternalID
+	}
+	item, err := r.Feeds.Item(ctx, feed.Ref{Environment: viewer.Environment, User: owner, Channel: id.Channel}, id)
+	if err != nil {
+		return nil, err
+	}
+	return &model.FeedItem{Item: item, Environment: viewer.Environment}, nil
+}

@@ -1,0 +1,50 @@
+package graph
+
+import (
+	"context"
+
+	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/auth"
+	"github.com/belfryhq/belfry/engine"
+	"github.com/belfryhq/belfry/feed"
+	"github.com/belfryhq/belfry/graph/model"
+	"github.com/belfryhq/belfry/recipient"
+)
+
+// Resolver is the root of all resolvers: the domain that they call.
+type Resolver struct {
+	Engine     *engine.Engine
+	Feeds      *feed.Service
+	Recipients *recipient.Service
+}
+
+// feedRef decides which feed a request means, and whether the viewer may.
+func feedRef(ctx context.Context, in model.FeedRef, field string) (feed.Ref, error) {
+	viewer := auth.ViewerFrom(ctx)
+	user := ""
+	if in.User != nil {
+		user = *in.User
+	}
+	owner, err := viewer.FeedOwner(user, field+".user")
+	if err != nil {
+		return feed.Ref{}, err
+	}
+	if err := belfry.ValidateKey(in.Channel, field+".channel"); err != nil {
+		return feed.Ref{}, err
+	}
+	return feed.Ref{Environment: viewer.Environment, User: owner, Channel: in.Channel}, nil
+}
+
+// backend returns the environment of a viewer with a secret key, and refuses all others.
+func backend(ctx context.Context) (belfry.EnvironmentID, error) {
+	viewer := auth.ViewerFrom(ctx)
+	return viewer.Environment, viewer.RequireBackend()
+}
+
+// nullable turns NotFound into null, which is what a query for one thing answers.
+func nullable[T any](v *T, err error) (*T, error) {
+	if err != nil && belfry.CodeOf(err) == belfry.NotFound {
+		return nil, nil
+	}
+	return v, err
+}

@@ -1,0 +1,101 @@
+package belfry
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"time"
+)
+
+// MessageID is the opaque id of a message. It carries the routing key (whose it is, on which channel) so that no
+// index but the primary key is needed to find a message. It is not a secret: every read checks the viewer.
+type MessageID struct {
+	Recipient RecipientID
+	Channel   string
+	Seq       int64 // position of the message within the recipient's channel, from 1
+}
+
+// messageTag tells message ids from other node ids once decoded.
+const messageTag = 'm'
+
+// String encodes the id in the form that the API shows: URL-safe base64 without padding.
+func (id MessageID) String() string {
+	b := make([]byte, 0, 24+len(id.Channel))
+	b = append(b, messageTag)
+	b = binary.AppendUvarint(b, uint64(id.Recipient))
+	b = binary.AppendUvarint(b, uint64(id.Seq))
+	b = append(b, id.Channel...)
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// ParseMessageID decodes what String made. Anything else is NotFound: to a caller a forged id is an unknown one.
+func ParseMessageID(s string) (MessageID, error) {
+	unknown := Errorf(NotFound, "no message has the id %.64q", s)
+	if len(s) > 512 {
+		return MessageID{}, unknown
+	}
+	b, err := base64.RawURLEncoding.DecodeString(s)
+	if err != nil || len(b) < 4 || b[0] != messageTag {
+		return MessageID{}, unknown
+	}
+	recipient, n := binary.Uvarint(b[1:])
+	if n <= 0 || int64(recipient) <= 0 {
+		return MessageID{}, unknown
+	}
+	seq, m := binary.Uvarint(b[1+n:])
+	if m <= 0 || int64(seq) <= 0 {
+		return MessageID{}, unknown
+	}
+	id := MessageID{RecipientID(recipient), string(b[1+n+m:]), int64(seq)}
+	if ValidateKey(id.Channel, "id") != nil || id.String() != s {
+		return MessageID{}, unknown
+	}
+	return id, nil
+}
+
+// Message is one rendered notice on one channel to one recipient. It is immutable: what a person reads is what was
+// decided and rendered when the run reached the step.
+type Message struct {
+	Environment EnvironmentID
+	Recipient   RecipientID
+	UserID      string // the recipient's external id, for whoever reports on the message
+	Channel     string // key of the channel
+	ChannelType ChannelType
+	Trigger     [16]byte // the trigger (UUID) whose run made it
+	Workflow    string   // key
+	Version     int64    // id of the workflow version
+	StepRef     string
+	Categories  []string
+	Actor       RecipientID // 0 if nobody
+	Tenant      RecipientID // 0 if none
+	Content     Content
+	CreatedAt   time.Time
+}
+
+// Content is what an in-app message shows. It is stored as JSON in exactly this shape.
+type Content struct {
+	Body      Body           `json:"body"`
+	ActionURL string         `json:"actionUrl,omitempty"`
+	Buttons   []Button       `json:"buttons,omitempty"`
+	Data      map[string]any `json:"data,omitempty"`
+}
+
+// BodyFormat says what a body's rendered form is.
+type BodyFormat string
+
+const (
+	TextBody     BodyFormat = "text"     // Rendered is plain text, to be shown as such
+	MarkdownBody BodyFormat = "markdown" // Rendered is sanitised HTML
+)
+
+// Body is the text of a message: the filled-in template, and what it rendered to.
+type Body struct {
+	Format   BodyFormat `json:"format"`
+	Content  string     `json:"content"`
+	Rendered string     `json:"rendered"`
+}
+
+// Button is a call to action below a message.
+type Button struct {
+	Label  string `json:"label"`
+	Action string `json:"action"` // a URL that passed template.SafeURL
+}

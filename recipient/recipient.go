@@ -1,0 +1,178 @@
+package recipient
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/postgres"
+)
+
+// Service is the recipients of all environments. It is safe for concurrent use.
+type Service struct {
+	pool *pgxpool.Pool
+	now  func() time.Time
+
+	ids *lru.Cache[address, belfry.RecipientID]
+}
+
+// address is a recipient by the customer's name for it.
+type address struct {
+	env belfry.EnvironmentID
+	belfry.RecipientRef
+}
+
+// cachedIDs is how many internal ids are remembered: about 10 MB.
+const cachedIDs = 100_000
+
+// New makes a Service.
+func New(pool *pgxpool.Pool, now func() time.Time) *Service {
+	ids, err := lru.New[address, belfry.RecipientID](cachedIDs)
+	if err != nil {
+		panic(err) // only a size below 1 is refused
+	}
+	return &Service{pool: pool, now: func() time.Time { return now().UTC().Truncate(time.Microsecond) }, ids: ids}
+}
+
+// UserID finds a user's internal id by external id; 0 if the user is not known. Ids never change: found once, they
+// are remembered.
+func (s *Service) UserID(ctx context.Context, env belfry.EnvironmentID, externalID string) (belfry.RecipientID, error) {
+	a := address{env, belfry.User(externalID)}
+	if id, ok := s.ids.Get(a); ok {
+		return id, nil
+	}
+	var id belfry.RecipientID
+	err := s.pool.QueryRow(ctx, selectID, env, a.Collection, a.ExternalID).Scan(&id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, nil
+	}
+	if err == nil {
+		s.ids.Add(a, id)
+	}
+	return id, err
+}
+
+// Find returns the ids of those recipients that are known, in the caller's transaction.
+func (s *Service) Find(ctx context.Context, tx pgx.Tx, env belfry.EnvironmentID, refs []belfry.RecipientRef) (map[belfry.RecipientRef]belfry.RecipientID, error) {
+	out := make(map[belfry.RecipientRef]belfry.RecipientID, len(refs))
+	if len(refs) == 0 {
+		return out, nil
+	}
+	collections, externals := make([]string, len(refs)), make([]string, len(refs))
+	for i, r := range refs {
+		collections[i], externals[i] = r.Collection, r.ExternalID
+	}
+	rows, err := tx.Query(ctx, selectIDs, env, collections, externals)
+	if err != nil {
+		return nil, err
+	}
+	var ref belfry.RecipientRef
+	var id belfry.RecipientID
+	_, err = pgx.ForEachRow(rows, []any{&id, &ref.Collection, &ref.ExternalID}, func() error {
+		out[ref] = id
+		return nil
+	})
+	return out, err
+}
+
+// Identify makes recipients known and merges what is said about them, in the caller's transaction. An identity given
+// twice is merged in order. The identities have been validated. fields names each input for errors.
+func (s *Service) Identify(ctx context.Context, tx pgx.Tx, env belfry.EnvironmentID, identities []Identity, fields []string) (map[belfry.RecipientRef]belfry.RecipientID, error) {
+	if len(identities) == 0 {
+		return nil, nil
+	}
+	refs := make([]belfry.RecipientRef, 0, len(identities))
+	for _, i := range identities {
+		refs = append(refs, i.RecipientRef)
+	}
+	slices.SortFunc(refs, compareRefs)
+	refs = slices.Compact(refs)
+	rows, err := s.lock(ctx, tx, env, refs)
+	if err != nil {
+		return nil, err
+	}
+	for i, identity := range identities {
+		row := rows[identity.RecipientRef]
+		merged, err := merge(row.properties, identity.Properties, fields[i])
+		if err != nil {
+			return nil, err
+		}
+		row.properties = nil
+		if err := json.Unmarshal(merged, &row.properties); err != nil {
+			return nil, err
+		}
+		row.merged = merged
+	}
+	ids, properties := make([]int64, 0, len(refs)), make([]string, 0, len(refs))
+	out := make(map[belfry.RecipientRef]belfry.RecipientID, len(refs))
+	for _, ref := range refs {
+		row := rows[ref]
+		out[ref] = row.id
+		ids, properties = append(ids, int64(row.id)), append(properties, string(row.merged))
+	}
+	_, err = tx.Exec(ctx, updateProperties, env, ids, properties, s.now())
+	return out, err
+}
+
+// locked is a recipient whose row this transaction holds.
+type locked struct {
+	id         belfry.RecipientID
+	properties map[string]any
+	merged     json.RawMessage
+}
+
+// lock creates those recipients that are missing and locks all, in the order of refs.
+func (s *Service) lock(ctx context.Context, tx pgx.Tx, env belfry.EnvironmentID, refs []belfry.RecipientRef) (map[belfry.RecipientRef]*locked, error) {
+	collections, externals := make([]string, len(refs)), make([]string, len(refs))
+	for i, r := range refs {
+		collections[i], externals[i] = r.Collection, r.ExternalID
+	}
+	if _, err := tx.Exec(ctx, insertMissing, env, collections, externals, s.now()); err != nil {
+		return nil, err
+	}
+	rows, err := tx.Query(ctx, lockProperties, env, collections, externals)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	out := make(map[belfry.RecipientRef]*locked, len(refs))
+	for rows.Next() {
+		var ref belfry.RecipientRef
+		l := &locked{}
+		if err := rows.Scan(&l.id, &ref.Collection, &ref.ExternalID, &l.properties); err != nil {
+			return nil, err
+		}
+		out[ref] = l
+	}
+	return out, rows.Err()
+}
+
+func compareRefs(a, b belfry.RecipientRef) int {
+	return cmp.Or(cmp.Compare(a.Collection, b.Collection), cmp.Compare(a.ExternalID, b.ExternalID))
+}
+
+// IdentifyUser makes one user known, or merges what is said about it.
+func (s *Service) IdentifyUser(ctx context.Context, env belfry.EnvironmentID, identity Identity) (*User, error) {
+	identity.Collection = belfry.Users
+	if err := identity.Validate("input"); err != nil {
+		return nil, err
+	}
+	var user *User
+	err := postgres.InTx(ctx, s.pool, func(tx *postgres.Tx) error {
+		_, err := s.Identify(ctx, tx, env, []Identity{identity}, []string{"input"})
+		if err != nil {
+			return err
+		}
+		user, err = readUser(ctx, tx, selectUser, env, belfry.Users, identity.ExternalID)
+		return err
+	})
+	return user, err
+}
