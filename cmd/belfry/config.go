@@ -1,0 +1,118 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"runtime/debug"
+	"strings"
+	"time"
+)
+
+// commands is the command line. Every flag can be given as an environment variable too.
+type commands struct {
+	Serve        serveCommand        `cmd:"" help:"Run a production node. Stateless: run as many as you like on one database."`
+	Dev          devCommand          `cmd:"" help:"Try Belfry: a private PostgreSQL, a demo environment and a demo page. Nothing to set up."`
+	Migrate      migrateCommand      `cmd:"" help:"Bring the database's schema up to date. Serve does it too, when it starts."`
+	Environments environmentsCommand `cmd:"" help:"Create and list environments."`
+	Keys         keysCommand         `cmd:"" help:"Create, list and revoke API keys."`
+	SigningKeys  signingKeysCommand  `cmd:"" help:"Create, import, list and revoke the keys that verify user tokens."`
+	Segment      segmentCommand      `cmd:"" help:"Send an environment's engagement events to Segment."`
+	Version      versionCommand      `cmd:"" help:"Print the version."`
+}
+
+// database is the setting that all commands but dev need.
+type database struct {
+	DatabaseURL string `name:"database-url" env:"BELFRY_DATABASE_URL" placeholder:"URL" help:"PostgreSQL, version 14 or later: postgres://user:password@host:5432/belfry ($$BELFRY_DATABASE_URL)."`
+}
+
+// Validate is called by kong.
+func (d *database) Validate() error {
+	if d.DatabaseURL == "" {
+		return fmt.Errorf("BELFRY_DATABASE_URL is not set (or --database-url): say which PostgreSQL to use, such as postgres://user:password@localhost:5432/belfry; to try Belfry without one, run belfry dev")
+	}
+	return nil
+}
+
+// node is how a node behaves, in production and in development.
+type node struct {
+	Listen         string        `env:"BELFRY_LISTEN" default:"${listen}" placeholder:"HOST:PORT" help:"Where to serve HTTP ($$BELFRY_LISTEN)."`
+	AllowedOrigins []string      `env:"BELFRY_ALLOWED_ORIGINS" placeholder:"ORIGIN" help:"Origins whose pages may call, such as https://app.example.com, separated by commas; * for all ($$BELFRY_ALLOWED_ORIGINS). Empty: the server's own only."`
+	DatabaseConns  int32         `env:"BELFRY_DATABASE_CONNS" default:"20" help:"Connections to PostgreSQL at most ($$BELFRY_DATABASE_CONNS)."`
+	Workers        int           `env:"BELFRY_WORKERS" default:"2" help:"Batches of workflow runs at a time ($$BELFRY_WORKERS)."`
+	BatchSize      int           `env:"BELFRY_BATCH_SIZE" default:"500" help:"Workflow runs in one transaction ($$BELFRY_BATCH_SIZE)."`
+	ReadyLag       time.Duration `env:"BELFRY_READY_LAG" default:"1m" help:"/readyz fails while the oldest accepted trigger has been waiting for longer ($$BELFRY_READY_LAG)."`
+	ShutdownGrace  time.Duration `env:"BELFRY_SHUTDOWN_GRACE" default:"15s" help:"How long requests under way may take when the node stops ($$BELFRY_SHUTDOWN_GRACE)."`
+	LogLevel       slog.Level    `env:"BELFRY_LOG_LEVEL" default:"info" help:"debug, info, warn or error ($$BELFRY_LOG_LEVEL)."`
+}
+
+// Validate is called by kong.
+func (n *node) Validate() error {
+	if _, port, err := net.SplitHostPort(n.Listen); err != nil || port == "" {
+		return fmt.Errorf("BELFRY_LISTEN (or --listen) is %q: give HOST:PORT, such as :8080", n.Listen)
+	}
+	for _, o := range n.AllowedOrigins {
+		if o != "*" && !strings.HasPrefix(o, "http://") && !strings.HasPrefix(o, "https://") {
+			return fmt.Errorf("BELFRY_ALLOWED_ORIGINS (or --allowed-origins) has %q: give origins such as https://app.example.com, or *", o)
+		}
+	}
+	for _, limit := range []struct {
+		name       string
+		value      int
+		least, max int
+	}{
+		{"BELFRY_DATABASE_CONNS", int(n.DatabaseConns), n.Workers + 2, 10_000},
+		{"BELFRY_WORKERS", n.Workers, 1, 64},
+		{"BELFRY_BATCH_SIZE", n.BatchSize, 1, 5000},
+	} {
+		if limit.value < limit.least || limit.value > limit.max {
+			return fmt.Errorf("%s is %d: give %d to %d", limit.name, limit.value, limit.least, limit.max)
+		}
+	}
+	if n.ReadyLag <= 0 || n.ShutdownGrace <= 0 {
+		return fmt.Errorf("BELFRY_READY_LAG and BELFRY_SHUTDOWN_GRACE must be positive durations, such as 30s")
+	}
+	return nil
+}
+
+// serveCommand runs a production node.
+type serveCommand struct {
+	database
+	node
+	RedisURL      string `name:"redis-url" env:"BELFRY_REDIS_URL" placeholder:"URL" help:"Redis, so that several nodes ring each other's bells: redis://host:6379 ($$BELFRY_REDIS_URL). Empty: this node is the only one."`
+	Introspection bool   `env:"BELFRY_INTROSPECTION" help:"Let clients ask for the GraphQL schema ($$BELFRY_INTROSPECTION)."`
+}
+
+// devCommand runs everything that is needed to try Belfry.
+type devCommand struct {
+	node
+	Data string `env:"BELFRY_DEV_DATA" default:".belfry" placeholder:"FOLDER" help:"Where the private PostgreSQL keeps its data between runs ($$BELFRY_DEV_DATA)."`
+}
+
+type versionCommand struct{}
+
+// Run prints the version.
+func (versionCommand) Run(out io.Writer) error {
+	_, err := fmt.Fprintln(out, "belfry", version())
+	return err
+}
+
+// version is what the Go toolchain knows of this build.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "(devel)"
+	}
+	return info.Main.Version
+}
+
+// newLogger writes structured logs to standard error: JSON in production, text for people.
+func newLogger(level slog.Level, people bool) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level}
+	if people {
+		return slog.New(slog.NewTextHandler(os.Stderr, options))
+	}
+	return slog.New(slog.NewJSONHandler(os.Stderr, options))
+}

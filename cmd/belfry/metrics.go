@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// newMetrics makes the registry behind /metrics. The packages count in plain numbers; their names for Prometheus are
+// given here.
+func (n *belfryNode) newMetrics() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	counter := func(name, help string, labels prometheus.Labels, value func() float64) {
+		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help, ConstLabels: labels}, value))
+	}
+	gauge := func(name, help string, value func() float64) {
+		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
+	}
+	counter("belfry_triggers_total", "Triggers accepted by this node.", nil, func() float64 { return float64(n.engine.Stats().Triggers) })
+	counter("belfry_runs_total", "Workflow runs written by this node.", prometheus.Labels{"status": "done"}, func() float64 { return float64(n.engine.Stats().RunsDone) })
+	counter("belfry_runs_total", "Workflow runs written by this node.", prometheus.Labels{"status": "failed"}, func() float64 { return float64(n.engine.Stats().RunsFailed) })
+	counter("belfry_run_batches_total", "Transactions that wrote workflow runs.", nil, func() float64 { return float64(n.engine.Stats().Batches) })
+	counter("belfry_run_batch_errors_total", "Transactions of workflow runs that were undone.", nil, func() float64 { return float64(n.engine.Stats().Errors) })
+	gauge("belfry_trigger_lag_seconds", "For how long the oldest accepted trigger has been waiting for runs; -1 if unknown.", n.lag)
+	gauge("belfry_websocket_connections", "Open WebSockets.", func() float64 { return float64(n.sockets.Connections()) })
+	gauge("belfry_feed_subscriptions", "Feeds listened to through this node.", func() float64 { return float64(n.hub.Stats().Subscriptions) })
+	counter("belfry_publications_total", "Feed changes handed to the bus.", nil, func() float64 { return float64(n.hub.Stats().Published) })
+	counter("belfry_publication_failures_total", "Feed changes that the bus did not take: the sweep makes up for them.", nil, func() float64 { return float64(n.hub.Stats().PublishFailures) })
+	counter("belfry_bus_gaps_total", "Times that the bus may have lost something.", nil, func() float64 { return float64(n.hub.Stats().Gaps) })
+	gauge("belfry_database_connections", "Connections to PostgreSQL.", func() float64 { return float64(n.pool.Stat().TotalConns()) })
+	gauge("belfry_database_connections_in_use", "Connections to PostgreSQL in use.", func() float64 { return float64(n.pool.Stat().AcquiredConns()) })
+	return r
+}
+
+// lag asks the database, so it is bounded: a scrape must not hang.
+func (n *belfryNode) lag() float64 {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	lag, err := n.engine.Lag(ctx)
+	if err != nil {
+		return -1
+	}
+	return lag.Seconds()
+}

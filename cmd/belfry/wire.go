@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/cors"
+
+	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/analytics"
+	"github.com/belfryhq/belfry/auth"
+	"github.com/belfryhq/belfry/engine"
+	"github.com/belfryhq/belfry/feed"
+	"github.com/belfryhq/belfry/graph"
+	"github.com/belfryhq/belfry/postgres"
+	"github.com/belfryhq/belfry/realtime"
+	"github.com/belfryhq/belfry/realtime/graphqlws"
+	"github.com/belfryhq/belfry/recipient"
+)
+
+// belfryNode is one running node: every package, connected.
+type belfryNode struct {
+	config  node
+	log     *slog.Logger
+	pool    *pgxpool.Pool
+	auth    *auth.Service
+	people  *recipient.Service
+	feeds   *feed.Service
+	engine  *engine.Engine
+	hub     *realtime.Hub
+	segment *analytics.Segment
+	sockets *graphqlws.Transport
+	metrics *prometheus.Registry
+	api     http.Handler
+	close   []func() // in the order of opening; run backwards
+}
+
+// options are the differences between production and development.
+type options struct {
+	databaseURL   string
+	redisURL      string
+	demoKeys      bool
+	introspection bool
+}
+
+// build opens the database, brings its schema up to date and connects the packages. It is the only place that knows
+// them all: what they need of each other are the ports that the consumer declares.
+func build(ctx context.Context, config node, o options, log *slog.Logger) (_ *belfryNode, err error) {
+	n := &belfryNode{config: config, log: log}
+	defer func() {
+		if err != nil {
+			n.shut()
+		}
+	}()
+	if n.pool, err = postgres.Open(ctx, postgres.Config{URL: o.databaseURL, MaxConns: config.DatabaseConns}); err != nil {
+		return nil, err
+	}
+	n.close = append(n.close, n.pool.Close)
+	if err := postgres.Migrate(ctx, n.pool); err != nil {
+		return nil, err
+	}
+	bus, err := n.openBus(o.redisURL)
+	if err != nil {
+		return nil, err
+	}
+	n.hub = realtime.NewHub(bus)
+	n.auth = &auth.Service{Pool: n.pool, Now: time.Now, AllowDemoKeys: o.demoKeys}
+	n.people = recipient.New(n.pool, time.Now)
+	if n.segment, err = analytics.NewSegment(analytics.SegmentConfig{Pool: n.pool, EnvironmentKey: n.auth.EnvironmentKey, Log: log}); err != nil {
+		return nil, err
+	}
+	n.feeds = &feed.Service{Pool: n.pool, Bus: bell{n.hub}, UserID: n.people.UserID, Observe: n.observe(), Now: time.Now, Log: log}
+	n.engine = engine.New(engine.Config{
+		Pool: n.pool, Recipients: n.people, Enqueue: n.feeds.Append, Now: time.Now, Log: log,
+		Workers: config.Workers, BatchSize: config.BatchSize,
+	})
+	n.sockets = graphqlws.New(graphqlws.Config{AllowedOrigins: config.AllowedOrigins, Init: n.initConnection()})
+	n.api = cors.New(cors.Options{
+		AllowedOrigins: corsOrigins(config.AllowedOrigins),
+		AllowedMethods: []string{http.MethodGet, http.MethodPost},
+		AllowedHeaders: []string{"Authorization", "Content-Type", auth.UserTokenHeader},
+		MaxAge:         600,
+	}).Handler(graph.NewServer(graph.Config{
+		Resolver:      &graph.Resolver{Engine: n.engine, Feeds: n.feeds, Recipients: n.people},
+		Auth:          n.auth,
+		WebSocket:     n.sockets,
+		Interceptors:  []graphql.OperationMiddleware{graphqlws.LimitOperations},
+		Introspection: o.introspection,
+		Log:           log,
+	}))
+	n.metrics = n.newMetrics()
+	return n, nil
+}
+
+// openBus chooses how nodes ring each other's bells.
+func (n *belfryNode) openBus(redisURL string) (realtime.Bus, error) {
+	if redisURL == "" {
+		return realtime.NewMemoryBus(), nil
+	}
+	bus, err := realtime.NewRedisBus(realtime.RedisConfig{URL: redisURL, Logger: n.log})
+	if err != nil {
+		return nil, err
+	}
+	n.close = append(n.close, bus.Close)
+	return bus, nil
+}
+
+// observe records what happens to messages, in the transaction in which it happens, and tells the sink once it is
+// durable.
+func (n *belfryNode) observe() func(context.Context, *postgres.Tx, []belfry.StatusChange) error {
+	log := &analytics.Log{}
+	return func(ctx context.Context, tx *postgres.Tx, changes []belfry.StatusChange) error {
+		tx.AfterCommit(n.segment.Wake)
+		return log.Record(ctx, tx, changes)
+	}
+}
+
+// initConnection tells the transport how to refuse a connection: for good reasons with the reason, otherwise so that
+// the client tries again.
+func (n *belfryNode) initConnection() func(context.Context, map[string]any) (context.Context, error) {
+	decide := graph.InitConnection(n.auth)
+	return func(ctx context.Context, payload map[string]any) (context.Context, error) {
+		next, err := decide(ctx, payload)
+		if e, ok := errors.AsType[*belfry.Error](err); ok {
+			return ctx, graphqlws.Forbidden(e.Message)
+		}
+		if err != nil {
+			n.log.Error("a connection could not be authenticated", "error", err)
+			return ctx, &graphqlws.CloseError{Code: graphqlws.CloseTryAgainLater, Reason: "Try again later"}
+		}
+		return next, nil
+	}
+}
+
+// corsOrigins: rs/cors takes none for all, we take none for none.
+func corsOrigins(allowed []string) []string {
+	if len(allowed) == 0 {
+		return []string{"null.invalid"}
+	}
+	return allowed
+}
+
+// shut closes what build opened.
+func (n *belfryNode) shut() {
+	for i := len(n.close) - 1; i >= 0; i-- {
+		n.close[i]()
+	}
+}
+
+// bell makes the hub the bus of feeds.
+type bell struct{ hub *realtime.Hub }
+
+// publishTimeout bounds how long a commit's publication may hold up the committer. A lost bell costs latency only.
+const publishTimeout = 2 * time.Second
+
+// listenTimeout bounds how long a subscriber waits for the bus.
+const listenTimeout = 10 * time.Second
+
+func (b bell) Wanted(topic string) bool { return b.hub.Wanted(topic) }
+
+func (b bell) Publish(notices []feed.Notice) error {
+	ctx, cancel := context.WithTimeout(context.Background(), publishTimeout)
+	defer cancel()
+	pubs := make([]realtime.Publication, len(notices))
+	for i, n := range notices {
+		pubs[i] = realtime.Publication(n)
+	}
+	return b.hub.Publish(ctx, pubs)
+}
+
+func (b bell) Listen(topic string) (feed.Line, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), listenTimeout)
+	defer cancel()
+	s, err := b.hub.Subscribe(ctx, topic)
+	if err != nil {
+		return nil, fmt.Errorf("listen to %s: %w", topic, err)
+	}
+	return line{s}, nil
+}
+
+// line makes a subscription of the hub a feed's line.
+type line struct{ *realtime.Subscription }
+
+func (l line) Take() ([]feed.Notice, bool) {
+	pubs, gap := l.Subscription.Take()
+	notices := make([]feed.Notice, len(pubs))
+	for i, p := range pubs {
+		notices[i] = feed.Notice(p)
+	}
+	return notices, gap
+}
+
+var (
+	_ feed.Bus  = bell{}
+	_ feed.Line = line{}
+)

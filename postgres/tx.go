@@ -1,0 +1,80 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// rollbackTimeout bounds a rollback whose caller has already given up.
+const rollbackTimeout = 3 * time.Second
+
+// Tx is a transaction that remembers what to do once it is durable.
+type Tx struct {
+	pgx.Tx
+	afterCommit []func()
+}
+
+// AfterCommit registers fn to run once the transaction has committed: ringing
+// a bus, waking a worker. Hooks run in order on the caller's goroutine, after
+// the connection has gone back to the pool. They must be quick, must not use
+// the transaction, and cannot fail: a crash may skip them, so whatever they
+// announce must also be found by polling.
+func (tx *Tx) AfterCommit(fn func()) { tx.afterCommit = append(tx.afterCommit, fn) }
+
+// InTx runs fn in a READ COMMITTED transaction. It commits when fn returns nil,
+// and rolls back when fn returns an error (returned as it is) or panics (the
+// panic goes on). Use only tx inside fn, never the pool.
+//
+// When ctx ends during the commit, the error does not tell whether the commit
+// happened, and no hook runs.
+func InTx(ctx context.Context, pool *pgxpool.Pool, fn func(tx *Tx) error) error {
+	var tx *Tx
+	err := inTx(ctx, pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(raw pgx.Tx) error {
+		tx = &Tx{Tx: raw}
+		return fn(tx)
+	})
+	if err != nil {
+		return err
+	}
+	for _, hook := range tx.afterCommit {
+		hook()
+	}
+	return nil
+}
+
+// InSnapshot runs fn in a REPEATABLE READ, READ ONLY transaction: every query
+// in it sees the database as of the first one. It takes no locks, blocks
+// nobody and cannot fail to serialize.
+func InSnapshot(ctx context.Context, pool *pgxpool.Pool, fn func(tx pgx.Tx) error) error {
+	return inTx(ctx, pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, fn)
+}
+
+func inTx(ctx context.Context, pool *pgxpool.Pool, opts pgx.TxOptions, fn func(pgx.Tx) error) error {
+	tx, err := pool.BeginTx(ctx, opts)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	committed := false
+	defer func() {
+		if committed {
+			return
+		}
+		// The caller's context may be over; with it pgx would throw the
+		// connection away instead of rolling back.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
+		defer cancel()
+		_ = tx.Rollback(ctx) // fails only when the connection is gone, and the transaction with it
+	}()
+	if err := fn(tx); err != nil {
+		return err
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	committed = true
+	return nil
+}

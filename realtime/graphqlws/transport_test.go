@@ -1,0 +1,390 @@
+package graphqlws_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/graphql/handler"
+	"github.com/gorilla/websocket"
+	"github.com/vektah/gqlparser/v2"
+	"github.com/vektah/gqlparser/v2/ast"
+
+	"github.com/belfryhq/belfry/realtime/graphqlws"
+)
+
+const event = `{"id":"1","type":"next","payload":{"data":{"name":"test"}}}`
+
+func TestSubscription(t *testing.T) {
+	t.Parallel()
+	s := serve(t, graphqlws.Config{})
+	c := dialInit(t, s.url)
+	if n := s.transport.Connections(); n != 1 {
+		t.Errorf("Connections() = %d, want 1", n)
+	}
+	c.subscribe("1")
+	for range 3 {
+		s.SendNextSubscriptionMessage()
+		c.expect(event)
+	}
+	c.send(`{"type":"ping"}`)
+	c.expect(`{"type":"pong"}`)
+	s.SendCompleteSubscriptionMessage()
+	c.expect(`{"id":"1","type":"complete"}`)
+
+	c.subscribe("1") // the id is free again
+	s.SendNextSubscriptionMessage()
+	c.expect(event)
+	c.send(`{"id":"1","type":"complete"}`)
+	c.expect(`{"id":"1","type":"complete"}`)
+	_ = c.Close()
+	eventually(t, "the connection has ended", func() bool { return s.transport.Connections() == 0 })
+}
+
+func TestInitDecides(t *testing.T) {
+	t.Parallel()
+	type key struct{}
+	seen := make(chan any, 1)
+	s := serve(t, graphqlws.Config{Init: func(_ context.Context, payload map[string]any) (context.Context, error) {
+		return context.WithValue(context.Background(), key{}, payload["token"]), nil // a context of its own
+	}})
+	s.AroundOperations(func(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
+		seen <- ctx.Value(key{})
+		return next(ctx)
+	})
+	c := dial(t, s.url)
+	c.send(`{"type":"connection_init","payload":{"token":"ana"}}`)
+	c.expect(`{"type":"connection_ack"}`)
+	c.subscribe("1")
+	if got := <-seen; got != "ana" {
+		t.Errorf("the operation's context has %v, want what Init put there", got)
+	}
+}
+
+func TestInitRefuses(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("é", 100) // 200 bytes
+	for _, tt := range []struct {
+		name   string
+		err    error
+		code   int
+		reason string
+	}{
+		{"forbidden", graphqlws.Forbidden("The token has expired"), 4403, "The token has expired"},
+		{"wrapped", fmt.Errorf("auth: %w", graphqlws.Forbidden("No token")), 4403, "No token"},
+		{"code", &graphqlws.CloseError{Code: graphqlws.CloseTryAgainLater, Reason: "Busy"}, 1013, "Busy"},
+		{"any error keeps its text", errors.New("dial tcp 10.0.0.7: refused"), 4403, "Forbidden"},
+		{"reason at the limit", graphqlws.Forbidden(long[:122] + "!"), 4403, long[:122] + "!"},
+		{"reason too long", graphqlws.Forbidden(long), 4403, long[:122]}, // 123 would cut a character
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t, graphqlws.Config{Init: func(context.Context, map[string]any) (context.Context, error) {
+				return nil, tt.err
+			}})
+			c := dial(t, s.url)
+			c.send(`{"type":"connection_init","payload":{}}`)
+			if got := c.expectClose(tt.code); got != tt.reason {
+				t.Errorf("reason %q, want %q", got, tt.reason)
+			}
+		})
+	}
+}
+
+func TestInitWithoutContextIsHarmless(t *testing.T) {
+	t.Parallel()
+	s := serve(t, graphqlws.Config{Init: func(context.Context, map[string]any) (context.Context, error) { return nil, nil }})
+	c := dialInit(t, s.url)
+	c.subscribe("1")
+	s.SendNextSubscriptionMessage()
+	c.expect(event)
+}
+
+func TestCredentialsExpire(t *testing.T) {
+	t.Parallel()
+	s := serve(t, graphqlws.Config{Init: func(ctx context.Context, _ map[string]any) (context.Context, error) {
+		ctx, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+		context.AfterFunc(ctx, cancel)
+		return ctx, nil
+	}})
+	c := dialInit(t, s.url)
+	c.expectClose(4403)
+	eventually(t, "the connection has ended", func() bool { return s.transport.Connections() == 0 })
+}
+
+func TestShutdownAsksClientsToComeBackLater(t *testing.T) {
+	t.Parallel()
+	s := serve(t, graphqlws.Config{})
+	c := dialInit(t, s.url)
+	s.shutdown()
+	c.expectClose(1012)
+}
+
+func TestProtocolViolations(t *testing.T) {
+	t.Parallel()
+	const initMessage = `{"type":"connection_init"}`
+	for _, tt := range []struct {
+		name     string
+		messages []string
+		code     int
+	}{
+		{"nothing in time", nil, 4408},
+		{"no JSON", []string{`hello`}, 4400},
+		{"no JSON later", []string{initMessage, `{"type":`}, 4400},
+		{"no object", []string{`[]`}, 4400},
+		{"unknown type", []string{initMessage, `{"type":"start"}`}, 4400},
+		{"subscribe before init", []string{`{"id":"1","type":"subscribe"}`}, 4401},
+		{"subscribe without an id", []string{initMessage, `{"type":"subscribe","payload":{"query":"subscription { name }"}}`}, 4400},
+		{"init twice", []string{initMessage, initMessage}, 4429},
+		{"an id twice", []string{
+			initMessage,
+			`{"id":"1","type":"subscribe","payload":{"query":"subscription { name }"}}`,
+			`{"id":"1","type":"subscribe","payload":{"query":"subscription { name }"}}`,
+		}, 4409},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			timeout := patience
+			if tt.messages == nil {
+				timeout = 50 * time.Millisecond
+			}
+			s := serve(t, graphqlws.Config{InitTimeout: timeout})
+			c := dial(t, s.url)
+			for i, message := range tt.messages {
+				c.send(message)
+				if i == 0 && message == initMessage {
+					c.expect(`{"type":"connection_ack"}`)
+				}
+			}
+			c.expectClose(tt.code)
+			eventually(t, "the connection has ended", func() bool { return s.transport.Connections() == 0 })
+		})
+	}
+}
+
+func TestAnErrorEndsTheOperation(t *testing.T) {
+	t.Parallel()
+	s := serve(t, graphqlws.Config{})
+	c := dialInit(t, s.url)
+	c.send(`{"id":"1","type":"subscribe","payload":{"query":"subscription { nonsense }"}}`)
+	_ = c.SetReadDeadline(time.Now().Add(patience))
+	if _, message, err := c.ReadMessage(); err != nil || !strings.Contains(string(message), `"type":"error"`) {
+		t.Fatalf("want an error, got %s %v", message, err)
+	}
+	c.subscribe("1") // no complete in between: the id is free
+	s.SendNextSubscriptionMessage()
+	c.expect(event)
+}
+
+func TestSubprotocol(t *testing.T) {
+	t.Parallel()
+	s := serve(t, graphqlws.Config{})
+	for _, offered := range [][]string{nil, {"graphql-ws"}} {
+		ws, _, err := tryDial(s.url, nil, offered...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		client{ws, t}.expectClose(4406)
+		_ = ws.Close()
+	}
+	ws, _, err := tryDial(s.url, nil, "graphql-ws", "graphql-transport-ws")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ws.Close() }()
+	if ws.Subprotocol() != "graphql-transport-ws" {
+		t.Errorf("negotiated %q", ws.Subprotocol())
+	}
+}
+
+func TestOrigins(t *testing.T) {
+	t.Parallel()
+	const app = "https://app.example.com"
+	for _, tt := range []struct {
+		name    string
+		allowed []string
+		origin  string // "same" stands for the server's own
+		want    int
+	}{
+		{"same origin", nil, "same", http.StatusSwitchingProtocols},
+		{"another", nil, app, http.StatusForbidden},
+		{"no browser", nil, "", http.StatusSwitchingProtocols},
+		{"nonsense", nil, "null", http.StatusForbidden},
+		{"listed", []string{"https://other.example", app}, app, http.StatusSwitchingProtocols},
+		{"listed with a slash", []string{"https://App.example.com/"}, app, http.StatusSwitchingProtocols},
+		{"not listed", []string{app}, "https://evil.example", http.StatusForbidden},
+		{"other scheme", []string{app}, "http://app.example.com", http.StatusForbidden},
+		{"only a suffix", []string{app}, "https://app.example.com.evil.example", http.StatusForbidden},
+		{"listed, no browser", []string{app}, "", http.StatusSwitchingProtocols},
+		{"any", []string{"*"}, app, http.StatusSwitchingProtocols},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t, graphqlws.Config{AllowedOrigins: tt.allowed})
+			header := http.Header{}
+			if tt.origin == "same" {
+				header.Set("Origin", "http"+strings.TrimPrefix(s.url, "ws"))
+			} else if tt.origin != "" {
+				header.Set("Origin", tt.origin)
+			}
+			ws, response, err := tryDial(s.url, header, "graphql-transport-ws")
+			if ws != nil {
+				defer func() { _ = ws.Close() }()
+			}
+			if response == nil || response.StatusCode != tt.want {
+				t.Errorf("got %v %v, want status %d", response, err, tt.want)
+			}
+		})
+	}
+}
+
+func TestReadLimit(t *testing.T) {
+	t.Parallel()
+	s := serve(t, graphqlws.Config{})
+	message := func(size int) string {
+		const frame = `{"type":"ping","payload":{"x":""}}`
+		return strings.Replace(frame, `""`, `"`+strings.Repeat("x", size-len(frame))+`"`, 1)
+	}
+	c := dialInit(t, s.url)
+	c.send(message(graphqlws.DefaultReadLimit))
+	_ = c.SetReadDeadline(time.Now().Add(patience))
+	if _, _, err := c.ReadMessage(); err != nil {
+		t.Fatalf("a message at the limit: %v", err)
+	}
+	c.send(message(graphqlws.DefaultReadLimit + 1))
+	c.expectClose(websocket.CloseMessageTooBig)
+}
+
+func TestMissingPongEndsTheConnection(t *testing.T) {
+	t.Parallel()
+	s := serve(t, graphqlws.Config{PingPongInterval: 50 * time.Millisecond})
+	c := dialInit(t, s.url)
+	c.expect(`{"type":"ping"}`)
+	c.send(`{"type":"pong"}`)
+	_ = c.SetReadDeadline(time.Now().Add(patience))
+	for {
+		_, message, err := c.ReadMessage()
+		if websocket.IsCloseError(err, websocket.CloseNormalClosure) {
+			t.Fatal("closed with 1000, upon which a client comes back without delay")
+		}
+		if err != nil {
+			break
+		}
+		if string(message) != `{"type":"ping"}` {
+			t.Errorf("got %s", message)
+		}
+	}
+	eventually(t, "the connection has ended", func() bool { return s.transport.Connections() == 0 })
+}
+
+func TestLimitOperations(t *testing.T) {
+	t.Parallel()
+	const limit = 3
+	started := make(chan struct{}, limit+1)
+	s := serve(t, graphqlws.Config{MaxOperations: limit})
+	s.AroundOperations(func(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
+		started <- struct{}{} // only what LimitOperations lets pass gets here
+		return next(ctx)
+	})
+	c := dialInit(t, s.url)
+	for i := range limit {
+		c.subscribe(fmt.Sprint("operation-", i))
+		<-started
+	}
+	for range 2 {
+		c.subscribe("1")
+		c.expect(`{"id":"1","type":"next","payload":{"data":null,"errors":[{
+			"message":"This connection has 3 operations running, which is the limit: complete one, or open another connection.",
+			"extensions":{"code":"TOO_MANY_OPERATIONS"}}]}}`)
+		c.expect(`{"id":"1","type":"complete"}`)
+	}
+	c.send(`{"id":"operation-0","type":"complete"}`)
+	c.expect(`{"id":"operation-0","type":"complete"}`)
+	c.subscribe("1")
+	<-started
+	if len(started) != 0 {
+		t.Error("a refused operation was started")
+	}
+}
+
+func TestLimitOperationsLetsHTTPPass(t *testing.T) {
+	t.Parallel()
+	called := false
+	graphqlws.LimitOperations(t.Context(), func(context.Context) graphql.ResponseHandler {
+		called = true
+		return nil
+	})
+	if !called {
+		t.Error("an operation without a connection was refused")
+	}
+}
+
+func TestPanicOfInitClosesTheSocket(t *testing.T) {
+	t.Parallel()
+	s := serve(t, graphqlws.Config{Init: func(context.Context, map[string]any) (context.Context, error) {
+		panic("a bug")
+	}})
+	s.SetRecoverFunc(func(context.Context, any) error { return errors.New("recovered") }) // the default prints a stack
+	c := dial(t, s.url)
+	c.send(`{"type":"connection_init"}`)
+	_ = c.SetReadDeadline(time.Now().Add(patience))
+	if _, _, err := c.ReadMessage(); !websocket.IsCloseError(err, websocket.CloseAbnormalClosure) {
+		t.Errorf("got %v, want the connection to be cut", err)
+	}
+	eventually(t, "the connection has ended", func() bool { return s.transport.Connections() == 0 })
+}
+
+// flood is a schema whose subscription yields large events as fast as it can, and tells when it is cancelled.
+func flood(ended chan<- struct{}) graphql.ExecutableSchema {
+	schema := gqlparser.MustLoadSchema(&ast.Source{Input: `type Query { name: String! } type Subscription { name: String! }`})
+	data := []byte(`{"name":"` + strings.Repeat("x", 64<<10) + `"}`)
+	return &graphql.ExecutableSchemaMock{
+		SchemaFunc: func() *ast.Schema { return schema },
+		ComplexityFunc: func(context.Context, string, string, int, map[string]any) (int, bool) {
+			return 0, false
+		},
+		ExecFunc: func(ctx context.Context) graphql.ResponseHandler {
+			context.AfterFunc(ctx, func() { ended <- struct{}{} })
+			return func(context.Context) *graphql.Response { return &graphql.Response{Data: data} }
+		},
+	}
+}
+
+func TestAClientThatStopsReadingIsDisconnected(t *testing.T) {
+	t.Parallel()
+	ended := make(chan struct{}, 1)
+	ws := graphqlws.New(graphqlws.Config{WriteTimeout: 200 * time.Millisecond})
+	srv := handler.New(flood(ended))
+	srv.AddTransport(ws)
+	url, _ := listen(t, srv)
+
+	dialer := websocket.Dialer{Subprotocols: []string{"graphql-transport-ws"}, NetDial: func(network, address string) (net.Conn, error) {
+		c, err := net.Dial(network, address)
+		if err == nil {
+			err = c.(*net.TCPConn).SetReadBuffer(4 << 10)
+		}
+		return c, err
+	}}
+	raw, _, err := dialer.Dial(url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = raw.Close() }()
+	c := client{raw, t}
+	c.send(`{"type":"connection_init"}`)
+	c.expect(`{"type":"connection_ack"}`)
+	c.subscribe("1")
+	// ... and never reads again.
+	select {
+	case <-ended:
+	case <-time.After(patience):
+		t.Fatal("the operation is still running")
+	}
+	eventually(t, "the connection has ended", func() bool { return ws.Connections() == 0 })
+}
