@@ -1,0 +1,43 @@
+# `make` lists what there is. Nothing has to be installed first but Go.
+
+# Programs that scripts/setup unpacked for this checkout.
+export PATH := $(CURDIR)/.belfry/bin:$(PATH)
+
+go_files = find . -name '*.go' -not -path '*/node_modules/*' -not -path './.belfry/*'
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## start Belfry with a database of its own; flags go in ARGS="..."
+	@scripts/setup
+	@go run ./cmd/belfry dev $(ARGS)
+
+test: ## check and test everything, on a real PostgreSQL and Redis
+	@scripts/setup test
+	@$(MAKE) --no-print-directory lint
+	go test -race -timeout 20m ./...
+	@if [ -f bench/go.mod ]; then set -ex; cd bench; go build ./...; go vet ./...; go test ./...; fi
+
+lint: ## gofmt, go vet, staticcheck
+	@unformatted=$$($(go_files) | xargs gofmt -l); \
+		if [ -n "$$unformatted" ]; then echo "not formatted (run make fmt):"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	go tool -modfile=tools/go.mod staticcheck ./...
+
+fmt: ## format the Go code
+	@$(go_files) | xargs gofmt -w
+
+generate: ## write the generated code again
+	go generate ./...
+
+build: ## build bin/belfry, one static file
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/belfry ./cmd/belfry
+
+bench: ## measure, each figure beside a baseline
+	@scripts/setup test
+	@cd bench && go run . $(ARGS)
+
+clean: ## remove what was built; the database of `make run` stays in .belfry
+	rm -rf bin
+
+.PHONY: help run test lint fmt generate build bench clean
