@@ -1,7 +1,6 @@
 package belfry
 
 import (
-	"fmt"
 	"strings"
 	"unicode/utf8"
 )
@@ -11,41 +10,56 @@ const MaxJSONDepth = 32
 
 // ValidateJSON checks a decoded JSON value from outside before it is stored: no deeper than MaxJSONDepth, strings and
 // keys without NUL (PostgreSQL cannot store it) and valid UTF-8. field names the input for the error.
-func ValidateJSON(v any, field string) error { return validateJSON(v, field, 0) }
+func ValidateJSON(v any, field string) error {
+	if err := validateJSON(v, 0); err != nil {
+		return err.At("%s", strings.TrimPrefix(field+err.Field, "."))
+	}
+	return nil
+}
 
-func validateJSON(v any, field string, depth int) error {
+// validateJSON returns an error whose field is the path below v. It is built on the way back, so that good input, which
+// is nearly all, pays nothing for it.
+func validateJSON(v any, depth int) *Error {
 	if depth > MaxJSONDepth {
-		return Beyond(field, MaxJSONDepth, "levels of nesting")
+		return Beyond("", MaxJSONDepth, "levels of nesting")
 	}
 	switch v := v.(type) {
 	case string:
-		return ValidateText(v, field)
+		return validateText(v)
 	case map[string]any:
 		for k, e := range v {
-			if err := ValidateText(k, field); err != nil {
+			if err := validateText(k); err != nil {
 				return err
 			}
-			if err := validateJSON(e, field+"."+k, depth+1); err != nil {
-				return err
+			if err := validateJSON(e, depth+1); err != nil {
+				return err.At(".%s%s", k, err.Field)
 			}
 		}
 	case []any:
 		for i, e := range v {
-			if err := validateJSON(e, fmt.Sprintf("%s[%d]", field, i), depth+1); err != nil {
-				return err
+			if err := validateJSON(e, depth+1); err != nil {
+				return err.At("[%d]%s", i, err.Field)
 			}
 		}
 	}
 	return nil
 }
 
-// ValidateText refuses what PostgreSQL cannot store: NUL characters and invalid UTF-8.
+// ValidateText refuses what PostgreSQL cannot store: NUL characters and invalid UTF-8. field names the input for the
+// error.
 func ValidateText(s, field string) error {
+	if err := validateText(s); err != nil {
+		return err.At("%s", field)
+	}
+	return nil
+}
+
+func validateText(s string) *Error {
 	if strings.ContainsRune(s, 0) {
-		return Errorf(Invalid, "NUL characters cannot be stored").At("%s", field)
+		return Errorf(Invalid, "NUL characters cannot be stored")
 	}
 	if !utf8.ValidString(s) {
-		return Errorf(Invalid, "text must be valid UTF-8").At("%s", field)
+		return Errorf(Invalid, "text must be valid UTF-8")
 	}
 	return nil
 }

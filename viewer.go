@@ -22,6 +22,17 @@ func (v Viewer) RequireBackend() error {
 	return nil
 }
 
+// RequireUser refuses viewers that are not a user of the customer's product.
+func (v Viewer) RequireUser() error {
+	if v.Environment == 0 {
+		return Errorf(Unauthenticated, "an API key is required")
+	}
+	if v.IsBackend() {
+		return Errorf(Forbidden, "this needs a public key (pk_…) and a user token: a secret key is nobody in particular")
+	}
+	return nil
+}
+
 // FeedOwner decides whose feed a request is about. A user token speaks for its subject alone: user may be left out,
 // and must be the subject otherwise. A secret key must name the user. field names the input for the error.
 func (v Viewer) FeedOwner(user, field string) (string, error) {

@@ -26,11 +26,10 @@ func (r *mutationResolver) IdentifyUser(ctx context.Context, input model.Identif
 
 func (r *queryResolver) Me(ctx context.Context) (*model.User, error) {
 	viewer := auth.ViewerFrom(ctx)
-	owner, err := viewer.FeedOwner("", "me")
-	if err != nil {
+	if err := viewer.RequireUser(); err != nil {
 		return nil, err
 	}
-	user, err := nullable(r.Recipients.UserByExternalID(ctx, viewer.Environment, owner))
+	user, err := nullable(r.Recipients.UserByExternalID(ctx, viewer.Environment, viewer.User))
 	if err != nil || user == nil {
 		return nil, err
 	}

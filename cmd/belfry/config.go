@@ -25,7 +25,7 @@ type commands struct {
 
 // database is the setting that all commands but dev need.
 type database struct {
-	DatabaseURL string `name:"database-url" env:"BELFRY_DATABASE_URL" placeholder:"URL" help:"PostgreSQL, version 14 or later: postgres://user:password@host:5432/belfry ($$BELFRY_DATABASE_URL)."`
+	DatabaseURL string `name:"database-url" env:"BELFRY_DATABASE_URL" placeholder:"URL" help:"PostgreSQL 15 or newer: postgres://user:password@host:5432/belfry ($$BELFRY_DATABASE_URL)."`
 }
 
 // Validate is called by kong.

@@ -40,6 +40,17 @@ func (c *devCommand) Run(ctx context.Context, out io.Writer) error {
 			log.Error("the private PostgreSQL did not stop cleanly; it recovers with the next start", "error", err)
 		}
 	}()
+	// Without its database a development node is of no use: stop with it.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-private.Done():
+			log.Error("the private PostgreSQL has stopped: so does belfry dev")
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	fmt.Fprintln(out, "Bringing its schema up to date …")
 	n, err := build(ctx, c.node, options{databaseURL: private.URL(), demoKeys: true, introspection: true}, log)
 	if err != nil {
@@ -53,7 +64,7 @@ func (c *devCommand) Run(ctx context.Context, out io.Writer) error {
 	}
 	mux := n.routes()
 	demo.routes(mux)
-	fmt.Fprintf(out, banner, time.Since(began).Seconds(), "http://"+browsable(listener.Addr().String()), private.URL())
+	fmt.Fprintf(out, banner, time.Since(began).Seconds(), "http://"+browsable(listener.Addr().String()), private.URL(), private.Dir())
 	return n.serve(ctx, listener, mux)
 }
 
@@ -66,7 +77,7 @@ Belfry is ready, after %.1f s.
   Keys      ` + demoSecretKey + ` (backend), ` + demoPublicKey + ` (frontend)
   Database  %[3]s
 
-Ctrl-C stops everything; the data stays.
+Ctrl-C stops everything; the data stays in %[4]s.
 `
 
 // routes adds what only a development node serves.

@@ -6,6 +6,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/belfryhq/belfry/analytics"
 )
 
 // newMetrics makes the registry behind /metrics. The packages count in plain numbers; their names for Prometheus are
@@ -30,9 +32,23 @@ func (n *belfryNode) newMetrics() *prometheus.Registry {
 	counter("belfry_publications_total", "Feed changes handed to the bus.", nil, func() float64 { return float64(n.hub.Stats().Published) })
 	counter("belfry_publication_failures_total", "Feed changes that the bus did not take: the sweep makes up for them.", nil, func() float64 { return float64(n.hub.Stats().PublishFailures) })
 	counter("belfry_bus_gaps_total", "Times that the bus may have lost something.", nil, func() float64 { return float64(n.hub.Stats().Gaps) })
+	counter("belfry_segment_messages_total", "Messages delivered to Segment by this node.", nil, func() float64 { return float64(n.segmentStats().Sent) })
+	counter("belfry_segment_failures_total", "Attempts to deliver to Segment that failed.", nil, func() float64 { return float64(n.segmentStats().Failed) })
+	gauge("belfry_segment_lag_seconds", "Age of the oldest event that Segment still misses.", func() float64 { return n.segmentStats().Lag.Seconds() })
 	gauge("belfry_database_connections", "Connections to PostgreSQL.", func() float64 { return float64(n.pool.Stat().TotalConns()) })
 	gauge("belfry_database_connections_in_use", "Connections to PostgreSQL in use.", func() float64 { return float64(n.pool.Stat().AcquiredConns()) })
 	return r
+}
+
+// segmentStats is bounded as lag is. If the database doesn't answer, the counters are still right.
+func (n *belfryNode) segmentStats() analytics.Stats {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	stats, err := n.segment.Stats(ctx)
+	if err != nil {
+		n.log.Warn("the lag of analytics can't be read", "error", err)
+	}
+	return stats
 }
 
 // lag asks the database, so it is bounded: a scrape must not hang.
