@@ -30,6 +30,9 @@ fmt: ## format the Go code
 generate: ## write the generated code again
 	go generate ./...
 
+web: ## bundle GraphiQL again; needs Node
+	cd web && npm ci && npm run build
+
 build: ## build bin/belfry, one static file
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/belfry ./cmd/belfry
 
@@ -40,4 +43,4 @@ bench: ## measure, each figure beside a baseline
 clean: ## remove what was built; the database of `make run` stays in .belfry
 	rm -rf bin
 
-.PHONY: help run test lint fmt generate build bench clean
+.PHONY: help run test lint fmt generate web build bench clean

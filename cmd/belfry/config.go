@@ -85,6 +85,14 @@ type serveCommand struct {
 	Introspection bool   `env:"BELFRY_INTROSPECTION" help:"Let clients ask for the GraphQL schema ($$BELFRY_INTROSPECTION)."`
 }
 
+// Validate is called by kong. It is spelled out because two embedded Validate methods cancel each other.
+func (c *serveCommand) Validate() error {
+	if err := c.database.Validate(); err != nil {
+		return err
+	}
+	return c.node.Validate()
+}
+
 // devCommand runs everything that is needed to try Belfry.
 type devCommand struct {
 	node

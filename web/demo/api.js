@@ -19,9 +19,10 @@ export class API {
     }
   }
 
-  // asBackend runs an operation with the secret key, which a page must never have outside of this demo.
-  asBackend(query, variables) {
-    return this.#post({ authorization: `Bearer ${this.#config.secretKey}` }, query, variables);
+  // asBackend runs an operation with the secret key, which a page must never have outside of this demo. onResponse is
+  // called when the answer begins to come.
+  asBackend(query, variables, onResponse) {
+    return this.#post({ authorization: `Bearer ${this.#config.secretKey}` }, query, variables, onResponse);
   }
 
   async initPayload(user) {
@@ -61,12 +62,13 @@ export class API {
     return { authorization, 'x-belfry-user-token': userToken };
   }
 
-  async #post(headers, query, variables) {
+  async #post(headers, query, variables, onResponse) {
     const response = await fetch(this.#config.endpoint, {
       method: 'POST',
       headers: { 'content-type': 'application/json', accept: 'application/graphql-response+json', ...headers },
       body: JSON.stringify({ query, variables }),
     });
+    onResponse?.(performance.now());
     const body = await response.json().catch(() => ({}));
     if (body.errors || !response.ok) {
       const [first] = body.errors ?? [{ message: `the server said ${response.status}` }];

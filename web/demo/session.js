@@ -80,7 +80,7 @@ export class Session {
     if (event.__typename === 'FeedItemUpserted' && isNew) this.#listener.arrived?.(event.item, at, live);
     if (isNew && !live) this.#replayed++;
     this.#listener.changed?.(this.feed);
-    if (event.__typename === 'FeedSynced') {
+    if (event.__typename === 'FeedSynced' || event.__typename === 'FeedReset') { // what follows either is live
       this.#setState('live', { replayed: this.#replayed });
       this.#replayed = 0;
     }

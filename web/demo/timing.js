@@ -45,7 +45,8 @@ export class Timing {
   #note(run, who, at) {
     run.at.set(who, at - run.clickedAt);
     if (run.waiting.size === 0 && run.at.has('Accepted') && !run.error) {
-      this.#totals = [...this.#totals, Math.max(...run.at.values())].slice(-KEPT);
+      const { Accepted, ...devices } = Object.fromEntries(run.at);
+      if (run.at.size > 1) this.#totals = [...this.#totals, Math.max(...Object.values(devices))].slice(-KEPT);
       this.#end(run);
     }
     if (run === this.#runs.at(-1) || !this.#runs.includes(run)) this.#draw(run);

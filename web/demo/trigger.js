@@ -48,7 +48,7 @@ export class TriggerForm {
   #field(name, draft) {
     const example = this.#workflow.data[name];
     const isText = typeof example === 'string';
-    const long = isText ? example.length > 48 : typeof example === 'object';
+    const long = isText ? example.length > 56 : typeof example === 'object';
     const input = document.createElement(long ? 'textarea' : 'input');
     if (typeof example === 'number') Object.assign(input, { type: 'number', step: 'any' });
     if (typeof example === 'boolean') Object.assign(input, { type: 'checkbox', checked: draft[name] });
@@ -65,7 +65,7 @@ export class TriggerForm {
       this.#preview();
     };
     const label = document.createElement('label');
-    label.className = 'field';
+    label.className = isText && example.length > 24 ? 'field is-wide' : 'field';
     label.append(Object.assign(document.createElement('span'), { textContent: humanise(name) }), input);
     return label;
   }
@@ -93,8 +93,9 @@ export class TriggerForm {
     if (!byId('trigger').reportValidity()) return;
     const run = this.timing.begin(this.#workflow.key, clickedAt);
     try {
-      const { triggerWorkflow } = await this.#api.asBackend(TRIGGER, { input: this.#input() });
-      run.accepted(performance.now());
+      let answeredAt;
+      const { triggerWorkflow } = await this.#api.asBackend(TRIGGER, { input: this.#input() }, (at) => { answeredAt = at; });
+      run.accepted(answeredAt);
       if (triggerWorkflow.rejected.length > 0) run.failed(triggerWorkflow.rejected[0].message);
     } catch (error) {
       run.failed(error.message);
