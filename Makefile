@@ -16,6 +16,8 @@ test: ## check and test everything, on a real PostgreSQL and Redis
 	@scripts/setup test
 	@$(MAKE) --no-print-directory lint
 	go test -race -timeout 20m ./...
+	@if command -v node >/dev/null; then node --test web/feed_test.mjs; \
+		else echo "NOT RUN: the demo page's script has tests that need Node: install it"; fi
 	@if [ -f bench/go.mod ]; then set -ex; cd bench; go build ./...; go vet ./...; go test ./...; fi
 
 lint: ## gofmt, go vet, staticcheck
@@ -30,6 +32,9 @@ fmt: ## format the Go code
 generate: ## write the generated code again
 	go generate ./...
 
+browser: ## try the demo page of a running `make run` in Chromium; needs Node and Chromium
+	cd web && npm ci && node browser_test.mjs http://localhost:8080/ --graphiql http://localhost:8080/graphiql/
+
 web: ## bundle GraphiQL again; needs Node
 	cd web && npm ci && npm run build
 
@@ -43,4 +48,4 @@ bench: ## measure, each figure beside a baseline
 clean: ## remove what was built; the database of `make run` stays in .belfry
 	rm -rf bin
 
-.PHONY: help run test lint fmt generate web build bench clean
+.PHONY: help run test lint fmt generate browser web build bench clean

@@ -1,6 +1,7 @@
 package belfry_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -117,6 +118,8 @@ func TestJSONFromOutside(t *testing.T) {
 		{"one level deeper", nested(belfry.MaxJSONDepth + 1), belfry.TooLarge, "input.data" + strings.Repeat(".k", belfry.MaxJSONDepth+1)},
 		{"NUL in a value", map[string]any{"a": []any{"x", "\x00"}}, belfry.Invalid, "input.data.a[1]"},
 		{"NUL in a key", map[string]any{"\x00": 1.0}, belfry.Invalid, "input.data"},
+		{"a large number", map[string]any{"a": json.Number("12345678901234567890")}, "", ""},
+		{"a number beyond all", map[string]any{"a": json.Number("1e400")}, belfry.Invalid, "input.data.a"},
 		{"not UTF-8", map[string]any{"a": "\xff"}, belfry.Invalid, "input.data.a"},
 	} {
 		err := belfry.ValidateJSON(c.value, "input.data")

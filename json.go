@@ -1,6 +1,7 @@
 package belfry
 
 import (
+	"encoding/json"
 	"strings"
 	"unicode/utf8"
 )
@@ -9,7 +10,8 @@ import (
 const MaxJSONDepth = 32
 
 // ValidateJSON checks a decoded JSON value from outside before it is stored: no deeper than MaxJSONDepth, strings and
-// keys without NUL (PostgreSQL cannot store it) and valid UTF-8. field names the input for the error.
+// keys without NUL (PostgreSQL cannot store it) and valid UTF-8, numbers that can be read back. field names the input for
+// the error.
 func ValidateJSON(v any, field string) error {
 	if err := validateJSON(v, 0); err != nil {
 		return err.At("%s", strings.TrimPrefix(field+err.Field, "."))
@@ -26,6 +28,10 @@ func validateJSON(v any, depth int) *Error {
 	switch v := v.(type) {
 	case string:
 		return validateText(v)
+	case json.Number:
+		if _, err := v.Float64(); err != nil {
+			return Errorf(Invalid, "numbers must be between ±1.8e308")
+		}
 	case map[string]any:
 		for k, e := range v {
 			if err := validateText(k); err != nil {

@@ -36,6 +36,9 @@ func (s *Service) Append(ctx context.Context, tx *postgres.Tx, messages []belfry
 	for i := range messages {
 		m := &messages[i]
 		h := heads[feedOf(m)]
+		if h == nil {
+			return fmt.Errorf("append to feeds: the feed of recipient %d on %q is of another environment than %d", m.Recipient, m.Channel, m.Environment)
+		}
 		seq := h.version - int64(behind[i])
 		sent.add(m.Environment, m.Channel, m.Workflow, m.StepRef, belfry.MessageRef{Recipient: m.Recipient, UserID: m.UserID, Seq: seq})
 		events[i] = addressed{m.Environment, m.Channel, m.UserID, seq, func() Event { return upserted(m, h, seq, at) }}

@@ -55,7 +55,7 @@ type Bus interface {
 type Notice struct {
 	Topic   string
 	Version int64
-	Payload []byte
+	Payload []byte // an Event as JSON; empty: read it from the database
 }
 
 // Line is a listener's end of the Bus.
@@ -65,6 +65,10 @@ type Line interface {
 	Nudge()                             // wakes with a gap
 	Close()
 }
+
+// maxPayload is how large an event may be, in bytes of JSON, to travel with its notice. Of a larger one only the
+// version is told, and each listener reads it: one huge message must not fill the buffers of the bus.
+const maxPayload = 64 << 10
 
 // topic is where a feed's events are published. It holds the external id, so that one can listen before the user was
 // ever identified.
@@ -83,6 +87,9 @@ func (s *Service) notices(events []addressed) ([]Notice, error) {
 		payload, err := json.Marshal(e.event())
 		if err != nil {
 			return nil, err
+		}
+		if len(payload) > maxPayload {
+			payload = nil
 		}
 		out = append(out, Notice{t, e.version, payload})
 	}

@@ -36,6 +36,8 @@ const (
 	maxReplay       = 500                // events told to a subscriber that comes back; beyond, it is reset
 	changeRetention = 7 * 24 * time.Hour // how long marks can be replayed
 	sweepInterval   = 30 * time.Second   // how often connected feeds are compared with the database
+	pruneInterval   = time.Hour          // how often changes beyond changeRetention are dropped
+	pruneBatch      = 20_000             // changes dropped by one statement, so that none runs for long
 	scanChunk       = 200                // rows read at a time while looking for items that match a filter
 	maxScan         = 2000               // rows looked at for one page; beyond, the page is short
 )
@@ -48,20 +50,30 @@ func (s *Service) now() time.Time { return s.Now().UTC().Truncate(time.Microseco
 func (s *Service) Run(ctx context.Context) error {
 	sweep := time.NewTicker(sweepInterval)
 	defer sweep.Stop()
-	prune := time.NewTicker(time.Hour)
+	prune := time.NewTicker(pruneInterval)
 	defer prune.Stop()
+	err := s.prune(ctx) // at once too: a node may not live for an interval
 	for {
-		var err error
+		if err != nil && ctx.Err() == nil {
+			s.Log.Error("feed housekeeping failed; it is tried again", "error", err)
+		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-sweep.C:
 			err = s.Sweep(ctx)
 		case <-prune.C:
-			_, err = s.Pool.Exec(ctx, deleteChanges, s.now().Add(-changeRetention))
+			err = s.prune(ctx)
 		}
-		if err != nil && ctx.Err() == nil {
-			s.Log.Error("feed housekeeping failed; it is tried again", "error", err)
+	}
+}
+
+// prune drops the changes that are too old to be replayed.
+func (s *Service) prune(ctx context.Context) error {
+	for {
+		tag, err := s.Pool.Exec(ctx, deleteChanges, s.now().Add(-changeRetention), pruneBatch)
+		if err != nil || tag.RowsAffected() < pruneBatch {
+			return err
 		}
 	}
 }

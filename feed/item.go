@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/belfryhq/belfry"
@@ -61,6 +62,9 @@ const (
 	ArchivedOnly    ArchivedScope = "ONLY"
 )
 
+// everyItem is the Filter that leaves nothing out.
+var everyItem = Filter{Archived: ArchivedInclude}
+
 // matches reports whether an item in a state belongs to the filter's status and archived scope.
 func (f Filter) matches(s State) bool {
 	switch {
@@ -95,13 +99,23 @@ func (f Filter) count(c Cells) (n int) {
 	return n
 }
 
-// validate checks the lists' sizes.
+// validate checks the lists: their sizes, and that PostgreSQL can read them.
 func (f Filter) validate() error {
 	if len(f.Workflows) > MaxFilterValues {
 		return belfry.Beyond("filter.workflows", MaxFilterValues, "workflows")
 	}
 	if len(f.Categories) > MaxFilterValues {
 		return belfry.Beyond("filter.categories", MaxFilterValues, "categories")
+	}
+	for i, w := range f.Workflows {
+		if err := belfry.ValidateText(w, fmt.Sprintf("filter.workflows[%d]", i)); err != nil {
+			return err
+		}
+	}
+	for i, c := range f.Categories {
+		if err := belfry.ValidateText(c, fmt.Sprintf("filter.categories[%d]", i)); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -15,14 +15,20 @@ import (
 type Marked struct {
 	Badge    belfry.Badge
 	Position belfry.Position // includes the change
-	Changed  int             // items that changed; archived ones count only if their being archived changed
+	Changed  int             // items that changed; MarkAll counts archived ones only if their being archived changed
 	NotFound []belfry.MessageID
 }
 
-// Mark marks some items of a feed by id, 1 to MaxMarkIDs of them. Ids of other feeds are reported as not found. Items
+// Mark marks some items of a feed by id, at most MaxMarkIDs of them. Ids of other feeds are reported as not found. Items
 // that are already so don't change; if none changes, nothing is recorded.
 func (s *Service) Mark(ctx context.Context, ref Ref, m belfry.Mark, ids []belfry.MessageID) (Marked, error) {
+	if len(ids) > MaxMarkIDs {
+		return Marked{}, belfry.Beyond("input.ids", MaxMarkIDs, "ids")
+	}
 	return s.change(ctx, ref, func(tx *postgres.Tx, h *header, at time.Time) (Marked, error) {
+		if h.epoch == 0 {
+			return Marked{NotFound: ids}, nil // no row means no lock: items that come from now on are not ours to mark
+		}
 		seqs := make([]int64, 0, len(ids))
 		for _, id := range ids {
 			if id.Recipient == h.recipient && id.Channel == h.channel {
@@ -62,13 +68,15 @@ func (s *Service) Mark(ctx context.Context, ref Ref, m belfry.Mark, ids []belfry
 	})
 }
 
-// MarkAll marks every item up to a position, archived ones too; the zero Position means up to now. It writes one
-// watermark, whatever the number of items; only those that came after upTo are looked at.
-func (s *Service) MarkAll(ctx context.Context, ref Ref, m belfry.Mark, upTo belfry.Position) (Marked, error) {
+// MarkAll marks every item up to a position, archived ones too. It writes one watermark, whatever the number of items;
+// only those that came after upTo are looked at.
+//
+// Without a position it means up to now. The zero Position, which whoever saw an empty feed holds, means nothing at all.
+func (s *Service) MarkAll(ctx context.Context, ref Ref, m belfry.Mark, upTo *belfry.Position) (Marked, error) {
 	return s.change(ctx, ref, func(tx *postgres.Tx, h *header, at time.Time) (Marked, error) {
 		last := h.lastSeq
-		if upTo != (belfry.Position{}) {
-			if h.epoch != 0 && (upTo.Epoch != h.epoch && upTo.Epoch != 0 || upTo.Version > h.version) {
+		if upTo != nil {
+			if h.epoch != 0 && *upTo != (belfry.Position{}) && (upTo.Epoch != h.epoch || upTo.Version > h.version) {
 				return Marked{}, belfry.Errorf(belfry.Invalid, "this position is not of this feed: read the feed again").At("input.upTo")
 			}
 			last = min(last, upTo.Version)

@@ -49,15 +49,11 @@ func (s *Service) Page(ctx context.Context, ref Ref, f Filter, first int, before
 func (p *Page) fill(ctx context.Context, tx pgx.Tx, h *header, f Filter, first int, before int64) error {
 	limit := min(first+1, scanChunk)
 	for scanned := 0; ; limit = scanChunk {
-		chunk, err := readItems(ctx, tx, h, before, 0, f, limit)
+		items, at, err := readItems(ctx, tx, h, before, 0, f, limit)
 		if err != nil {
 			return err
 		}
-		for _, it := range chunk {
-			before = it.ID.Seq
-			if !f.matches(it.State) {
-				continue
-			}
+		for _, it := range items {
 			if len(p.Items) == first {
 				p.HasMore = true
 				return nil
@@ -65,10 +61,11 @@ func (p *Page) fill(ctx context.Context, tx pgx.Tx, h *header, f Filter, first i
 			p.Items = append(p.Items, it)
 			p.Next = it.ID.Seq
 		}
-		if len(chunk) < limit {
+		if at.rows < limit {
 			return nil
 		}
-		if scanned += len(chunk); scanned >= maxScan {
+		before = at.last
+		if scanned += at.rows; scanned >= maxScan {
 			p.HasMore, p.Next = true, before
 			return nil
 		}
@@ -76,19 +73,23 @@ func (p *Page) fill(ctx context.Context, tx pgx.Tx, h *header, f Filter, first i
 }
 
 // Badge reads the badge alone, from one row.
-func (s *Service) Badge(ctx context.Context, ref Ref) (b belfry.Badge, err error) {
-	err = s.read(ctx, ref, func(_ pgx.Tx, h *header) error {
-		b = h.cells.Badge()
-		return nil
-	})
-	return b, err
+func (s *Service) Badge(ctx context.Context, ref Ref) (belfry.Badge, error) {
+	recipient, err := s.UserID(ctx, ref.Environment, ref.User)
+	if err != nil {
+		return belfry.Badge{}, err
+	}
+	h, err := readHeader(ctx, s.Pool, selectHeader, key{ref.Environment, recipient, ref.Channel})
+	if err != nil {
+		return belfry.Badge{}, err
+	}
+	return h.cells.Badge(), nil
 }
 
 // Item reads one item of a feed.
 func (s *Service) Item(ctx context.Context, ref Ref, id belfry.MessageID) (item *Item, err error) {
 	err = s.read(ctx, ref, func(tx pgx.Tx, h *header) error {
 		if id.Recipient == h.recipient && id.Channel == h.channel {
-			items, err := readItems(ctx, tx, h, id.Seq+1, id.Seq-1, Filter{}, 1)
+			items, _, err := readItems(ctx, tx, h, id.Seq+1, id.Seq-1, everyItem, 1)
 			if err != nil {
 				return err
 			}

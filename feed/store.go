@@ -40,11 +40,16 @@ const selectHeader = `SELECT ` + headerColumns + `
 // then see what the holder before us committed.
 const lockHeader = selectHeader + ` FOR UPDATE`
 
+// querier is what reads a row: the pool or a transaction.
+type querier interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
 // readHeader reads a feed's row with selectHeader or lockHeader. A feed without a row is empty, at position zero.
-func readHeader(ctx context.Context, tx pgx.Tx, sql string, k key) (*header, error) {
+func readHeader(ctx context.Context, q querier, sql string, k key) (*header, error) {
 	h := &header{key: k}
 	c := &h.cells
-	err := tx.QueryRow(ctx, sql, k.recipient, k.channel, k.env).Scan(&h.epoch, &h.version, &h.lastSeq,
+	err := q.QueryRow(ctx, sql, k.recipient, k.channel, k.env).Scan(&h.epoch, &h.version, &h.lastSeq,
 		&c.Active[Unseen], &c.Active[Seen], &c.Active[Read],
 		&c.Archived[Unseen], &c.Archived[Seen], &c.Archived[Read], &h.watermarks)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -67,11 +72,12 @@ func writeHeader(ctx context.Context, tx pgx.Tx, h *header) error {
 
 const stateColumns = `seq, state_version, state, archived, seen_at, read_at, interacted_at, archived_at`
 
-// selectItems reads a stretch of a feed, newest first.
-const selectItems = `SELECT ` + stateColumns + `, coalesce(actor_id, 0), coalesce(tenant_id, 0), workflow, step_ref, categories, content, created_at
+// selectItems reads a stretch of a feed, newest first. It doesn't leave out what the filter doesn't want, for then
+// LIMIT wouldn't bound how many rows a rare workflow has it look at; it leaves out their content.
+const selectItems = `SELECT ` + stateColumns + `, coalesce(actor_id, 0), coalesce(tenant_id, 0), workflow, step_ref, categories, created_at,
+       CASE WHEN ($6::text[] IS NULL OR workflow = ANY ($6)) AND ($7::text[] IS NULL OR categories && $7) THEN content END
   FROM feed_items
  WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 AND seq < $4 AND seq > $5
-   AND ($6::text[] IS NULL OR workflow = ANY ($6)) AND ($7::text[] IS NULL OR categories && $7)
  ORDER BY seq DESC LIMIT $8`
 
 // selectMarkable reads what marking some items needs.
@@ -113,21 +119,37 @@ func writeStates(ctx context.Context, tx pgx.Tx, k key, items []stored) error {
 	return err
 }
 
-// readItems reads items of a feed with selectItems between two sequence numbers, both excluded, newest first, in
-// their true state.
-func readItems(ctx context.Context, tx pgx.Tx, h *header, before, after int64, f Filter, limit int) ([]*Item, error) {
+// looked is how far readItems looked.
+type looked struct {
+	rows int
+	last int64 // sequence number of the oldest of them
+}
+
+// readItems looks at up to limit items of a feed between two sequence numbers, both excluded, newest first, and
+// returns those that match, in their true state.
+func readItems(ctx context.Context, tx pgx.Tx, h *header, before, after int64, f Filter, limit int) (items []*Item, at looked, err error) {
 	rows, err := tx.Query(ctx, selectItems, h.recipient, h.channel, h.env, before, after, f.Workflows, f.Categories, limit)
 	if err != nil {
-		return nil, err
+		return nil, at, err
 	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (*Item, error) {
+	defer rows.Close()
+	for rows.Next() {
 		var st stored
+		var content *belfry.Content
 		i := &Item{Epoch: h.epoch}
-		err := row.Scan(append(st.fields(), &i.Actor, &i.Tenant, &i.Workflow, &i.StepRef, &i.Categories, &i.Content, &i.CreatedAt)...)
-		i.ID = belfry.MessageID{Recipient: h.recipient, Channel: h.channel, Seq: st.seq}
+		if err := rows.Scan(append(st.fields(), &i.Actor, &i.Tenant, &i.Workflow, &i.StepRef, &i.Categories, &i.CreatedAt, &content)...); err != nil {
+			return nil, at, err
+		}
+		at = looked{at.rows + 1, st.seq}
 		i.State = h.watermarks.Effective(st.seq, st.State)
-		return i, err
-	})
+		if content == nil || !f.matches(i.State) {
+			continue
+		}
+		i.ID = belfry.MessageID{Recipient: h.recipient, Channel: h.channel, Seq: st.seq}
+		i.Content = *content
+		items = append(items, i)
+	}
+	return items, at, rows.Err()
 }
 
 const insertChange = `INSERT INTO feed_changes (recipient_id, channel, version, environment_id, at, mark, seqs, up_to)
@@ -137,9 +159,9 @@ const selectChanges = `SELECT version, at, mark, seqs, coalesce(up_to, 0)
   FROM feed_changes WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 AND version > $4
  ORDER BY version LIMIT $5`
 
-const deleteChanges = `DELETE FROM feed_changes WHERE at < $1`
+const deleteChanges = `DELETE FROM feed_changes WHERE ctid = ANY (ARRAY(SELECT ctid FROM feed_changes WHERE at < $1 LIMIT $2))`
 
-const selectVersions = `SELECT t.n, f.version
+const selectVersions = `SELECT t.n, f.epoch, f.version
   FROM unnest($1::bigint[], $2::text[], $3::bigint[]) WITH ORDINALITY AS t (recipient_id, channel, environment_id, n)
   JOIN feeds f USING (recipient_id, channel, environment_id)`
 
@@ -152,6 +174,7 @@ const insertItems = `WITH f AS (
     FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::int[]) AS t (recipient_id, channel, environment_id, n)
   ON CONFLICT (recipient_id, channel) DO UPDATE
     SET version = f.version + excluded.version, last_seq = f.version + excluded.version, unseen = f.unseen + excluded.unseen
+  WHERE f.environment_id = excluded.environment_id
   RETURNING environment_id, recipient_id, channel, epoch, version, unseen, seen, read
 ), items AS (
   INSERT INTO feed_items (recipient_id, channel, seq, state_version, environment_id, version_id, actor_id, tenant_id,

@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"slices"
@@ -18,7 +19,8 @@ type subscription struct {
 	line    Line
 	out     chan<- Event
 	last    belfry.Position // what the listener has been told
-	version atomic.Int64    // last.Version, for the sweep
+
+	epoch, version atomic.Int64 // last again, for the sweep: torn between two events it wakes once too often
 }
 
 // Subscribe tells what happens to a feed: what came after since, then a Synced event, then live. Without since it
@@ -94,19 +96,28 @@ func (sub *subscription) run(ctx context.Context, past []Event) {
 	}
 }
 
-// next decodes those notices that follow on what was told. It stops at the first hole: the rest is then read.
+// next decodes those notices that follow on what was told. It stops at the first hole, and at an event of another
+// epoch: what there is to tell is then read.
 func (sub *subscription) next(notices []Notice) (events []Event, complete bool) {
-	at := sub.last.Version
+	slices.SortStableFunc(notices, func(a, b Notice) int { return cmp.Compare(a.Version, b.Version) }) // two publishers may overtake each other
+	at := sub.last
 	for _, n := range notices {
-		if n.Version <= at {
-			continue // told before: by a replay that overtook it
-		}
 		var e Event
-		if n.Version != at+1 || json.Unmarshal(n.Payload, &e) != nil || at > 0 && e.Position.Epoch != sub.last.Epoch {
+		if json.Unmarshal(n.Payload, &e) != nil {
+			if n.Version <= at.Version {
+				continue
+			}
 			return events, false
 		}
-		events = append(events, e)
-		at++
+		switch {
+		case at != (belfry.Position{}) && e.Position.Epoch != at.Epoch:
+			return events, false
+		case e.Position.Version <= at.Version:
+			continue // told before: by a replay that overtook it
+		case e.Position.Version != at.Version+1:
+			return events, false
+		}
+		events, at = append(events, e), e.Position
 	}
 	return events, true
 }
@@ -117,6 +128,7 @@ func (sub *subscription) tell(ctx context.Context, events []Event) bool {
 		select {
 		case sub.out <- e:
 			sub.last = e.Position
+			sub.epoch.Store(e.Position.Epoch)
 			sub.version.Store(e.Position.Version)
 		case <-ctx.Done():
 			return false
@@ -161,7 +173,7 @@ func (s *Service) past(ctx context.Context, ref Ref, since *belfry.Position) (ev
 // replay makes the events of all versions after one, as far as they are kept: items from feed_items by their seq, marks
 // from feed_changes.
 func replay(ctx context.Context, tx pgx.Tx, h *header, after int64) ([]Event, error) {
-	items, err := readItems(ctx, tx, h, h.version+1, after, Filter{}, maxReplay)
+	items, _, err := readItems(ctx, tx, h, h.version+1, after, everyItem, maxReplay)
 	if err != nil {
 		return nil, err
 	}
@@ -185,7 +197,7 @@ func replay(ctx context.Context, tx pgx.Tx, h *header, after int64) ([]Event, er
 		return nil, err
 	}
 	events = append(events, marks...)
-	slices.SortFunc(events, func(a, b Event) int { return int(a.Position.Version - b.Position.Version) })
+	slices.SortFunc(events, func(a, b Event) int { return cmp.Compare(a.Position.Version, b.Position.Version) })
 	for i := range events {
 		events[i].Badge = h.cells.Badge()
 	}
@@ -222,9 +234,9 @@ func (s *Service) sweep(ctx context.Context, subs []*subscription) error {
 	if err != nil {
 		return err
 	}
-	var n, version int64
-	_, err = pgx.ForEachRow(rows, []any{&n, &version}, func() error {
-		if sub := subs[n-1]; sub.version.Load() < version {
+	var n, epoch, version int64
+	_, err = pgx.ForEachRow(rows, []any{&n, &epoch, &version}, func() error {
+		if sub := subs[n-1]; sub.epoch.Load() != epoch || sub.version.Load() < version {
 			sub.line.Nudge()
 		}
 		return nil

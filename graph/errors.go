@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/google/uuid"
@@ -24,17 +25,26 @@ func presenter(log *slog.Logger) graphql.ErrorPresenterFunc {
 			return shown
 		}
 		if g, ok := errors.AsType[*gqlerror.Error](err); ok && g.Unwrap() == nil {
-			if shown.Extensions == nil {
-				shown.Extensions = map[string]any{}
+			if code, _ := shown.Extensions["code"].(string); known[code] {
+				return shown
 			}
-			if code, _ := shown.Extensions["code"].(string); !known[code] {
-				shown.Extensions["code"] = string(belfry.Invalid)
+			public := *shown // the transports still go by the code that is in the original
+			public.Extensions = maps.Clone(shown.Extensions)
+			if public.Extensions == nil {
+				public.Extensions = map[string]any{}
 			}
-			return shown
+			public.Extensions["code"] = string(belfry.Invalid)
+			if shown.Extensions["code"] == complexityExceeded {
+				public.Extensions["code"], public.Extensions["limit"] = string(belfry.TooLarge), MaxComplexity
+			}
+			return &public
 		}
 		return internal(ctx, log, shown, err)
 	}
 }
+
+// complexityExceeded is gqlgen's code for what is TOO_LARGE here.
+const complexityExceeded = "COMPLEXITY_LIMIT_EXCEEDED"
 
 // known are those codes of the GraphQL layer that are part of the API as they are.
 var known = map[string]bool{"TOO_LARGE": true, "TOO_MANY_OPERATIONS": true, "INTERNAL": true}

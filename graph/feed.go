@@ -25,6 +25,15 @@ func parseCursor(after *string) (int64, error) {
 	return seq, nil
 }
 
+// position reads an optional position; field names the input for errors.
+func position(s *string, field string) (*belfry.Position, error) {
+	if s == nil {
+		return nil, nil
+	}
+	p, err := belfry.ParsePosition(*s, field)
+	return &p, err
+}
+
 func newConnection(ref feed.Ref, page *feed.Page, continued bool) *model.FeedItemConnection {
 	out := &model.FeedItemConnection{
 		Edges:    make([]model.FeedItemEdge, len(page.Items)),
@@ -70,13 +79,13 @@ func (r *Resolver) mark(ctx context.Context, ref feed.Ref, in *model.MarkItemsIn
 	case all == (in.Ids != nil):
 		return nil, belfry.Errorf(belfry.Invalid, "give exactly one of ids and all").At("input")
 	case all:
-		var upTo belfry.Position
-		if in.UpTo != nil {
-			if upTo, err = belfry.ParsePosition(*in.UpTo, "input.upTo"); err != nil {
-				return nil, err
-			}
+		upTo, err := position(in.UpTo, "input.upTo")
+		if err != nil {
+			return nil, err
 		}
-		marked, err = r.Feeds.MarkAll(ctx, ref, in.As, upTo)
+		if marked, err = r.Feeds.MarkAll(ctx, ref, in.As, upTo); err != nil {
+			return nil, err
+		}
 	case in.UpTo != nil:
 		return nil, belfry.Errorf(belfry.Invalid, "upTo goes with all").At("input.upTo")
 	case len(in.Ids) == 0:
@@ -105,13 +114,9 @@ func (r *Resolver) mark(ctx context.Context, ref feed.Ref, in *model.MarkItemsIn
 
 // subscribe tells what happens to a feed, in the API's form.
 func (r *Resolver) subscribe(ctx context.Context, ref feed.Ref, since *string) (<-chan model.FeedEvent, error) {
-	var from *belfry.Position
-	if since != nil {
-		position, err := belfry.ParsePosition(*since, "since")
-		if err != nil {
-			return nil, err
-		}
-		from = &position
+	from, err := position(since, "since")
+	if err != nil {
+		return nil, err
 	}
 	events, err := r.Feeds.Subscribe(ctx, ref, from)
 	if err != nil {

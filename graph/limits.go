@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
-	"strings"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
@@ -36,8 +35,10 @@ func complexity() generated.ComplexityRoot {
 	return c
 }
 
-// documentLimits refuses documents that are too deep or too wide, before they are executed.
-type documentLimits struct{}
+// documentLimits refuses documents that are too deep or too wide, before they are executed, and introspection where it
+// is off. It has to come before everything else that walks documents: fragments that spread each other twice double
+// the work with each line.
+type documentLimits struct{ introspection bool }
 
 var _ interface {
 	graphql.HandlerExtension
@@ -51,42 +52,64 @@ func (documentLimits) ExtensionName() string { return "DocumentLimits" }
 func (documentLimits) Validate(graphql.ExecutableSchema) error { return nil }
 
 // MutateOperationContext implements graphql.OperationContextMutator.
-func (documentLimits) MutateOperationContext(_ context.Context, op *graphql.OperationContext) *gqlerror.Error {
+func (l documentLimits) MutateOperationContext(_ context.Context, op *graphql.OperationContext) *gqlerror.Error {
 	if op.Operation == nil {
 		return nil
 	}
-	if n := len(op.Operation.SelectionSet); n > MaxRootFields {
-		return tooLarge("an operation", MaxRootFields, "fields at its root")
-	}
-	left := MaxFields
-	return measure(op.Operation.SelectionSet, 1, &left)
+	m := meter{introspection: l.introspection}
+	return m.walk(op.Operation.SelectionSet, 1, false)
 }
 
-// measure walks a selection; the document has been validated, so fragments exist and don't recurse.
-func measure(set ast.SelectionSet, depth int, left *int) *gqlerror.Error {
+// meter counts what an operation selects, with fragments expanded.
+type meter struct {
+	introspection bool // is allowed
+	fields, roots int
+}
+
+// walk counts a selection; the document has been validated, so fragments exist and don't recurse. Within introspection
+// the depth doesn't grow: tools ask for deep types of types.
+func (m *meter) walk(set ast.SelectionSet, depth int, introspecting bool) (err *gqlerror.Error) {
 	if depth > MaxDepth {
 		return tooLarge("a document", MaxDepth, "levels of nested fields")
 	}
 	for _, s := range set {
-		var err *gqlerror.Error
 		switch s := s.(type) {
 		case *ast.Field:
-			if *left--; *left < 0 {
-				return tooLarge("a document", MaxFields, "fields")
-			}
-			if !strings.HasPrefix(s.Name, "__") && len(s.SelectionSet) > 0 {
-				err = measure(s.SelectionSet, depth+1, left)
-			}
+			err = m.field(s, depth, introspecting)
 		case *ast.InlineFragment:
-			err = measure(s.SelectionSet, depth, left)
+			err = m.walk(s.SelectionSet, depth, introspecting)
 		case *ast.FragmentSpread:
-			err = measure(s.Definition.SelectionSet, depth, left)
+			err = m.walk(s.Definition.SelectionSet, depth, introspecting)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (m *meter) field(f *ast.Field, depth int, introspecting bool) *gqlerror.Error {
+	if m.fields++; m.fields > MaxFields {
+		return tooLarge("a document", MaxFields, "fields")
+	}
+	if depth == 1 {
+		if m.roots++; m.roots > MaxRootFields {
+			return tooLarge("an operation", MaxRootFields, "fields at its root")
+		}
+		if f.Name == "__schema" || f.Name == "__type" {
+			if !m.introspection {
+				return &gqlerror.Error{Message: "introspection is off on this server", Extensions: map[string]any{"code": string(belfry.Invalid)}}
+			}
+			introspecting = true
+		}
+	}
+	if len(f.SelectionSet) == 0 {
+		return nil
+	}
+	if !introspecting || depth == 1 {
+		depth++
+	}
+	return m.walk(f.SelectionSet, depth, introspecting)
 }
 
 func tooLarge(what string, limit int, unit string) *gqlerror.Error {

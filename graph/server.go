@@ -1,13 +1,10 @@
 package graph
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
-	"io"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/handler"
@@ -46,11 +43,12 @@ func NewServer(c Config) http.Handler {
 	srv.SetDisableSuggestion(!c.Introspection)
 	srv.SetErrorPresenter(presenter(c.Log))
 	srv.SetRecoverFunc(recovered(c.Log))
+	srv.Use(documentLimits{introspection: c.Introspection})
 	srv.Use(extension.FixedComplexityLimit(MaxComplexity))
-	srv.Use(documentLimits{})
 	if c.Introspection {
 		srv.Use(extension.Introspection{})
 	}
+	srv.AroundOperations(subscriptionsNeedSockets)
 	for _, i := range c.Interceptors {
 		srv.AroundOperations(i)
 	}
@@ -66,7 +64,7 @@ func authenticated(a *auth.Service, log *slog.Logger, next http.Handler) http.Ha
 			next.ServeHTTP(w, r)
 			return
 		}
-		viewer, _, err := a.Authenticate(r.Context(), credentials)
+		viewer, until, err := a.Authenticate(r.Context(), credentials)
 		if err != nil {
 			status := http.StatusUnauthorized
 			if belfry.CodeOf(err) == belfry.Internal {
@@ -75,42 +73,9 @@ func authenticated(a *auth.Service, log *slog.Logger, next http.Handler) http.Ha
 			refuse(w, r, log, status, err)
 			return
 		}
-		next.ServeHTTP(w, r.WithContext(auth.WithViewer(r.Context(), viewer)))
+		ctx := context.WithValue(auth.WithViewer(r.Context(), viewer), untilKey{}, until)
+		next.ServeHTTP(w, r.WithContext(ctx))
 	})
-}
-
-// bounded reads the whole body, up to MaxBodySize, and sees that it is a JSON object: gqlgen's transport would take any
-// size, and repeat a body that it can't decode in its error.
-func bounded(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodPost {
-			body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBodySize))
-			if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
-				refuse(w, r, nil, http.StatusRequestEntityTooLarge, belfry.Beyond("body", int(tooLarge.Limit), "bytes"))
-				return
-			}
-			if err != nil {
-				return // the client is gone
-			}
-			if trimmed := bytes.TrimLeft(body, " \t\r\n"); len(trimmed) == 0 || trimmed[0] != '{' || !json.Valid(body) {
-				refuse(w, r, nil, http.StatusBadRequest, belfry.Errorf(belfry.Invalid, "the body must be a JSON object with a query").At("body"))
-				return
-			}
-			r.Body = io.NopCloser(bytes.NewReader(body))
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// refuse answers a request that never became an operation.
-func refuse(w http.ResponseWriter, r *http.Request, log *slog.Logger, status int, err error) {
-	present := presenter(log)
-	if log == nil {
-		present = presenter(slog.New(slog.DiscardHandler))
-	}
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]any{"errors": []any{present(r.Context(), err)}}) // the client may be gone
 }
 
 // InitConnection decides about a WebSocket from the payload of its connection_init. The context that it returns carries
@@ -122,21 +87,28 @@ func InitConnection(a *auth.Service) func(context.Context, map[string]any) (cont
 			return ctx, err
 		}
 		if credentials == (auth.Credentials{}) && auth.ViewerFrom(ctx).Environment != 0 {
-			return ctx, nil // they came with the upgrade request
+			until, _ := ctx.Value(untilKey{}).(time.Time)
+			return expiring(ctx, until), nil // they came with the upgrade request
 		}
 		viewer, until, err := a.Authenticate(ctx, credentials)
 		if err != nil {
 			return ctx, err
 		}
-		ctx = auth.WithViewer(ctx, viewer)
-		if !until.IsZero() {
-			var cancel context.CancelFunc
-			socket := ctx
-			ctx, cancel = context.WithDeadlineCause(ctx, until, errTokenExpired)
-			context.AfterFunc(socket, cancel) // when the socket closes earlier
-		}
-		return ctx, nil
+		return expiring(auth.WithViewer(ctx, viewer), until), nil
 	}
+}
+
+// untilKey is where a context has the end of its user token.
+type untilKey struct{}
+
+// expiring is the context of a socket, ended when its user token ends. A zero until is never.
+func expiring(socket context.Context, until time.Time) context.Context {
+	if until.IsZero() {
+		return socket
+	}
+	ctx, cancel := context.WithDeadlineCause(socket, until, errTokenExpired)
+	context.AfterFunc(socket, cancel) // when the socket closes earlier
+	return ctx
 }
 
 var errTokenExpired = belfry.Errorf(belfry.Unauthenticated, "the user token has expired: connect again with a new one")

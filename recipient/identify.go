@@ -1,6 +1,7 @@
 package recipient
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -60,18 +61,36 @@ func (i *Identity) Validate(field string) error {
 	return nil
 }
 
-// merge lays what is new over what is known, deeply. It returns the JSON to store, and refuses too much of it.
-func merge(known, news map[string]any, field string) (json.RawMessage, error) {
-	b, err := json.Marshal(mergeDeep(known, news))
-	if err != nil {
+// encode returns the JSON to store. It refuses too much of it, and what couldn't be read back.
+func encode(properties map[string]any, field string) (json.RawMessage, error) {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false) // or the size would be more than what the caller sees
+	if err := encoder.Encode(properties); err != nil {
 		return nil, fmt.Errorf("encode properties: %w", err)
 	}
-	if len(b) > MaxPropertiesSize {
+	out := bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	if len(out) > MaxPropertiesSize {
 		return nil, belfry.Beyond(field+".properties", MaxPropertiesSize, "bytes of JSON in all")
 	}
-	return b, nil
+	var readable map[string]any
+	if err := json.Unmarshal(out, &readable); err != nil { // a json.Number may be anything
+		return nil, belfry.Errorf(belfry.Invalid, "numbers must be between ±1.8e308").At("%s.properties", field)
+	}
+	return out, nil
 }
 
+// decode reads stored properties for merging: numbers stay as they are, for what isn't mentioned must not change, not
+// even in its last digit.
+func decode(stored []byte) (map[string]any, error) {
+	decoder := json.NewDecoder(bytes.NewReader(stored))
+	decoder.UseNumber()
+	var properties map[string]any
+	err := decoder.Decode(&properties)
+	return properties, err
+}
+
+// mergeDeep lays what is new over what is known.
 func mergeDeep(known, news map[string]any) map[string]any {
 	out := make(map[string]any, len(known)+len(news))
 	for k, v := range known {

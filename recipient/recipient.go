@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -101,15 +102,13 @@ func (s *Service) Identify(ctx context.Context, tx pgx.Tx, env belfry.Environmen
 	}
 	for i, identity := range identities {
 		row := rows[identity.RecipientRef]
-		merged, err := merge(row.properties, identity.Properties, fields[i])
-		if err != nil {
+		if row == nil {
+			return nil, fmt.Errorf("recipient %q of %q was deleted while it was identified", identity.ExternalID, identity.Collection)
+		}
+		row.properties = mergeDeep(row.properties, identity.Properties)
+		if row.merged, err = encode(row.properties, fields[i]); err != nil {
 			return nil, err
 		}
-		row.properties = nil
-		if err := json.Unmarshal(merged, &row.properties); err != nil {
-			return nil, err
-		}
-		row.merged = merged
 	}
 	ids, properties := make([]int64, 0, len(refs)), make([]string, 0, len(refs))
 	out := make(map[belfry.RecipientRef]belfry.RecipientID, len(refs))
@@ -146,8 +145,12 @@ func (s *Service) lock(ctx context.Context, tx pgx.Tx, env belfry.EnvironmentID,
 	out := make(map[belfry.RecipientRef]*locked, len(refs))
 	for rows.Next() {
 		var ref belfry.RecipientRef
+		var properties []byte
 		l := &locked{}
-		if err := rows.Scan(&l.id, &ref.Collection, &ref.ExternalID, &l.properties); err != nil {
+		if err := rows.Scan(&l.id, &ref.Collection, &ref.ExternalID, &properties); err != nil {
+			return nil, err
+		}
+		if l.properties, err = decode(properties); err != nil {
 			return nil, err
 		}
 		out[ref] = l

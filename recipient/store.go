@@ -30,6 +30,7 @@ const insertMissing = `INSERT INTO recipients (environment_id, collection, exter
 SELECT $1, t.collection, t.external_id, $4, $4
   FROM unnest($2::text[], $3::text[]) AS t (collection, external_id)
  WHERE NOT EXISTS (SELECT FROM recipients r WHERE r.environment_id = $1 AND r.collection = t.collection AND r.external_id = t.external_id)
+ ORDER BY t.collection COLLATE "C", t.external_id COLLATE "C"
 ON CONFLICT (environment_id, collection, external_id) DO NOTHING`
 
 const lockProperties = `SELECT r.id, r.collection, r.external_id, r.properties

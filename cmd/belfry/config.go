@@ -33,6 +33,12 @@ func (d *database) Validate() error {
 	if d.DatabaseURL == "" {
 		return fmt.Errorf("BELFRY_DATABASE_URL is not set (or --database-url): say which PostgreSQL to use, such as postgres://user:password@localhost:5432/belfry; to try Belfry without one, run belfry dev")
 	}
+	// With a second @, the rest of the password would be taken for a part of the host, and shown in errors.
+	if _, rest, ok := strings.Cut(d.DatabaseURL, "://"); ok {
+		if authority, _, _ := strings.Cut(rest, "/"); strings.Count(authority, "@") > 1 {
+			return fmt.Errorf("BELFRY_DATABASE_URL (or --database-url) has an @ in its user or password: write it as %%40")
+		}
+	}
 	return nil
 }
 
@@ -63,8 +69,8 @@ func (n *node) Validate() error {
 		value      int
 		least, max int
 	}{
-		{"BELFRY_DATABASE_CONNS", int(n.DatabaseConns), n.Workers + 2, 10_000},
 		{"BELFRY_WORKERS", n.Workers, 1, 64},
+		{"BELFRY_DATABASE_CONNS", int(n.DatabaseConns), n.Workers + 2, 10_000},
 		{"BELFRY_BATCH_SIZE", n.BatchSize, 1, 5000},
 	} {
 		if limit.value < limit.least || limit.value > limit.max {

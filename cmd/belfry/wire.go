@@ -135,7 +135,9 @@ func (n *belfryNode) initConnection() func(context.Context, map[string]any) (con
 			return ctx, graphqlws.Forbidden(e.Message)
 		}
 		if err != nil {
-			n.log.Error("a connection could not be authenticated", "error", err)
+			if ctx.Err() == nil { // otherwise the client has gone
+				n.log.Error("a connection could not be authenticated", "error", err)
+			}
 			return ctx, &graphqlws.CloseError{Code: graphqlws.CloseTryAgainLater, Reason: "Try again later"}
 		}
 		return next, nil

@@ -1,0 +1,277 @@
+package feed
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/belfryhq/belfry"
+)
+
+var checkCount atomic.Int64
+
+// step is one call to the service. Feeds and items are numbered, for they are only known when it runs.
+type step struct {
+	feed int
+	to   []int // append: a message to each of these feeds, in this order; nil: mark
+
+	mark belfry.Mark
+	all  bool
+	back int64   // with all: up to this many versions ago; -1: no bound
+	seqs []int64 // by id: items, unknown and doubled ids among them; 0 is an item of another feed
+}
+
+func drawStep(t *rapid.T, feeds int) step {
+	s := step{feed: rapid.IntRange(0, feeds-1).Draw(t, "feed")}
+	switch rapid.SampledFrom([]string{"append", "ids", "all"}).Draw(t, "step") {
+	case "append":
+		s.to = rapid.SliceOfN(rapid.IntRange(0, feeds-1), 1, 6).Draw(t, "to")
+	case "ids":
+		s.mark = rapid.SampledFrom(marks).Draw(t, "mark")
+		s.seqs = rapid.SliceOfN(rapid.Int64Range(0, 25), 0, 8).Draw(t, "items")
+	case "all":
+		s.mark, s.all = rapid.SampledFrom(marks).Draw(t, "mark"), true
+		s.back = rapid.SampledFrom([]int64{-1, 0, 1, 2, 5, 9}).Draw(t, "back")
+	}
+	return s
+}
+
+// done is a step that ran on a feed: which version it returned, and what it said.
+type done struct {
+	step
+	Marked
+	upTo int64 // with all: in versions; -1: no bound
+}
+
+// appendTo runs an append. Labels tell which message became which item.
+func (s step) appendTo(t *testing.T, f testingT, w *world, refs []Ref, label string) {
+	f.Helper()
+	messages := make([]belfry.Message, len(s.to))
+	for i, to := range s.to {
+		messages[i] = w.message(refs[to], fmt.Sprint(label, ".", i))
+		messages[i].Workflow, messages[i].Categories = kindOf(i)
+	}
+	if err := w.append(t.Context(), messages...); err != nil {
+		f.Fatalf("append: %v", err)
+	}
+}
+
+// kindOf varies what filters look at.
+func kindOf(i int) (workflow string, categories []string) {
+	if i%2 == 0 {
+		return "invoice", []string{"billing", "news"}
+	}
+	return "welcome", nil
+}
+
+// markIn runs a mark.
+func (s step) markIn(t *testing.T, f testingT, w *world, ref Ref) done {
+	f.Helper()
+	d := done{step: s, upTo: -1}
+	var err error
+	if s.all {
+		var upTo *belfry.Position
+		if s.back >= 0 {
+			if at := w.page(t, ref, 1).Position; at.Version > 0 {
+				at.Version = max(1, at.Version-s.back)
+				d.upTo, upTo = at.Version, &at
+			}
+		}
+		d.Marked, err = w.MarkAll(t.Context(), ref, s.mark, upTo)
+	} else {
+		d.Marked, err = w.Mark(t.Context(), ref, s.mark, s.ids(w, ref))
+	}
+	if err != nil {
+		f.Fatalf("mark: %v", err)
+	}
+	return d
+}
+
+func (s step) ids(w *world, ref Ref) (ids []belfry.MessageID) {
+	own, _ := w.userID(nil, ref.Environment, ref.User)
+	for _, seq := range s.seqs {
+		id := belfry.MessageID{Recipient: own, Channel: ref.Channel, Seq: seq}
+		if seq == 0 {
+			id.Recipient, id.Seq = own+1, 1
+		}
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// apply does to the oracle what the step did to the feed.
+func (d done) apply(o *oracle, at time.Time) (changed int) {
+	if !d.all {
+		return o.mark(d.mark, at, d.seqs)
+	}
+	return o.markAll(d.mark, at, o.reach(d.upTo))
+}
+
+// reach is the last item that a bound covers; -1 is no bound.
+func (o *oracle) reach(upTo int64) int64 {
+	if len(o.items) == 0 {
+		return 0
+	}
+	last := o.items[len(o.items)-1].ID.Seq
+	if upTo < 0 {
+		return last
+	}
+	return min(upTo, last)
+}
+
+// newFeeds names feeds that nobody has used yet.
+func (w *world) newFeeds(n int) []Ref {
+	refs := make([]Ref, n)
+	check := checkCount.Add(1)
+	for i := range refs {
+		refs[i] = w.know(env, fmt.Sprintf("user %d of check %d", i, check))
+	}
+	return refs
+}
+
+// One caller: after each step the feed is what the oracle says.
+func TestFeedAgreesWithOracle(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	rapid.Check(t, func(r *rapid.T) {
+		refs, oracles := w.newFeeds(2), []*oracle{{}, {}}
+		for n := range rapid.IntRange(1, 25).Draw(r, "steps") {
+			s := drawStep(r, len(refs))
+			if s.to != nil {
+				s.appendTo(t, r, w, refs, fmt.Sprint(n))
+				for i, to := range s.to {
+					workflow, categories := kindOf(i)
+					oracles[to].add(fmt.Sprint(n, ".", i), workflow, categories)
+				}
+			} else {
+				d, o := s.markIn(t, r, w, refs[s.feed]), oracles[s.feed]
+				changed := d.apply(o, w.changes(t, refs[s.feed])[d.Position.Version].at)
+				if d.Changed != changed || d.Badge != o.badge() || d.Position.Version != o.version {
+					r.Fatalf("%+v: want changed %d, badge %+v, version %d", d, changed, o.badge(), o.version)
+				}
+				checkNotFound(r, d, o)
+			}
+			for i, ref := range refs {
+				w.recount(t, r, ref, oracles[i].version)
+			}
+		}
+		for i, ref := range refs {
+			w.verify(t, r, ref, oracles[i], 1, 3, 100)
+		}
+	})
+}
+
+// checkNotFound checks that exactly the ids that are no items of the feed were said to be so.
+func checkNotFound(f testingT, d done, o *oracle) {
+	f.Helper()
+	want := 0
+	for _, seq := range d.seqs {
+		if !slices.ContainsFunc(o.items, func(i *Item) bool { return i.ID.Seq == seq }) {
+			want++
+		}
+	}
+	if len(d.NotFound) != want {
+		f.Fatalf("%+v: %d ids of %v are no items", d, want, d.seqs)
+	}
+}
+
+// Many callers: whatever the order, there is one, and each was told the truth as of its place in it.
+func TestConcurrentFeedAgreesWithOracle(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	rapid.Check(t, func(r *rapid.T) {
+		refs := w.newFeeds(3)
+		plans := rapid.SliceOfN(rapid.SliceOfN(rapid.Custom(func(r *rapid.T) step { return drawStep(r, len(refs)) }), 3, 8), 6, 6).Draw(r, "plans")
+		results := make([][]done, len(plans))
+		var callers sync.WaitGroup
+		for p, plan := range plans {
+			callers.Go(func() {
+				for n, s := range plan {
+					if s.to != nil {
+						s.appendTo(t, t, w, refs, fmt.Sprint(p, ".", n))
+					} else {
+						results[p] = append(results[p], s.markIn(t, t, w, refs[s.feed]))
+					}
+				}
+			})
+		}
+		callers.Wait()
+		if t.Failed() {
+			r.FailNow()
+		}
+		for i, ref := range refs {
+			var marked []done
+			for _, d := range slices.Concat(results...) {
+				if d.feed == i {
+					marked = append(marked, d)
+				}
+			}
+			o := w.replay(t, r, ref, marked)
+			w.verify(t, r, ref, o, 7, 100)
+		}
+	})
+}
+
+// replay finds out in which order things happened to a feed, does them to an oracle in that order, and checks what
+// each caller was told.
+func (w *world) replay(t *testing.T, f testingT, ref Ref, marked []done) *oracle {
+	f.Helper()
+	came := make(map[int64]*Item)
+	page := w.page(t, ref, MaxPageSize)
+	for {
+		for _, it := range page.Items {
+			came[it.ID.Seq] = it
+		}
+		if !page.HasMore {
+			break
+		}
+		var err error
+		if page, err = w.Page(t.Context(), ref, everyItem, MaxPageSize, page.Next); err != nil {
+			f.Fatalf("page: %v", err)
+		}
+	}
+	changes := w.changes(t, ref)
+	o := &oracle{}
+	for version := int64(0); version <= page.Position.Version; version++ {
+		var here []done
+		for _, d := range marked {
+			if d.Position.Version == version {
+				here = append(here, d)
+			}
+		}
+		if it := came[version]; it != nil {
+			o.add(it.Content.Body.Content, it.Workflow, it.Categories)
+		} else if version > 0 {
+			here = o.take(f, here, version, changes[version])
+		}
+		for _, d := range here { // the others found nothing to do
+			if changed := d.apply(o, time.Time{}); changed != 0 || d.Changed != 0 || o.version != version || d.Badge != o.badge() {
+				f.Fatalf("%+v at version %d of %s: the oracle says %d changed, version %d, badge %+v", d, version, ref.User, changed, o.version, o.badge())
+			}
+		}
+	}
+	return o
+}
+
+// take finds the one of some marks that made a version, applies it, and returns the others.
+func (o *oracle) take(f testingT, marked []done, version int64, c change) []done {
+	f.Helper()
+	for i, d := range marked {
+		if d.mark != c.mark || d.all && o.reach(d.upTo) != c.upTo {
+			continue // it found nothing to do after this one
+		}
+		try := o.clone()
+		changed := d.apply(try, c.at)
+		if try.version == version && changed == d.Changed && try.badge() == d.Badge {
+			*o = *try
+			return slices.Delete(slices.Clone(marked), i, i+1)
+		}
+	}
+	f.Fatalf("nobody's mark explains version %d; these were told of it: %+v", version, marked)
+	return nil
+}

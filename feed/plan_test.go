@@ -1,0 +1,122 @@
+package feed
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/postgres"
+)
+
+// What people wait for reads by the primary key, in its order, whether the plan is made for the call or cached.
+func TestHotQueriesUseThePrimaryKey(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.exec(t, `INSERT INTO feeds (recipient_id, channel, environment_id, epoch, version, last_seq, unseen)
+		SELECT n, 'in-app', 1, 1, 20000, 20000, 20000 FROM generate_series(1, 500) n`)
+	w.exec(t, `INSERT INTO feed_items (recipient_id, channel, seq, state_version, environment_id, version_id, trigger_id, created_at, workflow, step_ref, categories, content)
+		SELECT r, 'in-app', n, n, 1, 1, gen_random_uuid(), $1, 'w', 's', '{}', jsonb_build_object('body', repeat('x', 200))
+		  FROM (SELECT 1 r, n FROM generate_series(1, 20000) n UNION ALL SELECT 1 + n / 20, n % 20 FROM generate_series(20, 4999) n) AS t`, w.tick())
+	w.exec(t, `INSERT INTO feed_changes SELECT 1 + n / 50, 'in-app', n, 1, $1, 'SEEN', '{1}' FROM generate_series(1, 5000) n`, w.tick())
+	w.exec(t, `ANALYZE`)
+	for _, row := range []struct{ name, sql, args, index string }{
+		{"badge", selectHeader, `7, 'in-app', 1`, "feeds_pkey"},
+		{"lock", lockHeader, `7, 'in-app', 1`, "feeds_pkey"},
+		{"page of a long feed", selectItems, `1, 'in-app', 1, 9223372036854775807, 0, NULL, NULL, 26`, "feed_items_pkey"},
+		{"page further down", selectItems, `1, 'in-app', 1, 10000, 0, ARRAY['w'], NULL, 200`, "feed_items_pkey"},
+		{"page of a short feed", selectItems, `7, 'in-app', 1, 9223372036854775807, 0, NULL, NULL, 26`, "feed_items_pkey"},
+		{"count after", selectStates, `1, 'in-app', 1, 19990, 20000, 200`, "feed_items_pkey"},
+		{"replay", selectChanges, `7, 'in-app', 1, 310, 500`, "feed_changes_pkey"},
+	} {
+		for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {
+			plan := w.explain(t, mode, row.sql, row.args)
+			if !strings.Contains(plan, row.index) || strings.Contains(plan, "Sort") || strings.Contains(plan, "Seq Scan") || strings.Contains(plan, "Bitmap") {
+				t.Errorf("%s (%s) should read %s alone, in order:\n%s", row.name, mode, row.index, plan)
+			}
+		}
+	}
+	marked := w.explain(t, "force_generic_plan", selectMarkable, `1, 'in-app', 1, '{1,2,3}'`)
+	if !strings.Contains(marked, "feed_items_pkey") || strings.Contains(marked, "Seq Scan") {
+		t.Errorf("marking by id should look items up:\n%s", marked)
+	}
+}
+
+func (w *world) explain(t *testing.T, mode, sql, args string) (plan string) {
+	t.Helper()
+	conn, err := w.Pool.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Release()
+	for _, s := range []string{"SET plan_cache_mode = " + mode, "PREPARE q AS " + sql} {
+		if _, err := conn.Conn().PgConn().Exec(t.Context(), s).ReadAll(); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+	results, err := conn.Conn().PgConn().Exec(t.Context(), fmt.Sprintf("EXPLAIN EXECUTE q(%s); DEALLOCATE q", args)).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range results[0].Rows {
+		plan += string(row[0]) + "\n"
+	}
+	return plan
+}
+
+// Marking must not write to indexes: else each mark costs an index entry, and vacuum.
+//
+// Not parallel: while any transaction of the server is open, in whichever database, younger rows can't be pruned.
+func TestMarksAreHOTUpdates(t *testing.T) {
+	w := newWorld(t)
+	const users, items = 60, 20
+	refs := make([]Ref, users)
+	for i := range refs {
+		refs[i] = w.know(env, fmt.Sprint("user ", i))
+	}
+	for n := range items { // as it comes in life: one item each, to many
+		messages := make([]belfry.Message, users)
+		for i, ref := range refs {
+			messages[i] = w.message(ref, strings.Repeat("x", 100)+fmt.Sprint(n))
+		}
+		if err := w.append(t.Context(), messages...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	for _, m := range []belfry.Mark{belfry.Seen, belfry.Read, belfry.Archived} {
+		for i, ref := range refs {
+			w.markAll(t, ref, belfry.Seen)
+			ids := make([]belfry.MessageID, 5)
+			for k := range ids {
+				ids[k] = belfry.MessageID{Recipient: belfry.RecipientID(i + 1), Channel: ref.Channel, Seq: 1 + random.Int64N(items)}
+			}
+			w.mark(t, ref, m, ids...)
+		}
+	}
+	for _, table := range []string{"feeds", "feed_items"} {
+		updates, hot := w.updates(t, table)
+		t.Logf("%s: %d of %d updates were HOT", table, hot, updates)
+		if updates < users*items/4 && table == "feed_items" || updates == 0 || float64(hot) < 0.9*float64(updates) {
+			t.Errorf("%s: %d of %d updates were HOT, want nine in ten", table, hot, updates)
+		}
+	}
+}
+
+// updates reads a table's statistics once all sessions have told theirs, which each does when it ends.
+func (w *world) updates(t *testing.T, table string) (all, hot int) {
+	t.Helper()
+	w.Pool.Reset()
+	last := -1
+	waitUntil(t, "statistics of "+table, func() bool {
+		err := postgres.InTx(context.Background(), w.Pool, func(tx *postgres.Tx) error {
+			return tx.QueryRow(t.Context(), `SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = $1`, table).Scan(&all, &hot)
+		})
+		settled := err == nil && all > 0 && all == last
+		last = all
+		return settled
+	})
+	return all, hot
+}

@@ -1,0 +1,364 @@
+package feed
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"github.com/belfryhq/belfry"
+)
+
+// listener is a subscription under test.
+type listener struct {
+	events <-chan Event
+	cancel context.CancelFunc
+}
+
+func (w *world) subscribe(t testing.TB, ref Ref, since *belfry.Position) listener {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	events, err := w.Subscribe(ctx, ref, since)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		for range events { // its goroutine has ended when the channel is closed
+		}
+	})
+	return listener{events, cancel}
+}
+
+// want takes the next event, which must be of a kind, at a version.
+func (l listener) want(t testing.TB, kind EventKind, version int64) Event {
+	t.Helper()
+	select {
+	case e, ok := <-l.events:
+		if !ok || e.Kind != kind || e.Position.Version != version {
+			t.Fatalf("got %+v (%v), want %s at version %d", e, ok, kind, version)
+		}
+		return e
+	case <-time.After(patience):
+		t.Fatalf("got nothing, want %s at version %d", kind, version)
+	}
+	return Event{}
+}
+
+// wantNothing checks that nothing is being told. It can't wait for nothing: it sees what was told by now.
+func (l listener) wantNothing(t testing.TB) {
+	t.Helper()
+	select {
+	case e, ok := <-l.events:
+		t.Fatalf("got %+v (%v), want nothing", e, ok)
+	default:
+	}
+}
+
+func TestSubscribeReplaysThenGoesLive(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.know(env, "ann")
+	ids := w.fill(t, ann, 2)
+	since := w.page(t, ann, 10).Position
+	w.fill(t, ann, 1)
+	w.mark(t, ann, belfry.Read, ids[0], ids[1])
+	w.markAll(t, ann, belfry.Seen, since)
+	w.markAll(t, ann, belfry.Archived, since)
+
+	l := w.subscribe(t, ann, &since)
+	badge := belfry.Badge{Total: 1, Unseen: 1, Unread: 1}
+	if e := l.want(t, Upserted, 3); e.Item.ID.Seq != 3 || e.Badge != badge {
+		t.Errorf("replayed item: %+v", e)
+	}
+	if e := l.want(t, Patched, 4); e.Mark != belfry.Read || !slices.Equal(e.Seqs, []int64{1, 2}) || e.Badge != badge {
+		t.Errorf("replayed mark: %+v", e)
+	}
+	if e := l.want(t, MarkedAll, 5); e.Mark != belfry.Archived || e.UpTo != 2 || e.At.IsZero() {
+		t.Errorf("replayed mark on all: %+v", e)
+	}
+	if e := l.want(t, Synced, 5); e.Badge != badge {
+		t.Errorf("synced: %+v", e)
+	}
+	w.fill(t, ann, 2)
+	l.want(t, Upserted, 6)
+	if e := l.want(t, Upserted, 7); e.Badge.Total != 3 {
+		t.Errorf("live item: %+v", e)
+	}
+	w.mark(t, ann, belfry.Seen, belfry.MessageID{Recipient: 1, Channel: ann.Channel, Seq: 7})
+	if e := l.want(t, Patched, 8); e.Badge != (belfry.Badge{Total: 3, Unseen: 2, Unread: 3}) {
+		t.Errorf("live mark: %+v", e)
+	}
+	l.cancel()
+	if e, ok := <-l.events; ok {
+		t.Errorf("got %+v after the end", e)
+	}
+}
+
+func TestSubscribeBeforeTheUserIsKnown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ref := Ref{env, "later", belfry.DefaultFeed}
+	zero := belfry.Position{}
+	fresh, since := w.subscribe(t, ref, nil), w.subscribe(t, ref, &zero)
+	fresh.want(t, Synced, 0)
+	since.want(t, Synced, 0)
+	w.know(env, "later")
+	w.fill(t, ref, 3)
+	for _, l := range []listener{fresh, since, w.subscribe(t, ref, &zero)} {
+		for version := int64(1); version <= 3; version++ {
+			l.want(t, Upserted, version)
+		}
+	}
+}
+
+func TestWhatCannotBeToldIsReset(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		since  func(now belfry.Position) belfry.Position
+		before func(t *testing.T, w *world, ref Ref)
+		reason ResetReason
+	}{
+		"another epoch": {since: func(p belfry.Position) belfry.Position { return belfry.Position{Epoch: p.Epoch - 1, Version: 1} }, reason: UnknownPosition},
+		"no epoch":      {since: func(p belfry.Position) belfry.Position { return belfry.Position{Version: 1} }, reason: UnknownPosition},
+		"ahead of the feed": {since: func(p belfry.Position) belfry.Position {
+			return belfry.Position{Epoch: p.Epoch, Version: p.Version + 1}
+		}, reason: UnknownPosition},
+		"too far behind": {
+			since: func(p belfry.Position) belfry.Position {
+				return belfry.Position{Epoch: p.Epoch, Version: p.Version - maxReplay - 1}
+			},
+			before: func(t *testing.T, w *world, ref Ref) { w.fill(t, ref, maxReplay+1) },
+			reason: TooOld,
+		},
+		"changes are dropped": {
+			since: func(p belfry.Position) belfry.Position {
+				return belfry.Position{Epoch: p.Epoch, Version: p.Version - 1}
+			},
+			before: func(t *testing.T, w *world, ref Ref) {
+				w.markAll(t, ref, belfry.Seen)
+				w.mu.Lock()
+				w.clock = w.clock.Add(changeRetention + time.Minute)
+				w.mu.Unlock()
+				if err := w.prune(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			},
+			reason: TooOld,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			ann := w.know(env, "ann")
+			w.fill(t, ann, 2)
+			if row.before != nil {
+				row.before(t, w, ann)
+			}
+			now := w.page(t, ann, 1)
+			since := row.since(now.Position)
+			l := w.subscribe(t, ann, &since)
+			if e := l.want(t, Reset, now.Position.Version); e.Reason != row.reason || e.Position != now.Position || e.Badge != now.Badge {
+				t.Errorf("got %+v, want %s at %+v", e, row.reason, now.Position)
+			}
+			w.fill(t, ann, 1) // and life goes on
+			l.want(t, Upserted, now.Position.Version+1)
+		})
+	}
+}
+
+func TestReplayReachesAsFarAsMaxReplay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.know(env, "ann")
+	w.fill(t, ann, maxReplay)
+	past, err := w.past(t.Context(), ann, &belfry.Position{})
+	if err != nil || len(past) != maxReplay+1 || past[0].Position.Version != 1 || past[maxReplay].Kind != Synced {
+		t.Errorf("%d events, %v; want all %d and the end", len(past), err, maxReplay)
+	}
+}
+
+func TestPositionOfAFeedThatIsGone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.know(env, "ann")
+	l := w.subscribe(t, ann, &belfry.Position{Epoch: 5, Version: 5})
+	if e := l.want(t, Reset, 0); e.Reason != UnknownPosition || e.Position != (belfry.Position{}) {
+		t.Errorf("%+v", e)
+	}
+	w.fill(t, ann, 2)
+	l.want(t, Upserted, 1)
+	l.want(t, Upserted, 2)
+}
+
+func TestGapsAreReadFromTheDatabase(t *testing.T) {
+	t.Parallel()
+	for name, f := range map[string]fate{"lost in silence": lost, "lost with a gap": lostLoudly, "overtaken": delayed} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			ann := w.know(env, "ann")
+			w.bus.fate = func(n Notice) fate {
+				if n.Version == 2 {
+					return f
+				}
+				return arrives
+			}
+			l := w.subscribe(t, ann, nil)
+			l.want(t, Synced, 0)
+			for version := int64(1); version <= 3; version++ {
+				w.fill(t, ann, 1)
+			}
+			for version := int64(1); version <= 3; version++ {
+				l.want(t, Upserted, version)
+			}
+			w.fill(t, ann, 1)
+			l.want(t, Upserted, 4)
+		})
+	}
+}
+
+func TestDoubledNoticesAreToldOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.know(env, "ann")
+	w.bus.fate = func(Notice) fate { return doubled }
+	l := w.subscribe(t, ann, nil)
+	l.want(t, Synced, 0)
+	w.fill(t, ann, 2)
+	l.want(t, Upserted, 1)
+	l.want(t, Upserted, 2)
+	w.fill(t, ann, 1)
+	l.want(t, Upserted, 3)
+}
+
+// Two publishers that overtook each other within one look need no reading.
+func TestOvertakenNoticesAreSorted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.bus.loud = true
+	w.fill(t, w.know(env, "ann"), 3)
+	sub := &subscription{}
+	events, complete := sub.next([]Notice{w.bus.sent[2], w.bus.sent[0], w.bus.sent[1]})
+	if !complete || len(events) != 3 || events[2].Position.Version != 3 {
+		t.Errorf("%+v, complete %v", events, complete)
+	}
+}
+
+func TestSweepFindsLostBells(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann, bob := w.know(env, "ann"), w.know(env, "bob")
+	w.bus.fate = func(Notice) fate { return lost }
+	l, idle, stranger := w.subscribe(t, ann, nil), w.subscribe(t, bob, nil), w.subscribe(t, Ref{env, "stranger", ann.Channel}, nil)
+	for _, l := range []listener{l, idle, stranger} {
+		l.want(t, Synced, 0)
+	}
+	w.fill(t, ann, 2)
+	l.wantNothing(t)
+	if err := w.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	l.want(t, Upserted, 1)
+	l.want(t, Upserted, 2)
+	idle.wantNothing(t)
+	stranger.wantNothing(t)
+}
+
+// A feed that is deleted and made anew begins again at version 1, which its listener must not take for old news.
+func TestFeedMadeAnewResetsItsListeners(t *testing.T) {
+	t.Parallel()
+	for name, f := range map[string]fate{"by notice": arrives, "by sweep": lost} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			ann := w.know(env, "ann")
+			w.fill(t, ann, 5)
+			l := w.subscribe(t, ann, nil)
+			l.want(t, Synced, 5)
+			w.exec(t, `DELETE FROM feeds`)
+			w.exec(t, `DELETE FROM feed_items`)
+			w.bus.mu.Lock()
+			w.bus.fate = func(Notice) fate { return f }
+			w.bus.mu.Unlock()
+			w.fill(t, ann, 1)
+			if err := w.Sweep(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if e := l.want(t, Reset, 1); e.Reason != UnknownPosition {
+				t.Errorf("%+v", e)
+			}
+		})
+	}
+}
+
+func TestPruneKeepsWhatCanBeReplayed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.know(env, "ann")
+	w.fill(t, ann, 1)
+	w.exec(t, `INSERT INTO feed_changes SELECT 99, 'in-app', n, 1, $1, 'SEEN', '{1}' FROM generate_series(1, $2::int) n`, w.tick(), pruneBatch+10)
+	w.mu.Lock()
+	w.clock = w.clock.Add(changeRetention)
+	w.mu.Unlock()
+	w.markAll(t, ann, belfry.Seen)
+	if err := w.prune(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var left int
+	if err := w.Pool.QueryRow(t.Context(), `SELECT count(*) FROM feed_changes`).Scan(&left); err != nil || left != 1 {
+		t.Errorf("%d changes are left, %v; want the young one", left, err)
+	}
+}
+
+func TestRunPrunesAtOnceAndEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.exec(t, `INSERT INTO feed_changes VALUES (99, 'in-app', 1, 1, $1, 'SEEN', '{1}')`, w.tick().Add(-changeRetention-time.Hour))
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- w.Run(ctx) }()
+	waitUntil(t, "the old change is dropped", func() bool {
+		var left int
+		err := w.Pool.QueryRow(t.Context(), `SELECT count(*) FROM feed_changes`).Scan(&left)
+		return err == nil && left == 0
+	})
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// Not parallel: it looks at all goroutines.
+func TestSubscriptionsLeaveNothingBehind(t *testing.T) {
+	w := newWorld(t)
+	ann := w.know(env, "ann")
+	w.fill(t, ann, 1)
+	before := goleak.IgnoreCurrent()
+	var ls []listener
+	for range 20 {
+		ls = append(ls, w.subscribe(t, ann, &belfry.Position{})) // half are never read from
+	}
+	for _, l := range ls[:10] {
+		l.want(t, Upserted, 1)
+	}
+	for _, l := range ls {
+		l.cancel()
+	}
+	for _, l := range ls {
+		for range l.events {
+		}
+	}
+	goleak.VerifyNone(t, before)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if n := len(w.subscriptions); n != 0 {
+		t.Errorf("%d subscriptions are still registered", n)
+	}
+	if diff := cmp.Diff(map[string][]*testLine{"1/in-app/ann": {}}, w.bus.lines); diff != "" {
+		t.Errorf("lines are still open: %s", diff)
+	}
+}

@@ -1,0 +1,72 @@
+package graph
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2"
+	"github.com/vektah/gqlparser/v2/ast"
+)
+
+// The API's own types don't nest deep enough to reach MaxDepth; these do.
+var deepSchema = gqlparser.MustLoadSchema(&ast.Source{Name: "deep.graphqls", Input: `
+	type Query { a: Query  n: Int }`})
+
+// limited says what documentLimits makes of a query.
+func limited(t *testing.T, query string, l documentLimits) error {
+	t.Helper()
+	doc, errs := gqlparser.LoadQuery(deepSchema, query)
+	if errs != nil {
+		t.Fatal(errs)
+	}
+	if err := l.MutateOperationContext(t.Context(), &graphql.OperationContext{Operation: doc.Operations[0]}); err != nil {
+		return err
+	}
+	return nil
+}
+
+// nest selects n in so many levels of fields.
+func nest(levels int) string {
+	return strings.Repeat("{ a ", levels-1) + "{ n }" + strings.Repeat(" }", levels-1)
+}
+
+func TestDepthIsLimited(t *testing.T) {
+	t.Parallel()
+	through := func(levels int) string { // a fragment and an inline fragment, which don't count themselves
+		return "{ ... on Query { ...f } } fragment f on Query " + nest(levels)
+	}
+	for name, query := range map[string]func(int) string{"in place": nest, "through fragments": through} {
+		if err := limited(t, query(MaxDepth), documentLimits{}); err != nil {
+			t.Errorf("%s, %d levels: %v", name, MaxDepth, err)
+		}
+		err := limited(t, query(MaxDepth+1), documentLimits{})
+		if err == nil || !strings.Contains(err.Error(), fmt.Sprint(MaxDepth)) {
+			t.Errorf("%s, %d levels: %v, want an error with the limit", name, MaxDepth+1, err)
+		}
+	}
+}
+
+func TestIntrospectionMayBeDeepButNotWide(t *testing.T) {
+	t.Parallel()
+	types := "{ __schema { types { fields { type " + strings.Repeat("{ ofType ", MaxDepth) + "{ name }" + strings.Repeat(" }", MaxDepth) + " } } } }"
+	if err := limited(t, types, documentLimits{introspection: true}); err != nil {
+		t.Errorf("deep: %v", err)
+	}
+	var wide strings.Builder
+	for i := range MaxFields {
+		fmt.Fprintf(&wide, "a%d: description ", i)
+	}
+	if err := limited(t, "{ __schema { "+wide.String()+"} }", documentLimits{introspection: true}); err == nil {
+		t.Error("wide: no error")
+	}
+	for _, query := range []string{types, `{ __type(name: "Query") { name } }`, "{ ...f } fragment f on Query { ... on Query { __schema { description } } }"} {
+		if err := limited(t, query, documentLimits{}); err == nil {
+			t.Errorf("where introspection is off, %s is let through", query)
+		}
+	}
+	if err := limited(t, "{ __typename }", documentLimits{}); err != nil {
+		t.Errorf("__typename isn't introspection: %v", err)
+	}
+}

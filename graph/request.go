@@ -1,0 +1,106 @@
+package graph
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/belfryhq/belfry"
+)
+
+// plainHTTP marks the contexts of requests that aren't WebSockets.
+type plainHTTP struct{}
+
+// bounded lets those requests through that gqlgen's transports answer well. They would take a body of any size, repeat
+// one that they can't decode in the error, and answer others without a code.
+func bounded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") != "" && r.Method == http.MethodGet {
+			next.ServeHTTP(w, r)
+			return
+		}
+		status, err := 0, error(nil)
+		switch r.Method {
+		case http.MethodPost:
+			status, err = boundBody(w, r)
+		case http.MethodGet:
+			status, err = checkParameters(r)
+		case http.MethodHead, http.MethodOptions:
+		default:
+			w.Header().Set("Allow", "GET, POST, OPTIONS")
+			status, err = http.StatusMethodNotAllowed, belfry.Errorf(belfry.Invalid, "send operations with POST, or queries with GET")
+		}
+		if err != nil {
+			refuse(w, r, nil, status, err)
+			return
+		}
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), plainHTTP{}, true)))
+	})
+}
+
+// boundBody reads the whole body, up to MaxBodySize, and sees that it has the shape of a request.
+func boundBody(w http.ResponseWriter, r *http.Request) (status int, _ error) {
+	// Also what keeps forms of other sites out: a browser asks before it sends this type to somebody else's server.
+	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
+		return http.StatusUnsupportedMediaType, belfry.Errorf(belfry.Invalid, "send the body as Content-Type: application/json")
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBodySize))
+	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return http.StatusRequestEntityTooLarge, belfry.Beyond("body", int(tooLarge.Limit), "bytes")
+	}
+	if err != nil {
+		return http.StatusBadRequest, belfry.Errorf(belfry.Invalid, "the body ended too early").At("body")
+	}
+	var shape struct {
+		Query, OperationName  string
+		Variables, Extensions map[string]json.RawMessage
+	}
+	if json.Unmarshal(body, &shape) != nil || bytes.TrimLeft(body, " \t\r\n")[0] != '{' {
+		return http.StatusBadRequest, belfry.Errorf(belfry.Invalid, "the body must be a JSON object with a query, a string, and optionally "+
+			"operationName, a string, and variables, an object").At("body")
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return 0, nil
+}
+
+// checkParameters sees that those of a GET request that are JSON are objects.
+func checkParameters(r *http.Request) (status int, _ error) {
+	for _, name := range []string{"variables", "extensions"} {
+		var shape map[string]json.RawMessage
+		if value := r.URL.Query().Get(name); value != "" && json.Unmarshal([]byte(value), &shape) != nil {
+			return http.StatusBadRequest, belfry.Errorf(belfry.Invalid, "must be a JSON object").At("%s", name)
+		}
+	}
+	return 0, nil
+}
+
+// subscriptionsNeedSockets refuses subscriptions over plain HTTP: gqlgen would answer the first event, and end.
+func subscriptionsNeedSockets(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
+	if ctx.Value(plainHTTP{}) != nil && graphql.GetOperationContext(ctx).Operation.Operation == ast.Subscription {
+		return graphql.OneShot(&graphql.Response{Errors: gqlerror.List{{
+			Message:    "subscribe over a WebSocket at this address, with the graphql-transport-ws protocol",
+			Extensions: map[string]any{"code": string(belfry.Invalid)},
+		}}})
+	}
+	return next(ctx)
+}
+
+// refuse answers a request that never became an operation.
+func refuse(w http.ResponseWriter, r *http.Request, log *slog.Logger, status int, err error) {
+	present := presenter(log)
+	if log == nil {
+		present = presenter(slog.New(slog.DiscardHandler))
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]any{"errors": []any{present(r.Context(), err)}}) // the client may be gone
+}
