@@ -35,9 +35,6 @@ type LogEntry struct {
 	Detail  string  `json:"detail,omitempty"` // for people
 }
 
-// Scope is what conditions and templates of a run see. Shared between runs: read only.
-type Scope map[string]any
-
 // effect is what a run wants done: a message, so far.
 type effect struct {
 	step    string
@@ -49,11 +46,12 @@ type effect struct {
 type decision struct {
 	status  Status
 	effects []effect
+	size    int // about how many bytes the effects take
 	log     []LogEntry
 }
 
-// advance takes a run through its program, as far as it gets at an instant. It is pure: ctx only stops it early. A panic
-// fails the run.
+// advance takes a run through its program, as far as it gets at an instant. It is pure, except that the run fails when
+// ctx ends. A panic fails the run.
 func advance(ctx context.Context, p *workflow.Program, scope Scope, now time.Time) (d decision) {
 	step := ""
 	defer func() {
@@ -64,6 +62,10 @@ func advance(ctx context.Context, p *workflow.Program, scope Scope, now time.Tim
 	for pc := 0; pc < len(p.Ops); pc++ {
 		op := &p.Ops[pc]
 		step = op.Step
+		if ctx.Err() != nil {
+			d.fail(step, reasonOf(ctx), ctx.Err().Error())
+			return d
+		}
 		switch op.Kind {
 		case workflow.Test:
 			ok, err := op.Condition.Eval(scope, now)
@@ -76,15 +78,16 @@ func advance(ctx context.Context, p *workflow.Program, scope Scope, now time.Tim
 				pc = op.Else - 1
 			}
 		case workflow.SendInApp:
-			content, warnings, err := op.InApp.Render(ctx, scope)
+			rendered, err := op.InApp.Render(ctx, scope)
 			if err != nil {
-				d.fail(step, "template_error", err.Error())
+				d.fail(step, reasonOf(ctx), err.Error())
 				return d
 			}
-			d.effects = append(d.effects, effect{step, op.InApp.Channel, content})
+			d.effects = append(d.effects, effect{step, op.InApp.Channel, rendered.Content})
+			d.size += rendered.Size
 			entry := LogEntry{Step: step, Outcome: OutcomeSent}
-			if len(warnings) > 0 {
-				entry.Reason, entry.Detail = "warning", clip(fmt.Sprint(warnings))
+			if len(rendered.Warnings) > 0 {
+				entry.Reason, entry.Detail = "warning", clip(strings.Join(rendered.Warnings, "; "))
 			}
 			d.log = append(d.log, entry)
 		default:
@@ -94,6 +97,14 @@ func advance(ctx context.Context, p *workflow.Program, scope Scope, now time.Tim
 	}
 	d.status = Done
 	return d
+}
+
+// reasonOf tells a step that failed by itself from one that was stopped.
+func reasonOf(ctx context.Context) string {
+	if ctx.Err() != nil {
+		return "timeout"
+	}
+	return "template_error"
 }
 
 // fail stops the run at a step. What it decided before stands.

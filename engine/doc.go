@@ -14,10 +14,15 @@
 //   - Each accepted recipient gets exactly one run of a trigger, and each message of it exists exactly once, whatever
 //     crashes: claiming a recipient and all that its run decided are one transaction.
 //   - Advance is pure: no I/O, no clock, no randomness. The same program, scope and instant decide the same.
-//   - Poison hurts only its own run. One that panics or fails in Advance is written as failed; if the database refuses
-//     what a batch decided, the batch is done again run by run, and the run that is refused is written as failed.
+//   - Poison hurts only its own run. One that panics or fails in Advance is written as failed, and so are the runs of a
+//     workflow version that can't be run any more. If the database refuses what a batch decided, the batch is done again
+//     in halves, and the run that is refused is written as failed.
+//   - A transaction is bounded by runs, by the size of what it read and decided, and by time.
 //
 // Footguns
+//   - An error of Enqueue that isn't a data exception of PostgreSQL is taken to be temporary: the batch is tried again
+//     until it succeeds, and what was accepted later waits behind it.
+//   - A run that takes longer than 10 seconds fails, however idle or busy the machine is.
 //   - Several runs share the decoded data of their trigger: nothing may write to a scope's maps.
 //   - Wake is a hint. What no hint announced is found by polling, within PollInterval.
 package engine

@@ -2,13 +2,14 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
 	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/belfryhq/belfry"
@@ -93,10 +94,14 @@ func (e *Engine) worker(ctx context.Context) {
 	defer timer.Stop()
 	backoff := time.Duration(0)
 	for {
+		wake := e.wake
+		if backoff > 0 {
+			wake = nil // what failed a moment ago is not tried again for each new trigger
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-e.wake:
+		case <-wake:
 		case <-timer.C:
 		}
 		wait := e.PollInterval
@@ -124,13 +129,13 @@ func (e *Engine) prune(ctx context.Context) {
 	tick := time.NewTicker(pruneInterval)
 	defer tick.Stop()
 	for {
+		if err := e.dropExpiredKeys(ctx); err != nil && ctx.Err() == nil {
+			e.Log.Error("expired idempotency keys could not be dropped; it is tried again", "error", err)
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if _, err := e.Pool.Exec(ctx, deleteExpiredKeys, e.now()); err != nil && ctx.Err() == nil {
-				e.Log.Error("expired idempotency keys could not be dropped; it is tried again", "error", err)
-			}
 		}
 	}
 }
@@ -146,6 +151,18 @@ type Stats struct {
 
 type stats struct{ triggers, done, failed, batches, errors atomic.Int64 }
 
+func (s *stats) count(runs []run) {
+	failed := 0
+	for i := range runs {
+		if runs[i].status == Failed {
+			failed++
+		}
+	}
+	s.batches.Add(1)
+	s.failed.Add(int64(failed))
+	s.done.Add(int64(len(runs) - failed))
+}
+
 // Stats returns the counters as of now.
 func (e *Engine) Stats() Stats {
 	s := &e.stats
@@ -154,10 +171,13 @@ func (e *Engine) Stats() Stats {
 
 // Lag is for how long the oldest accepted trigger has been waiting for some of its runs; 0 if none waits.
 func (e *Engine) Lag(ctx context.Context) (time.Duration, error) {
-	var oldest *uuid.UUID
-	if err := e.Pool.QueryRow(ctx, selectOldestFanOut).Scan(&oldest); err != nil || oldest == nil {
+	var oldest time.Time
+	err := e.Pool.QueryRow(ctx, selectOldestFanOut).Scan(&oldest)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, nil
+	}
+	if err != nil {
 		return 0, err
 	}
-	sec, nsec := oldest.Time().UnixTime() // a UUIDv7 begins with its time
-	return max(0, e.now().Sub(time.Unix(sec, nsec))), nil
+	return max(0, e.now().Sub(oldest)), nil
 }

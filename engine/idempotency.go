@@ -32,15 +32,18 @@ func (e *Engine) claimKey(ctx context.Context, tx *postgres.Tx, env belfry.Envir
 	if !errors.Is(err, pgx.ErrNoRows) {
 		return nil, err
 	}
-	var firstHash []byte
-	first := &Accepted{Replayed: true}
-	if err := tx.QueryRow(ctx, selectKey, env, r.IdempotencyKey).Scan(&firstHash, first); err != nil {
+	var firstHash, result []byte
+	if err := tx.QueryRow(ctx, selectKey, env, r.IdempotencyKey).Scan(&firstHash, &result); err != nil {
 		return nil, fmt.Errorf("read idempotency key: %w", err)
 	}
 	if !bytes.Equal(hash, firstHash) {
 		return nil, belfry.Errorf(belfry.Conflict, "this key was used for another input within the last 24 hours: use a new key for a new request").At("input.idempotencyKey")
 	}
-	first.Replayed = true
+	first := &Accepted{Replayed: true}
+	if err := json.Unmarshal(result, first); err != nil {
+		return nil, fmt.Errorf("decode the first answer: %w", err)
+	}
+	first.Trigger.Data = r.Data // equal, or the hash would differ
 	return first, nil
 }
 
@@ -48,7 +51,7 @@ func (e *Engine) claimKey(ctx context.Context, tx *postgres.Tx, env belfry.Envir
 func (r *Request) hash() ([]byte, error) {
 	keyless := *r
 	keyless.IdempotencyKey = ""
-	b, err := json.Marshal(keyless)
+	b, err := encode(keyless)
 	if err != nil {
 		return nil, belfry.Errorf(belfry.Invalid, "not representable as JSON").At("input")
 	}
@@ -60,4 +63,16 @@ func (r *Request) hash() ([]byte, error) {
 func storeResult(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, key string, a *Accepted) error {
 	_, err := tx.Exec(ctx, updateKey, env, key, a)
 	return err
+}
+
+// expiredKeys is how many keys are dropped by one statement.
+const expiredKeys = 10_000
+
+func (e *Engine) dropExpiredKeys(ctx context.Context) error {
+	for {
+		tag, err := e.Pool.Exec(ctx, deleteExpiredKeys, e.now(), expiredKeys)
+		if err != nil || tag.RowsAffected() < expiredKeys {
+			return err
+		}
+	}
 }

@@ -25,7 +25,7 @@ func (e *Engine) resolve(ctx context.Context, tx *postgres.Tx, env belfry.Enviro
 	var identities []recipient.Identity
 	var fields []string
 	collect := func(p *Party, field string) {
-		refs = append(refs, p.Ref)
+		refs = append(refs, p.ref())
 		if p.Identify != nil {
 			identities, fields = append(identities, *p.Identify), append(fields, field+".identify")
 		}
@@ -59,13 +59,13 @@ func (e *Engine) resolve(ctx context.Context, tx *postgres.Tx, env belfry.Enviro
 
 	who.tenant = known[tenant]
 	if r.Actor != nil {
-		if who.actor = known[r.Actor.Ref]; who.actor == 0 {
+		if who.actor = known[r.Actor.ref()]; who.actor == 0 {
 			return nil, belfry.Errorf(belfry.NotFound, "no user has the id %q: identify the actor first, or on the spot", r.Actor.Ref.ExternalID).At("input.actor.user")
 		}
 	}
 	seen := make(map[belfry.RecipientID]bool, len(r.Recipients))
 	for i := range r.Recipients {
-		ref := r.Recipients[i].Ref
+		ref := r.Recipients[i].ref()
 		id := known[ref]
 		switch {
 		case invalid[i] != nil:

@@ -1,9 +1,11 @@
 package engine
 
-// claimFanOuts takes work, oldest first, and leaves alone what another worker holds.
+// claimFanOuts takes work, oldest first, and leaves alone what another worker holds. OFFSET 0 makes it look up each
+// trigger: while most triggers are waiting the planner would like to merge both tables, and a plan that is kept from then
+// reads all triggers of history later.
 const claimFanOuts = `SELECT f.trigger_id, f.n, f.environment_id, f.recipient_ids[f.position + 1 : f.position + $2],
-       cardinality(f.recipient_ids) - f.position, t.version_id, coalesce(t.actor_id, 0), coalesce(t.tenant_id, 0), t.data, t.accepted_at
-  FROM fan_outs f JOIN triggers t ON t.id = f.trigger_id
+       cardinality(f.recipient_ids) - f.position, t.version_id, coalesce(t.actor_id, 0), coalesce(t.tenant_id, 0), t.data
+  FROM fan_outs f CROSS JOIN LATERAL (SELECT * FROM triggers WHERE id = f.trigger_id OFFSET 0) t
  ORDER BY f.trigger_id, f.n
  LIMIT $1
    FOR UPDATE OF f SKIP LOCKED`
@@ -20,7 +22,8 @@ SELECT recipient_id, trigger_id, environment_id, version_id, status, log, $7
   FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::text[], $6::jsonb[])
     AS r (recipient_id, trigger_id, environment_id, version_id, status, log)`
 
-const selectOldestFanOut = `SELECT (SELECT trigger_id FROM fan_outs ORDER BY trigger_id, n LIMIT 1)`
+const selectOldestFanOut = `SELECT t.accepted_at
+  FROM (SELECT trigger_id FROM fan_outs ORDER BY trigger_id, n LIMIT 1) f JOIN triggers t ON t.id = f.trigger_id`
 
 const insertTrigger = `INSERT INTO triggers (id, environment_id, version_id, actor_id, tenant_id, data, recipients, accepted_at)
 VALUES ($1, $2, $3, nullif($4::bigint, 0), nullif($5::bigint, 0), $6, $7, $8)`
@@ -40,7 +43,10 @@ const selectKey = `SELECT request_hash, result FROM idempotency_keys WHERE envir
 
 const updateKey = `UPDATE idempotency_keys SET result = $3 WHERE environment_id = $1 AND key = $2`
 
-const deleteExpiredKeys = `DELETE FROM idempotency_keys WHERE expires_at <= $1`
+// deleteExpiredKeys takes a bounded number: a day of a busy environment would not fit the statement timeout.
+const deleteExpiredKeys = `DELETE FROM idempotency_keys k
+ USING (SELECT environment_id, key FROM idempotency_keys WHERE expires_at <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED) old
+ WHERE k.environment_id = old.environment_id AND k.key = old.key`
 
 const insertWorkflow = `INSERT INTO workflows (environment_id, key, created_at) VALUES ($1, $2, $3)
 ON CONFLICT (environment_id, key) DO NOTHING`
@@ -63,6 +69,9 @@ const selectCurrentVersionID = `SELECT version_id FROM workflows WHERE environme
 const insertVersion = `INSERT INTO workflow_versions (environment_id, workflow_id, number, definition, created_at)
 VALUES ($1, $2, $3, $4, $5) RETURNING id`
 
+// sameDefinition leaves the comparison to jsonb: the order of keys and the spelling of numbers don't matter.
+const sameDefinition = `SELECT number, definition = $2 FROM workflow_versions WHERE id = $1`
+
 const updateCurrentVersion = `UPDATE workflows SET version_id = $2 WHERE id = $1`
 
 // statements is every statement of this package by name, for the test that prepares them on the migrated schema.
@@ -73,5 +82,5 @@ var statements = map[string]string{
 	"deleteExpiredKeys": deleteExpiredKeys, "insertWorkflow": insertWorkflow, "lockWorkflow": lockWorkflow,
 	"selectVersionByID": selectVersionByID, "selectCurrentVersion": selectCurrentVersion,
 	"selectVersionByNumber": selectVersionByNumber, "selectCurrentVersionID": selectCurrentVersionID,
-	"insertVersion": insertVersion, "updateCurrentVersion": updateCurrentVersion,
+	"insertVersion": insertVersion, "sameDefinition": sameDefinition, "updateCurrentVersion": updateCurrentVersion,
 }

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -24,8 +23,15 @@ const (
 
 // Party names somebody in a trigger: by id alone, or identified on the spot.
 type Party struct {
-	Ref      belfry.RecipientRef
+	Ref      belfry.RecipientRef // ignored if Identify says who it is
 	Identify *recipient.Identity // nil: has to be known
+}
+
+func (p *Party) ref() belfry.RecipientRef {
+	if p.Identify != nil {
+		return p.Identify.RecipientRef
+	}
+	return p.Ref
 }
 
 // Request asks to run a workflow for some recipients.
@@ -42,7 +48,7 @@ type Request struct {
 type Trigger struct {
 	ID         uuid.UUID
 	VersionID  int64
-	Data       map[string]any
+	Data       map[string]any `json:"-"` // kept once, in triggers
 	Recipients int
 	AcceptedAt time.Time
 }
@@ -64,6 +70,11 @@ type Accepted struct {
 // Trigger accepts a request: when it returns, the trigger is stored and each recipient that isn't in Rejected will get
 // a run. Any error means that nothing was stored. Naming a recipient twice is the same as once.
 func (e *Engine) Trigger(ctx context.Context, env belfry.EnvironmentID, r *Request) (*Accepted, error) {
+	if r.Data == nil {
+		empty := *r // the caller's stays as it is
+		empty.Data = map[string]any{}
+		r = &empty
+	}
 	data, err := r.validate()
 	if err != nil {
 		return nil, err
@@ -121,20 +132,7 @@ func (r *Request) validate() ([]byte, error) {
 			return nil, err
 		}
 	}
-	if r.Data == nil {
-		r.Data = map[string]any{}
-	}
-	if err := belfry.ValidateJSON(r.Data, "input.data"); err != nil {
-		return nil, err
-	}
-	data, err := json.Marshal(r.Data)
-	if err != nil {
-		return nil, belfry.Errorf(belfry.Invalid, "not representable as JSON").At("input.data")
-	}
-	if len(data) > MaxDataSize {
-		return nil, belfry.Beyond("input.data", MaxDataSize, "bytes of JSON")
-	}
-	return data, nil
+	return encodeObject(r.Data, "input.data")
 }
 
 // validate checks a party's id or identity.
@@ -171,15 +169,20 @@ func (e *Engine) accept(ctx context.Context, tx *postgres.Tx, env belfry.Environ
 		batch.Queue(insertFanOut, id, env, who.recipients)
 		tx.AfterCommit(e.Wake)
 	}
-	return tx.SendBatch(ctx, batch).Close()
+	return unstorable(tx.SendBatch(ctx, batch).Close(), "input.data")
 }
 
 // TriggerByID reads a trigger; NotFound if it is not in the environment.
 func (e *Engine) TriggerByID(ctx context.Context, env belfry.EnvironmentID, id uuid.UUID) (*Trigger, error) {
 	var t Trigger
-	err := e.Pool.QueryRow(ctx, selectTrigger, env, id).Scan(&t.ID, &t.VersionID, &t.Data, &t.Recipients, &t.AcceptedAt)
+	var data []byte
+	err := e.Pool.QueryRow(ctx, selectTrigger, env, id).Scan(&t.ID, &t.VersionID, &data, &t.Recipients, &t.AcceptedAt)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, belfry.Errorf(belfry.NotFound, "no trigger has the id %s", id)
 	}
+	if err != nil {
+		return nil, err
+	}
+	t.Data, err = decodeObject(data)
 	return &t, err
 }

@@ -2,10 +2,8 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"reflect"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -40,7 +38,7 @@ func (e *Engine) Upsert(ctx context.Context, env belfry.EnvironmentID, key strin
 	if _, problems := workflow.Compile(d); len(problems) > 0 {
 		return nil, problems, nil
 	}
-	definition, err := json.Marshal(d)
+	definition, err := encode(d)
 	if err != nil {
 		return nil, nil, fmt.Errorf("encode definition: %w", err)
 	}
@@ -55,18 +53,19 @@ func (e *Engine) Upsert(ctx context.Context, env belfry.EnvironmentID, key strin
 		}
 		number := 1
 		if current != 0 {
-			old, err := readVersion(ctx, tx, selectVersionByID, current)
-			if err != nil {
+			var old int
+			var same bool
+			if err := tx.QueryRow(ctx, sameDefinition, current, definition).Scan(&old, &same); err != nil {
+				return unstorable(err, "input")
+			}
+			if same {
+				stored, err = readVersion(ctx, tx, selectVersionByID, current)
 				return err
 			}
-			if same(old.Definition, definition) {
-				stored = old
-				return nil
-			}
-			number = old.Number + 1
+			number = old + 1
 		}
 		if err := tx.QueryRow(ctx, insertVersion, env, workflowID, number, definition, e.now()).Scan(&current); err != nil {
-			return err
+			return unstorable(err, "input")
 		}
 		if _, err := tx.Exec(ctx, updateCurrentVersion, workflowID, current); err != nil {
 			return err
@@ -74,17 +73,10 @@ func (e *Engine) Upsert(ctx context.Context, env belfry.EnvironmentID, key strin
 		stored, err = readVersion(ctx, tx, selectVersionByID, current)
 		return err
 	})
-	return stored, nil, err
-}
-
-// same compares a stored definition with an encoded one, whatever the order of their JSON keys.
-func same(stored workflow.Definition, encoded []byte) bool {
-	b, err := json.Marshal(stored)
 	if err != nil {
-		return false
+		return nil, nil, err
 	}
-	var x, y any
-	return json.Unmarshal(b, &x) == nil && json.Unmarshal(encoded, &y) == nil && reflect.DeepEqual(x, y)
+	return stored, nil, nil
 }
 
 // Workflow reads the current version of a workflow, or the one with a number if that isn't 0.
@@ -97,28 +89,35 @@ func (e *Engine) Workflow(ctx context.Context, env belfry.EnvironmentID, key str
 
 // WorkflowVersion reads a version by id; NotFound if it is not in the environment.
 func (e *Engine) WorkflowVersion(ctx context.Context, env belfry.EnvironmentID, id int64) (*Version, error) {
-	v, err := e.version(ctx, e.Pool, id)
-	if err != nil {
-		return nil, err
+	if v, ok := e.programs.Get(id); ok && v.Environment == env {
+		return &v.Version, nil
 	}
-	if v.Environment != env {
+	v, err := readVersion(ctx, e.Pool, selectVersionByID, id)
+	if err == nil && v.Environment != env {
 		return nil, errNoWorkflow
 	}
-	return &v.Version, nil
+	return v, err
 }
 
-// version returns a version with its program, compiled once.
+// errUnusable says that runs of a version can never be done, so there is no point in trying again.
+var errUnusable = errors.New("the workflow cannot be run")
+
+// version returns a version with its program, compiled once. An errUnusable is for good.
 func (e *Engine) version(ctx context.Context, q querier, id int64) (*version, error) {
 	if v, ok := e.programs.Get(id); ok {
 		return v, nil
 	}
 	stored, err := readVersion(ctx, q, selectVersionByID, id)
+	if errors.Is(err, errNoWorkflow) {
+		return nil, fmt.Errorf("%w: it was deleted after the trigger was accepted", errUnusable)
+	}
 	if err != nil {
 		return nil, err
 	}
 	program, problems := workflow.Compile(&stored.Definition)
 	if len(problems) > 0 { // it did compile when it was stored: a release became stricter
-		return nil, fmt.Errorf("workflow %s version %d no longer compiles: %s", stored.Key, stored.Number, problems[0].Message)
+		return nil, fmt.Errorf("%w: version %d of %q no longer compiles, store it anew: %s: %s",
+			errUnusable, stored.Number, stored.Key, problems[0].Path, problems[0].Message)
 	}
 	v := &version{*stored, program}
 	e.programs.Add(id, v)
@@ -134,9 +133,16 @@ type querier interface {
 
 func readVersion(ctx context.Context, q querier, sql string, args ...any) (*Version, error) {
 	var v Version
-	err := q.QueryRow(ctx, sql, args...).Scan(&v.ID, &v.Environment, &v.Key, &v.Number, &v.Definition, &v.CreatedAt)
+	var definition []byte
+	err := q.QueryRow(ctx, sql, args...).Scan(&v.ID, &v.Environment, &v.Key, &v.Number, &definition, &v.CreatedAt)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, errNoWorkflow
 	}
-	return &v, err
+	if err != nil {
+		return nil, err
+	}
+	if err := decode(definition, &v.Definition); err != nil {
+		return nil, fmt.Errorf("%w: version %d of %q: %w", errUnusable, v.Number, v.Key, err)
+	}
+	return &v, nil
 }

@@ -1,9 +1,11 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -13,8 +15,8 @@ import (
 	"github.com/belfryhq/belfry/postgres"
 )
 
-// write stores everything that a batch of runs decided, set-based: messages, then runs and fan-outs in one round trip.
-func (e *Engine) write(ctx context.Context, tx *postgres.Tx, claimed []*fanOut, runs []run) error {
+// write stores everything that runs decided, set-based: messages, then runs and fan-outs in one round trip.
+func (e *Engine) write(ctx context.Context, tx *postgres.Tx, runs []run, fanOuts []*fanOut) error {
 	now := e.now()
 	if messages := messagesOf(runs, now); len(messages) > 0 {
 		if err := e.Enqueue(ctx, tx, messages); err != nil {
@@ -22,15 +24,54 @@ func (e *Engine) write(ctx context.Context, tx *postgres.Tx, claimed []*fanOut, 
 		}
 	}
 	batch := &pgx.Batch{}
-	if err := queueRuns(batch, runs, now); err != nil {
-		return err
+	if len(runs) > 0 {
+		if err := queueRuns(batch, runs, now); err != nil {
+			return err
+		}
 	}
-	queueFanOuts(batch, claimed)
+	queueFanOuts(batch, fanOuts)
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return fmt.Errorf("write runs: %w", err)
 	}
 	return nil
 }
+
+// writeCarefully is write for a batch of which the database refuses something.
+func (e *Engine) writeCarefully(ctx context.Context, tx *postgres.Tx, b *batch) error {
+	// Enqueue is called several times: it takes its locks in the order of recipients all the same.
+	slices.SortStableFunc(b.runs, func(x, y run) int { return cmp.Compare(x.recipient, y.recipient) })
+	if err := e.writeInHalves(ctx, tx, b.runs); err != nil {
+		return err
+	}
+	return e.write(ctx, tx, nil, b.fanOuts)
+}
+
+// writeInHalves writes runs. If the database refuses them it writes one half, then the other; a single run that it
+// refuses is written as failed instead.
+func (e *Engine) writeInHalves(ctx context.Context, tx *postgres.Tx, runs []run) error {
+	err := tx.Savepoint(ctx, func() error { return e.write(ctx, tx, runs, nil) })
+	if !postgres.IsDataException(err) {
+		return err
+	}
+	if len(runs) > 1 {
+		half := len(runs) / 2
+		if err := e.writeInHalves(ctx, tx, runs[:half]); err != nil {
+			return err
+		}
+		return e.writeInHalves(ctx, tx, runs[half:])
+	}
+	r := &runs[0]
+	if len(r.log) == 1 && r.log[0].Reason == refused {
+		e.Log.Error("a run cannot be written at all; it is left out", "trigger", r.fanOut.trigger, "recipient", r.recipient, "error", err)
+		return nil
+	}
+	r.decision = decision{}
+	r.fail("", refused, err.Error())
+	return e.writeInHalves(ctx, tx, runs)
+}
+
+// refused is why a run failed whose outcome the database doesn't take.
+const refused = "refused"
 
 // messagesOf is the messages that the runs decided to send, in order.
 func messagesOf(runs []run, now time.Time) []belfry.Message {

@@ -14,8 +14,9 @@ import (
 )
 
 // Append puts messages into their recipients' feeds, in the caller's transaction, and tells listeners once that has
-// committed. Messages for one feed get consecutive positions, in the order in which they are given. Call it once per
-// transaction, and mark nothing in the same one: feeds are locked in the order of their keys.
+// committed. Messages for one feed get consecutive positions, in the order in which they are given. Feeds are locked
+// in the order of their keys: call it again in the same transaction only with recipients that come after those of before,
+// and mark nothing in it, or two transactions may deadlock.
 func (s *Service) Append(ctx context.Context, tx *postgres.Tx, messages []belfry.Message) error {
 	if len(messages) == 0 {
 		return nil

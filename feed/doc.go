@@ -15,5 +15,5 @@
 //     them. A single statement that waits for the lock still sees the items of before, and the counters drift.
 //   - The columns of feed_items that say whether an item is seen, read or archived are not the whole truth: a
 //     watermark may have overtaken them. Read them through Watermarks.Effective only.
-//   - Append locks feeds in the order of their keys; a transaction that appends twice may deadlock with another.
+//   - Append locks feeds in the order of their keys; a transaction that appends out of order may deadlock with another.
 package feed

@@ -1,9 +1,13 @@
 package workflow
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -12,7 +16,8 @@ import (
 	"github.com/belfryhq/belfry/workflow/template"
 )
 
-// Compile checks a definition and compiles it. There is a program if and only if there are no problems.
+// Compile checks a definition and compiles it. There is a program if and only if there are no problems. The program keeps
+// parts of the definition: don't change that any more.
 func Compile(d *Definition) (*Program, []Problem) {
 	c := &compiler{}
 	c.workflow(d)
@@ -30,6 +35,9 @@ type compiler struct {
 	dynamic  int    // templates with variables, in data
 }
 
+// maxPath bounds the path of a problem, in bytes.
+const maxPath = 1024
+
 // problem records err at a path. Errors of conditions and templates know where in their source they are.
 func (c *compiler) problem(path string, err error) {
 	p := Problem{Step: c.step, Path: path, Message: err.Error()}
@@ -44,8 +52,16 @@ func (c *compiler) problem(path string, err error) {
 	}
 	if e, ok := errors.AsType[*belfry.Error](err); ok {
 		p.Message = e.Message
+		if strings.HasPrefix(e.Field, path) {
+			p.Path = e.Field // it says more
+		}
 	}
-	c.problems = append(c.problems, p)
+	if len(p.Path) > maxPath {
+		p.Path = strings.ToValidUTF8(p.Path[:maxPath], "") + "…"
+	}
+	if len(c.problems) < MaxProblems {
+		c.problems = append(c.problems, p)
+	}
 }
 
 func (c *compiler) problemf(path, format string, args ...any) {
@@ -53,10 +69,12 @@ func (c *compiler) problemf(path, format string, args ...any) {
 }
 
 func (c *compiler) workflow(d *Definition) {
-	if b, err := json.Marshal(d); err != nil {
+	b, err := encode(d)
+	switch {
+	case err != nil:
 		c.problemf("", "not representable as JSON: %v", err)
 		return
-	} else if len(b) > MaxDefinitionSize {
+	case len(b) > MaxDefinitionSize:
 		c.problemf("", "the definition is too large: at most %d bytes of JSON", MaxDefinitionSize)
 		return
 	}
@@ -129,23 +147,43 @@ func (c *compiler) condition(path string, s *Step) *condition.Condition {
 	case s.Condition != "" && structured:
 		c.problemf(path, "give either condition or conditions, not both")
 	case s.Condition != "":
-		cond, err := condition.Compile(s.Condition)
+		err := belfry.ValidateText(s.Condition, "condition")
 		if err == nil {
-			return cond
+			var cond *condition.Condition
+			if cond, err = condition.Compile(s.Condition); err == nil {
+				return cond
+			}
 		}
 		c.problem(path+".condition", err)
 	case structured:
-		var g condition.Group
-		err := json.Unmarshal(s.Conditions, &g)
+		cond, err := compileGroup(path+".conditions", s.Conditions)
 		if err == nil {
-			var cond *condition.Condition
-			if cond, err = condition.CompileGroup(g); err == nil {
-				return cond
-			}
+			return cond
 		}
 		c.problem(path+".conditions", err)
 	}
 	return nil
+}
+
+// compileGroup compiles the structured form, if all of it can be stored.
+func compileGroup(path string, raw json.RawMessage) (*condition.Condition, error) {
+	var g condition.Group
+	if err := json.Unmarshal(raw, &g); err != nil {
+		return nil, err
+	}
+	if !utf8.Valid(raw) { // decoding repairs it silently
+		return nil, belfry.Errorf(belfry.Invalid, "text must be valid UTF-8")
+	}
+	var v any
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.UseNumber()
+	if err := decoder.Decode(&v); err != nil {
+		return nil, err
+	}
+	if err := belfry.ValidateJSON(v, path); err != nil {
+		return nil, err
+	}
+	return condition.CompileGroup(g)
 }
 
 func (c *compiler) inApp(path string, in *InApp) *InAppTemplate {
@@ -182,13 +220,22 @@ func (c *compiler) inApp(path string, in *InApp) *InAppTemplate {
 		})
 	}
 	if in.Data != nil {
-		if err := belfry.ValidateJSON(in.Data, "data"); err != nil {
-			c.problem(path+".data", err)
-			return t
-		}
-		t.data, _ = c.data(path+".data", in.Data).(map[string]any)
+		t.data = c.inAppData(path+".data", in.Data)
 	}
 	return t
+}
+
+func (c *compiler) inAppData(path string, data map[string]any) map[string]any {
+	if err := belfry.ValidateJSON(data, path); err != nil {
+		c.problem(path, err)
+		return nil
+	}
+	if b, err := encode(data); err != nil || len(b) > MaxDataSize {
+		c.problemf(path, "at most %d bytes of JSON are allowed", MaxDataSize)
+		return nil
+	}
+	out, _ := c.data([]string{path}, data).(map[string]any)
+	return out
 }
 
 func (c *compiler) template(path, src string, f template.Format) *template.Template {
@@ -214,28 +261,34 @@ func (c *compiler) url(path, src string) *template.Template {
 	return t
 }
 
-// data compiles the strings of a JSON value; everything else stays as it is.
-func (c *compiler) data(path string, v any) any {
+// data compiles the strings of a JSON value; everything else stays as it is. The path is joined only when it is needed:
+// keys may be long, and many.
+func (c *compiler) data(path []string, v any) any {
+	if c.dynamic > MaxDataTemplates {
+		return v // one problem is enough
+	}
 	switch v := v.(type) {
 	case string:
-		t := c.template(path, v, template.Text)
-		if t == nil || t.IsStatic() {
+		t, err := template.Compile(v, template.Text)
+		if err != nil {
+			c.problem(strings.Join(path, ""), err)
+		} else if t.IsStatic() {
 			return v
 		}
-		if c.dynamic++; c.dynamic == MaxDataTemplates+1 {
-			c.problemf(path, "at most %d strings with variables are allowed in a workflow's data", MaxDataTemplates)
+		if c.dynamic++; c.dynamic > MaxDataTemplates {
+			c.problemf(strings.Join(path, ""), "at most %d strings with variables are allowed in a workflow's data", MaxDataTemplates)
 		}
 		return t
 	case map[string]any:
 		out := make(map[string]any, len(v))
-		for k, e := range v {
-			out[k] = c.data(path+"."+k, e)
+		for _, k := range slices.Sorted(maps.Keys(v)) { // so that problems have an order
+			out[k] = c.data(append(path, "."+k), v[k])
 		}
 		return out
 	case []any:
 		out := make([]any, len(v))
 		for i, e := range v {
-			out[i] = c.data(fmt.Sprintf("%s[%d]", path, i), e)
+			out[i] = c.data(append(path, "["+strconv.Itoa(i)+"]"), e)
 		}
 		return out
 	}

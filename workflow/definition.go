@@ -10,6 +10,7 @@ const (
 	MaxButtons        = 5
 	MaxDataTemplates  = 200       // strings with variables in the data of all steps: each costs a rendering
 	MaxDefinitionSize = 512 << 10 // bytes of JSON
+	MaxProblems       = 100       // what is reported of one definition; the rest is found when these are solved
 )
 
 // Definition is a workflow as people write it.

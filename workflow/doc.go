@@ -4,8 +4,9 @@
 // What it is not: it executes nothing and reads nothing. The engine interprets programs.
 //
 // Guarantees
-//   - Compile finds everything that is wrong at once, each with step, path, line and column, and never panics, hangs or
-//     takes more than a bounded amount of memory, whatever it is given.
+//   - Compile finds everything that is wrong at once (up to MaxProblems), each with step, path, line and column, and never
+//     panics, hangs or takes more than a bounded amount of memory, whatever it is given.
+//   - What compiles can be stored as jsonb and read again.
 //   - A Program is immutable and safe for concurrent use.
 //
 // Footguns

@@ -1,16 +1,19 @@
 package workflow
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/workflow/template"
 )
 
-// MaxDataSize bounds the rendered data of a message, in bytes of JSON.
+// MaxDataSize bounds the data of a message, as written and as rendered, in bytes of JSON.
 const MaxDataSize = 64 << 10
 
 // InAppTemplate is a compiled InApp.
@@ -25,37 +28,50 @@ type InAppTemplate struct {
 
 type buttonTemplate struct{ label, action *template.Template }
 
+// Rendered is a filled-in message.
+type Rendered struct {
+	Content  belfry.Content
+	Warnings []string // what was left out, and why
+	Size     int      // about how many bytes Content takes
+}
+
 // Render fills in the message. Links that turn out unsafe or empty are left out rather than failing the message; the
 // warnings say which.
-func (t *InAppTemplate) Render(ctx context.Context, scope map[string]any) (content belfry.Content, warnings []string, err error) {
+func (t *InAppTemplate) Render(ctx context.Context, scope map[string]any) (out Rendered, err error) {
+	content := &out.Content
 	if content.Body, err = t.renderBody(ctx, scope); err != nil {
-		return content, nil, fmt.Errorf("body: %w", err)
+		return out, fmt.Errorf("body: %w", err)
 	}
 	if t.actionURL != nil {
-		if content.ActionURL, err = renderURL(ctx, t.actionURL, scope, "actionUrl", &warnings); err != nil {
-			return content, nil, err
+		if content.ActionURL, err = out.renderURL(ctx, t.actionURL, scope, "actionUrl"); err != nil {
+			return out, err
 		}
 	}
+	out.Size = len(content.Body.Content) + len(content.Body.Rendered) + len(content.ActionURL)
 	for i, b := range t.buttons {
 		at := fmt.Sprintf("buttons[%d]", i)
 		label, err := b.label.Render(ctx, scope)
 		if err != nil {
-			return content, nil, fmt.Errorf("%s.label: %w", at, err)
+			return out, fmt.Errorf("%s.label: %w", at, err)
 		}
-		action, err := renderURL(ctx, b.action, scope, at+".action", &warnings)
+		action, err := out.renderURL(ctx, b.action, scope, at+".action")
 		if err != nil {
-			return content, nil, err
+			return out, err
 		}
 		if action != "" {
 			content.Buttons = append(content.Buttons, belfry.Button{Label: label, Action: action})
+			out.Size += len(label) + len(action)
 		}
 	}
 	if t.data != nil {
-		if content.Data, err = t.renderData(ctx, scope); err != nil {
-			return content, nil, fmt.Errorf("data: %w", err)
+		data, size, err := t.renderData(ctx, scope)
+		if err != nil {
+			return out, fmt.Errorf("data: %w", err)
 		}
+		content.Data = data
+		out.Size += size
 	}
-	return content, warnings, nil
+	return out, nil
 }
 
 func (t *InAppTemplate) renderBody(ctx context.Context, scope map[string]any) (belfry.Body, error) {
@@ -71,7 +87,7 @@ func (t *InAppTemplate) renderBody(ctx context.Context, scope map[string]any) (b
 }
 
 // renderURL returns "" with a warning for a link that must not be followed.
-func renderURL(ctx context.Context, t *template.Template, scope map[string]any, path string, warnings *[]string) (string, error) {
+func (out *Rendered) renderURL(ctx context.Context, t *template.Template, scope map[string]any, path string) (string, error) {
 	s, err := t.Render(ctx, scope)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", path, err)
@@ -79,26 +95,36 @@ func renderURL(ctx context.Context, t *template.Template, scope map[string]any, 
 	s = strings.TrimSpace(s)
 	url, ok := template.SafeURL(s)
 	if !ok {
-		*warnings = append(*warnings, fmt.Sprintf("%s: left out, %.100q is not a safe URL", path, s))
+		out.Warnings = append(out.Warnings, fmt.Sprintf("%s: left out, %.100q is not a safe URL", path, s))
 		return "", nil
 	}
 	return url, nil
 }
 
-func (t *InAppTemplate) renderData(ctx context.Context, scope map[string]any) (map[string]any, error) {
+// renderData also returns how many bytes of JSON the data is.
+func (t *InAppTemplate) renderData(ctx context.Context, scope map[string]any) (map[string]any, int, error) {
 	f := filler{ctx: ctx, scope: scope, left: MaxDataSize}
 	v, err := f.fill(t.data)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	b, err := json.Marshal(v)
+	b, err := encode(v)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if len(b) > MaxDataSize {
-		return nil, errDataSize
+		return nil, 0, errDataSize
 	}
-	return v.(map[string]any), nil
+	return v.(map[string]any), len(b), nil
+}
+
+// encode returns JSON as callers write it: without the escapes for HTML, which would count towards limits.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
 var errDataSize = fmt.Errorf("more than %d bytes of JSON", MaxDataSize)
@@ -120,8 +146,8 @@ func (f *filler) fill(v any) (any, error) {
 		return s, err
 	case map[string]any:
 		out := make(map[string]any, len(v))
-		for k, e := range v {
-			filled, err := f.fill(e)
+		for _, k := range slices.Sorted(maps.Keys(v)) { // so that the same fails first each time
+			filled, err := f.fill(v[k])
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", k, err)
 			}
