@@ -10,7 +10,9 @@ help: ## list the targets
 
 run: ## start Belfry with a database of its own; flags go in ARGS="..."
 	@scripts/setup
-	@go run ./cmd/belfry dev $(ARGS)
+	@echo "Building Belfry (the first time takes a minute or two) ..."
+	@go build -o .belfry/bin/belfry ./cmd/belfry
+	@exec .belfry/bin/belfry dev $(ARGS)
 
 test: ## check and test everything, on a real PostgreSQL and Redis
 	@scripts/setup test

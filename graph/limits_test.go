@@ -6,8 +6,10 @@ import (
 	"testing"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/graphql/introspection"
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/validator/rules"
 )
 
 // The API's own types don't nest deep enough to reach MaxDepth; these do.
@@ -17,7 +19,7 @@ var deepSchema = gqlparser.MustLoadSchema(&ast.Source{Name: "deep.graphqls", Inp
 // limited says what documentLimits makes of a query.
 func limited(t *testing.T, query string, l documentLimits) error {
 	t.Helper()
-	doc, errs := gqlparser.LoadQuery(deepSchema, query)
+	doc, errs := gqlparser.LoadQueryWithRules(deepSchema, query, rules.NewDefaultRules())
 	if errs != nil {
 		t.Fatal(errs)
 	}
@@ -53,6 +55,9 @@ func TestIntrospectionMayBeDeepButNotWide(t *testing.T) {
 	types := "{ __schema { types { fields { type " + strings.Repeat("{ ofType ", MaxDepth) + "{ name }" + strings.Repeat(" }", MaxDepth) + " } } } }"
 	if err := limited(t, types, documentLimits{introspection: true}); err != nil {
 		t.Errorf("deep: %v", err)
+	}
+	if err := limited(t, introspection.Query, documentLimits{introspection: true}); err != nil {
+		t.Errorf("what tools send: %v", err)
 	}
 	var wide strings.Builder
 	for i := range MaxFields {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"runtime/debug"
 	"strings"
@@ -60,7 +61,9 @@ func (n *node) Validate() error {
 		return fmt.Errorf("BELFRY_LISTEN (or --listen) is %q: give HOST:PORT, such as :8080", n.Listen)
 	}
 	for _, o := range n.AllowedOrigins {
-		if o != "*" && !strings.HasPrefix(o, "http://") && !strings.HasPrefix(o, "https://") {
+		// As browsers send it: with a path or a slash at its end it would never match.
+		u, err := url.Parse(o)
+		if o != "*" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || o != u.Scheme+"://"+u.Host) {
 			return fmt.Errorf("BELFRY_ALLOWED_ORIGINS (or --allowed-origins) has %q: give origins such as https://app.example.com, or *", o)
 		}
 	}

@@ -1,0 +1,199 @@
+package test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+const (
+	leastKills  = 5
+	killClients = 4
+	killUsers   = 60
+)
+
+// TestKilledNodesLoseNothing is the claim of the house: two nodes are killed at random moments, again and again, under
+// load from clients that retry until they get an answer. In the end each accepted recipient of each acknowledged trigger
+// has exactly one run and one item, all counts are exact, and a device that always came back has heard of every item once.
+func TestKilledNodesLoseNothing(t *testing.T) {
+	t.Parallel()
+	k := newKilling(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	var load, followers sync.WaitGroup
+	stop := func() {
+		cancel()
+		load.Wait()
+	}
+	defer stop()
+	for i := range killClients {
+		load.Go(func() { k.triggers(ctx, i) })
+	}
+	load.Go(func() { k.marks(ctx) })
+	followed, done := newFollower(k.env.user(t, k.current(0), k.user(0))), make(chan struct{})
+	followers.Go(func() { followed.run(k, done) })
+	defer func() {
+		close(done)
+		followers.Wait()
+	}()
+
+	kills := k.rage(durationFrom(t, "BELFRY_TEST_KILL_FOR", 8*time.Second))
+	stop()
+	eventually(t, "everything that was accepted is done", func() bool {
+		var left int
+		err := k.pool.QueryRow(t.Context(), `SELECT count(*) FROM fan_outs`).Scan(&left)
+		return err == nil && left == 0
+	})
+	k.checkRuns()
+	k.checkFeeds()
+	k.checkFollower(followed)
+	t.Logf("%d kills, %d triggers, %d answered again by their key", kills, len(k.acknowledged), k.replayed.Load())
+	if len(k.acknowledged) < 20 {
+		t.Errorf("only %d triggers: that was no load", len(k.acknowledged))
+	}
+}
+
+// killing is two nodes that get killed.
+type killing struct {
+	*installation
+	t     *testing.T
+	seed  uint64
+	nodes [2]atomic.Pointer[node]
+
+	mu           sync.Mutex
+	acknowledged map[string]int // how many recipients, by data.text, which is the idempotency key too
+	replayed     atomic.Int64
+}
+
+func newKilling(t *testing.T) *killing {
+	t.Helper()
+	k := &killing{t: t, seed: uint64(time.Now().UnixNano()), acknowledged: make(map[string]int)}
+	if s := os.Getenv("BELFRY_TEST_SEED"); s != "" {
+		var err error
+		if k.seed, err = strconv.ParseUint(s, 10, 64); err != nil {
+			t.Fatalf("BELFRY_TEST_SEED: %v", err)
+		}
+	}
+	t.Logf("BELFRY_TEST_SEED=%d", k.seed)
+	k.installation = install(t)
+	k.nodes[0].Store(k.installation.node)
+	k.nodes[1].Store(serve(t, k.pool.Config().ConnString()))
+	var all []vars
+	for i := range killUsers {
+		all = append(all, vars{"identify": vars{"id": k.user(i)}})
+	}
+	storeWorkflow(t, k.backend, simpleWorkflow("load"))
+	ask[accepted](t, k.backend, triggerWorkflow, vars{"input": vars{"workflow": "load", "recipients": all, "data": vars{"text": "first"}}})
+	k.acknowledged["first"] = killUsers
+	return k
+}
+
+func durationFrom(t *testing.T, name string, otherwise time.Duration) time.Duration {
+	t.Helper()
+	s := os.Getenv(name)
+	if s == "" {
+		return otherwise
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return d
+}
+
+func (k *killing) user(i int) string { return fmt.Sprint("user-", i) }
+
+// current is the node that has a place now. It may be dead.
+func (k *killing) current(i int) *node { return k.nodes[i].Load() }
+
+func (k *killing) random(stream uint64) *rand.Rand { return rand.New(rand.NewPCG(k.seed, stream)) }
+
+// rage kills nodes and starts new ones in their places.
+func (k *killing) rage(atLeast time.Duration) (kills int) {
+	k.t.Helper()
+	r := k.random(0)
+	db := k.pool.Config().ConnString()
+	for began := time.Now(); kills < leastKills || time.Since(began) < atLeast; kills++ {
+		time.Sleep(time.Duration(r.IntN(800)) * time.Millisecond) // a random moment is what this is about
+		place := r.IntN(2)
+		k.current(place).kill()
+		if r.IntN(3) == 0 { // both at once, sometimes
+			k.current(1 - place).kill()
+			k.nodes[1-place].Store(serve(k.t, db))
+			kills++
+		}
+		k.nodes[place].Store(serve(k.t, db))
+	}
+	return kills
+}
+
+// triggers is a customer's backend.
+func (k *killing) triggers(ctx context.Context, client int) {
+	r := k.random(uint64(client) + 1)
+	for n := 0; ctx.Err() == nil; n++ {
+		key := fmt.Sprintf("request-%d-%d", client, n)
+		recipients := make([]vars, 1+r.IntN(50))
+		for i, user := range r.Perm(killUsers)[:len(recipients)] {
+			recipients[i] = vars{"user": k.user(user)}
+			if r.IntN(4) == 0 {
+				recipients[i] = vars{"identify": vars{"id": k.user(user), "name": key}}
+			}
+		}
+		input := vars{"workflow": "load", "recipients": recipients, "data": vars{"text": key}, "idempotencyKey": key}
+		if err := k.untilAnswered(r, triggerWorkflow, input, func(a answer) error { return k.acknowledge(key, len(recipients), a) }); err != nil {
+			k.t.Errorf("%s: %v", key, err)
+			return
+		}
+	}
+}
+
+// untilAnswered retries, on either node. An answer that says INTERNAL is none: the node lost its connections.
+func (k *killing) untilAnswered(r *rand.Rand, query string, input vars, ok func(answer) error) error {
+	for deadline := time.Now().Add(patience); ; {
+		c := caller{k.current(r.IntN(2)).address, k.env.secret, ""}
+		a, err := c.try(context.WithoutCancel(k.t.Context()), query, vars{"input": input})
+		if err == nil && a.code() != "INTERNAL" {
+			return ok(a)
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("no answer within %v: %v %s", patience, err, a.raw)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func (k *killing) acknowledge(key string, recipients int, a answer) error {
+	var data struct{ TriggerWorkflow accepted }
+	if err := decode(a, &data); err != nil {
+		return err
+	}
+	got := data.TriggerWorkflow
+	if got.Trigger.RecipientCount != recipients {
+		return fmt.Errorf("%d recipients were accepted of %d: %s", got.Trigger.RecipientCount, recipients, a.raw)
+	}
+	if got.Replayed {
+		k.replayed.Add(1)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.acknowledged[key] = recipients
+	return nil
+}
+
+// marks is people who read, archive and change their minds.
+func (k *killing) marks(ctx context.Context) {
+	r := k.random(100)
+	for ctx.Err() == nil {
+		input := vars{"feed": vars{"user": k.user(r.IntN(killUsers))}, "all": true,
+			"as": []string{"SEEN", "READ", "UNREAD", "UNSEEN", "ARCHIVED", "UNARCHIVED"}[r.IntN(6)]}
+		if err := k.untilAnswered(r, markItems, input, func(a answer) error { return decode(a, new(any)) }); err != nil {
+			k.t.Errorf("mark: %v", err)
+			return
+		}
+	}
+}
