@@ -107,6 +107,10 @@ func nested(levels int) any {
 
 func TestJSONFromOutside(t *testing.T) {
 	t.Parallel()
+	deepest := any([]any{})
+	for range belfry.MaxJSONDepth - 1 {
+		deepest = map[string]any{"k": deepest}
+	}
 	for _, c := range []struct {
 		name  string
 		value any
@@ -115,7 +119,8 @@ func TestJSONFromOutside(t *testing.T) {
 	}{
 		{"plain", map[string]any{"a": []any{1.0, "x", nil, true}}, "", ""},
 		{"as deep as allowed", nested(belfry.MaxJSONDepth), "", ""},
-		{"one level deeper", nested(belfry.MaxJSONDepth + 1), belfry.TooLarge, "input.data" + strings.Repeat(".k", belfry.MaxJSONDepth+1)},
+		{"one level deeper", nested(belfry.MaxJSONDepth + 1), belfry.TooLarge, "input.data" + strings.Repeat(".k", belfry.MaxJSONDepth)},
+		{"one level deeper, with nothing in it", map[string]any{"k": deepest}, belfry.TooLarge, "input.data" + strings.Repeat(".k", belfry.MaxJSONDepth)},
 		{"NUL in a value", map[string]any{"a": []any{"x", "\x00"}}, belfry.Invalid, "input.data.a[1]"},
 		{"NUL in a key", map[string]any{"\x00": 1.0}, belfry.Invalid, "input.data"},
 		{"a large number", map[string]any{"a": json.Number("12345678901234567890")}, "", ""},

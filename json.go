@@ -22,8 +22,11 @@ func ValidateJSON(v any, field string) error {
 // validateJSON returns an error whose field is the path below v. It is built on the way back, so that good input, which
 // is nearly all, pays nothing for it.
 func validateJSON(v any, depth int) *Error {
-	if depth > MaxJSONDepth {
-		return Beyond("", MaxJSONDepth, "levels of nesting")
+	switch v.(type) {
+	case map[string]any, []any:
+		if depth == MaxJSONDepth {
+			return Beyond("", MaxJSONDepth, "levels of nesting")
+		}
 	}
 	switch v := v.(type) {
 	case string:

@@ -145,7 +145,7 @@ func TestTriggerErrorsStoreNothing(t *testing.T) {
 		"NUL in data":         {Request{Workflow: "w", Recipients: newcomer, Data: map[string]any{"a": []any{"\x00"}}}, belfry.Invalid, "input.data.a[0]", 0},
 		"NUL in a key":        {Request{Workflow: "w", Recipients: newcomer, Data: map[string]any{"\x00": 1}}, belfry.Invalid, "input.data", 0},
 		"NUL the back way":    {Request{Workflow: "w", Recipients: newcomer, Data: map[string]any{"a": []string{"\x00"}}}, belfry.Invalid, "input.data", 0},
-		"deep data":           {Request{Workflow: "w", Recipients: newcomer, Data: map[string]any{"k": deep}}, belfry.TooLarge, "input.data.k" + strings.Repeat("[0]", belfry.MaxJSONDepth), belfry.MaxJSONDepth},
+		"deep data":           {Request{Workflow: "w", Recipients: newcomer, Data: map[string]any{"k": deep}}, belfry.TooLarge, "input.data.k" + strings.Repeat("[0]", belfry.MaxJSONDepth-1), belfry.MaxJSONDepth},
 		"huge number":         {Request{Workflow: "w", Recipients: newcomer, Data: map[string]any{"n": json.Number("1e400")}}, belfry.Invalid, "input.data.n", 0},
 		"tiny number":         {Request{Workflow: "w", Recipients: newcomer, Data: map[string]any{"n": json.Number("1e-30000")}}, belfry.Invalid, "input.data", 0},
 		"no number":           {Request{Workflow: "w", Recipients: newcomer, Data: map[string]any{"n": json.Number("one")}}, belfry.Invalid, "input.data.n", 0},
