@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/pprof"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// options are the flags.
+type options struct {
+	rounds     int
+	users      int
+	loads      []load
+	pace       pace
+	durable    bool
+	cpuProfile string
+}
+
+// options of a full run, which takes about four minutes on two cores, and of a quick one, which takes seconds and shows
+// only that everything works.
+var (
+	full = options{rounds: 4, users: 10_000, durable: true,
+		loads: []load{{"1000 a call", 60_000, 1000, 2, time.Millisecond}, {"1 a call", 12_000, 1, 16, 100 * time.Millisecond}},
+		pace:  pace{rate: 500, duration: 10 * time.Second, subscribers: 50}}
+	quick = options{rounds: 2, users: 1000, durable: true,
+		loads: []load{{"1000 a call", 4000, 1000, 2, time.Millisecond}, {"1 a call", 500, 1, 16, 100 * time.Millisecond}},
+		pace:  pace{rate: 50, duration: 2 * time.Second, subscribers: 10}}
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// run measures what the arguments say. The report goes to out, progress to progress.
+func run(ctx context.Context, args []string, out, progress io.Writer) (err error) {
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.SetOutput(progress)
+	small := flags.Bool("quick", false, "small sizes: shows that it works, not how fast")
+	markdown := flags.Bool("markdown", false, "print tables for README.md")
+	rounds := flags.Int("rounds", 0, "`times` that each side is measured (default 4, quick 2)")
+	rate := flags.Int("rate", 0, "triggers a second when latency is measured (default 500, quick 50)")
+	only := flags.String("only", "", "measure only throughput or latency")
+	profile := flags.String("cpuprofile", "", "profile the throughput measurements into this `file` (go tool pprof -tagfocus side=Belfry)")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	o := full
+	if *small {
+		o = quick
+	}
+	if *rounds != 0 {
+		o.rounds = *rounds
+	}
+	if *rate != 0 {
+		o.pace.rate = *rate
+	}
+	switch {
+	case o.rounds < 1 || o.rounds > 100:
+		return errors.New("-rounds must be 1 to 100")
+	case o.pace.rate < 1 || o.pace.rate > 20_000:
+		return errors.New("-rate must be 1 to 20000")
+	case *only != "" && *only != "throughput" && *only != "latency":
+		return errors.New("-only must be throughput or latency")
+	}
+	o.cpuProfile = *profile
+	o.only(*only)
+	report, err := o.measure(ctx, progress)
+	if ctx.Err() != nil {
+		return errors.New("interrupted; everything was stopped and removed")
+	}
+	if err != nil {
+		return err
+	}
+	if *markdown {
+		return report.markdown(out)
+	}
+	return report.text(out)
+}
+
+func (o *options) only(what string) {
+	switch what {
+	case "throughput":
+		o.pace.duration = 0
+	case "latency":
+		o.loads = nil
+	}
+}
+
+// measure starts the server, measures everything on it, and stops it.
+func (o options) measure(ctx context.Context, progress io.Writer) (_ *report, err error) {
+	load := loadAverage()
+	r := &report{options: o, machine: fmt.Sprintf("%d CPUs, %s %s/%s, load average before: %s", runtime.NumCPU(), runtime.Version(), runtime.GOOS, runtime.GOARCH, load)}
+	fmt.Fprintln(progress, "Starting PostgreSQL …")
+	s, err := startServer(ctx, o.durable)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.stop()) }()
+	if r.server, err = s.settings(ctx); err != nil {
+		return nil, err
+	}
+	fmt.Fprintln(progress, r.server)
+	fmt.Fprintln(progress, r.machine)
+	if len(o.loads) > 0 {
+		if r.throughput, err = o.throughput(ctx, s, progress); err != nil {
+			return nil, err
+		}
+	}
+	if o.pace.duration > 0 {
+		if r.latency, err = o.latency(ctx, s, progress); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// throughput has both sides take turns at every load.
+func (o options) throughput(ctx context.Context, s *server, progress io.Writer) ([]comparison, error) {
+	fmt.Fprintf(progress, "Identifying %d users …\n", o.users)
+	belfry, err := newBelfrySide(ctx, s, "throughput_belfry", o.users)
+	if err != nil {
+		return nil, err
+	}
+	rivers := make([]*riverSide, len(o.loads))
+	for i, l := range o.loads {
+		if rivers[i], err = newRiverSide(ctx, s, fmt.Sprintf("throughput_river_%d", i), l.cooldown); err != nil {
+			return nil, err
+		}
+	}
+	stopProfile, err := profileTo(o.cpuProfile)
+	if err != nil {
+		return nil, err
+	}
+	defer stopProfile()
+	out := make([]comparison, len(o.loads))
+	for round := range o.rounds {
+		for i, l := range o.loads {
+			out[i].load = l
+			pair := [2]sample{}
+			for j, side := range []contender{belfry, rivers[i]} {
+				fmt.Fprintf(progress, "round %d/%d, %s, %d by %s: ", round+1, o.rounds, l.name, l.units, side.name())
+				pprof.Do(ctx, pprof.Labels("side", side.name()), func(ctx context.Context) {
+					pair[j], err = measure(ctx, s, side, l)
+				})
+				if err != nil {
+					fmt.Fprintln(progress)
+					return nil, err
+				}
+				fmt.Fprintf(progress, "%.0f/s\n", pair[j].rate())
+			}
+			out[i].pairs = append(out[i].pairs, pair)
+		}
+	}
+	return out, nil
+}
+
+// latency measures rounds on one running server.
+func (o options) latency(ctx context.Context, s *server, progress io.Writer) (out []latencies, err error) {
+	fmt.Fprintln(progress, "Building and starting belfry serve …")
+	t, err := newTarget(ctx, s, "latency", o.pace.subscribers)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, t.stop()) }()
+	warm := o.pace
+	warm.duration = o.pace.duration / 5
+	if _, err := t.measure(ctx, warm); err != nil {
+		return nil, fmt.Errorf("warming up: %w", err)
+	}
+	for round := range o.rounds {
+		fmt.Fprintf(progress, "round %d/%d, %d triggers/s for %s to %d subscribers: ", round+1, o.rounds, o.pace.rate, o.pace.duration, o.pace.subscribers)
+		l, err := t.measure(ctx, o.pace)
+		if err != nil {
+			fmt.Fprintln(progress)
+			return nil, err
+		}
+		fmt.Fprintf(progress, "trigger to frame p50 %s, p99 %s\n", milliseconds(quantile(l.frame, 0.5)), milliseconds(quantile(l.frame, 0.99)))
+		out = append(out, l)
+	}
+	return out, nil
+}
+
+// loadAverage is what the system says, where it does.
+func loadAverage() string {
+	b, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	first, _, _ := strings.Cut(string(b), " ")
+	return first
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/analytics"
+	"github.com/belfryhq/belfry/auth"
+	"github.com/belfryhq/belfry/engine"
+	"github.com/belfryhq/belfry/feed"
+	"github.com/belfryhq/belfry/postgres"
+	"github.com/belfryhq/belfry/realtime"
+	"github.com/belfryhq/belfry/recipient"
+)
+
+// node is Belfry in this process, connected as cmd/belfry/wire.go connects a node of its own, without HTTP.
+type node struct {
+	pool   *pgxpool.Pool
+	auth   *auth.Service
+	people *recipient.Service
+	engine *engine.Engine
+
+	stop    context.CancelFunc
+	running sync.WaitGroup
+}
+
+// openNode connects to a database, brings its schema up to date, and runs what a node runs in the background. Engine
+// settings are the defaults of belfry serve.
+func openNode(ctx context.Context, database string) (*node, error) {
+	pool, err := postgres.Open(ctx, postgres.Config{URL: database, MaxConns: connections})
+	if err != nil {
+		return nil, err
+	}
+	if err := postgres.Migrate(ctx, pool); err != nil {
+		pool.Close()
+		return nil, err
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	n := &node{pool: pool, auth: &auth.Service{Pool: pool, Now: time.Now}, people: recipient.New(pool, time.Now)}
+	segment, err := analytics.NewSegment(analytics.SegmentConfig{Pool: pool, EnvironmentKey: n.auth.EnvironmentKey, Log: log})
+	if err != nil {
+		pool.Close()
+		return nil, err
+	}
+	hub := realtime.NewHub(realtime.NewMemoryBus())
+	events := &analytics.Log{}
+	feeds := &feed.Service{Pool: pool, Bus: bell{hub}, UserID: n.people.UserID, Now: time.Now, Log: log,
+		Observe: func(ctx context.Context, tx *postgres.Tx, changes []belfry.StatusChange) error {
+			tx.AfterCommit(segment.Wake)
+			return events.Record(ctx, tx, changes)
+		}}
+	n.engine = engine.New(engine.Config{Pool: pool, Recipients: n.people, Enqueue: feeds.Append, Now: time.Now, Log: log})
+
+	ctx, n.stop = context.WithCancel(context.WithoutCancel(ctx))
+	for part, run := range map[string]func(context.Context) error{
+		"hub": hub.Run, "engine": n.engine.Run, "feeds": feeds.Run, "segment": segment.Run,
+	} {
+		n.running.Go(func() {
+			if err := run(ctx); err != nil && ctx.Err() == nil {
+				log.Error("a part of the node stopped", "part", part, "error", err)
+			}
+		})
+	}
+	return n, nil
+}
+
+// close stops the node and gives its connections back.
+func (n *node) close() {
+	n.stop()
+	n.running.Wait()
+	n.pool.Close()
+}
+
+// bell makes the hub the bus of feeds, as in wire.go. Nobody subscribes within this process.
+type bell struct{ hub *realtime.Hub }
+
+func (b bell) Wanted(topic string) bool { return b.hub.Wanted(topic) }
+
+func (b bell) Publish(notices []feed.Notice) error {
+	pubs := make([]realtime.Publication, len(notices))
+	for i, n := range notices {
+		pubs[i] = realtime.Publication(n)
+	}
+	return b.hub.Publish(context.Background(), pubs)
+}
+
+func (b bell) Listen(topic string) (feed.Line, error) {
+	s, err := b.hub.Subscribe(context.Background(), topic)
+	if err != nil {
+		return nil, err
+	}
+	return line{s}, nil
+}
+
+type line struct{ *realtime.Subscription }
+
+func (l line) Take() ([]feed.Notice, bool) {
+	pubs, gap := l.Subscription.Take()
+	notices := make([]feed.Notice, len(pubs))
+	for i, p := range pubs {
+		notices[i] = feed.Notice(p)
+	}
+	return notices, gap
+}

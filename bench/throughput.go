@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	measureTimeout = 2 * time.Minute        // for one measurement: beyond, something is stuck
+	doneInterval   = 500 * time.Microsecond // how often to ask whether everything is done
+)
+
+// load is what both sides are given to do.
+type load struct {
+	name    string
+	units   int // runs or jobs in all
+	batch   int // of them handed over in one call
+	callers int // calls at a time
+	// cooldown is river's: few large fetches suit single inserts, quick ones those of many. Each load has what was best.
+	cooldown time.Duration
+}
+
+// contender is one side of the comparison, on a database of its own. A unit is a run or a job.
+type contender interface {
+	name() string
+	database() string
+	// open starts the workers, close ends them and gives every connection back.
+	open(ctx context.Context) error
+	close()
+	// accept stores the work of one call durably: the units of a batch, numbered call by call from 0.
+	accept(ctx context.Context, call, batch int) error
+	// done returns how many units have been completed since open, and committed as such.
+	done(ctx context.Context, want int) (int, error)
+	// verify counts in the database what open to now has left there, and returns an error unless exactly that many
+	// units were done, each once and well.
+	verify(ctx context.Context, units int) error
+}
+
+// sample is one measurement of one side.
+type sample struct {
+	units   int
+	elapsed time.Duration // from the first call to the last commit
+	wal     int64         // bytes
+	cpu     time.Duration // of this process: the side and the calls to it, not PostgreSQL
+	tuples  tuples
+}
+
+func (s sample) rate() float64           { return float64(s.units) / s.elapsed.Seconds() }
+func (s sample) per(total int64) float64 { return float64(total) / float64(s.units) }
+
+// measure has a side do a load, and times it from the first call to the last commit.
+func measure(ctx context.Context, s *server, c contender, l load) (out sample, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, measureTimeout, fmt.Errorf("not done within %s", measureTimeout))
+	defer cancel()
+	before, err := s.settle(ctx, c.database())
+	if err != nil {
+		return out, err
+	}
+	if err := c.open(ctx); err != nil {
+		return out, err
+	}
+	out, err = timed(ctx, s, c, l)
+	if err == nil {
+		err = c.verify(ctx, l.units)
+	}
+	c.close()
+	if err != nil {
+		return out, fmt.Errorf("%s, %s: %w", c.name(), l.name, err)
+	}
+	after, err := s.settle(ctx, c.database())
+	out.tuples = after.minus(before)
+	return out, err
+}
+
+func timed(ctx context.Context, s *server, c contender, l load) (out sample, err error) {
+	walBefore, err := s.wal(ctx)
+	if err != nil {
+		return out, err
+	}
+	cpuBefore, began := cpuTime(), time.Now()
+	if err := submit(ctx, c, l); err != nil {
+		return out, err
+	}
+	if err := await(ctx, c, l.units); err != nil {
+		return out, err
+	}
+	out.units, out.elapsed, out.cpu = l.units, time.Since(began), cpuTime()-cpuBefore
+	walAfter, err := s.wal(ctx)
+	out.wal = walAfter - walBefore
+	return out, err
+}
+
+// cpuTime is how long this process has been computing, on all processors together.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// submit makes all calls of a load, as many at a time as it says.
+func submit(ctx context.Context, c contender, l load) error {
+	if l.units%l.batch != 0 {
+		return fmt.Errorf("%d units can't be handed over in batches of %d", l.units, l.batch)
+	}
+	calls, next := int64(l.units/l.batch), atomic.Int64{}
+	group, ctx := errgroup.WithContext(ctx)
+	for range l.callers {
+		group.Go(func() error {
+			for {
+				call := next.Add(1) - 1
+				if call >= calls {
+					return nil
+				}
+				if err := c.accept(ctx, int(call), l.batch); err != nil {
+					return fmt.Errorf("call %d: %w", call, err)
+				}
+			}
+		})
+	}
+	return group.Wait()
+}
+
+// await waits until a side has done so many units.
+func await(ctx context.Context, c contender, units int) error {
+	tick := time.NewTicker(doneInterval)
+	defer tick.Stop()
+	for {
+		n, err := c.done(ctx, units)
+		if err == nil && n >= units {
+			return nil
+		}
+		if err == nil {
+			select {
+			case <-tick.C:
+				continue
+			case <-ctx.Done():
+				err = context.Cause(ctx)
+			}
+		}
+		return fmt.Errorf("%d of %d done: %w", n, units, err)
+	}
+}

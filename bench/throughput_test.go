@@ -1,0 +1,102 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestEachSideIsTimedAndCounted(t *testing.T) {
+	t.Parallel()
+	belfry, river := newTestSides(t)
+	for _, side := range []contender{belfry, river} {
+		for _, l := range []load{{name: "many a call", units: 60, batch: 20, callers: 2}, {name: "1 a call", units: 25, batch: 1, callers: 5}} {
+			got, err := measure(t.Context(), shared, side, l)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.units != l.units || got.elapsed <= 0 || got.wal <= 0 || got.cpu <= 0 || got.tuples.inserted < int64(l.units) {
+				t.Errorf("%s, %s: not measured: %+v", side.name(), l.name, got)
+			}
+		}
+	}
+}
+
+// A figure is only worth what its verification catches.
+func TestVerificationCatchesWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	belfry, river := newTestSides(t)
+	const units = 20
+	for _, test := range []struct {
+		side contender
+		what string
+		sql  string
+	}{
+		{belfry, "nothing", ""},
+		{belfry, "a run", "DELETE FROM runs WHERE ctid = (SELECT max(ctid) FROM runs)"},
+		{belfry, "a run's message", `UPDATE runs SET log = '[{"step": "shipped", "outcome": "skipped"}]' WHERE ctid = (SELECT max(ctid) FROM runs)`},
+		{belfry, "a run's success", "UPDATE runs SET status = 'failed' WHERE ctid = (SELECT max(ctid) FROM runs)"},
+		{belfry, "an item", "DELETE FROM feed_items WHERE ctid = (SELECT max(ctid) FROM feed_items)"},
+		{belfry, "an item's rendering", "UPDATE feed_items SET content = '{}' WHERE ctid = (SELECT max(ctid) FROM feed_items)"},
+		{belfry, "a count", "UPDATE feeds SET unseen = unseen - 1 WHERE ctid = (SELECT max(ctid) FROM feeds)"},
+		{belfry, "a version", "UPDATE feeds SET version = version + 1 WHERE ctid = (SELECT max(ctid) FROM feeds)"},
+		{belfry, "an event", "UPDATE events SET count = count - 1 WHERE ctid = (SELECT max(ctid) FROM events)"},
+		{belfry, "the end of the work", "INSERT INTO fan_outs SELECT id, 0, environment_id, '{1}' FROM triggers LIMIT 1"},
+		{river, "nothing", ""},
+		{river, "a job", "DELETE FROM river_job WHERE id = (SELECT max(id) FROM river_job)"},
+		{river, "a completion", "UPDATE river_job SET state = 'available', finalized_at = NULL, scheduled_at = scheduled_at + interval '1 day' WHERE id = (SELECT max(id) FROM river_job)"},
+	} {
+		err := verifyAfter(t, test.side, units, test.sql)
+		if missing := test.what != "nothing"; missing != (err != nil) {
+			t.Errorf("%s lacks %s: got %v", test.side.name(), test.what, err)
+		} else if missing && !strings.Contains(err.Error(), "does not hold 20") {
+			t.Errorf("%s lacks %s: the error does not say so: %v", test.side.name(), test.what, err)
+		}
+	}
+}
+
+// verifyAfter does some units, changes the database, and returns what verification says.
+func verifyAfter(t *testing.T, side contender, units int, sql string) error {
+	t.Helper()
+	ctx := t.Context()
+	if err := side.open(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := submit(ctx, side, load{units: units, batch: 10, callers: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if err := await(ctx, side, units); err != nil {
+		t.Fatal(err)
+	}
+	err := side.verify(ctx, units)
+	if err != nil {
+		t.Fatalf("before anything was changed: %v", err)
+	}
+	if sql != "" {
+		switch side := side.(type) {
+		case *belfrySide:
+			side.stop() // or it would do the work that is put back
+			side.running.Wait()
+			_, err = side.pool.Exec(ctx, sql)
+		case *riverSide:
+			_, err = side.pool.Exec(ctx, sql)
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+	}
+	err = side.verify(ctx, units)
+	if fanOuts, ok := side.(*belfrySide); ok {
+		if _, err := fanOuts.pool.Exec(ctx, "DELETE FROM fan_outs"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	side.close()
+	return err
+}
+
+func TestALoadMustFillItsCalls(t *testing.T) {
+	t.Parallel()
+	if err := submit(t.Context(), nil, load{units: 25, batch: 10, callers: 1}); err == nil {
+		t.Error("want an error: 25 units are not a number of calls of 10")
+	}
+}
