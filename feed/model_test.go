@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -93,7 +94,7 @@ func (s step) markIn(t *testing.T, f testingT, w *world, ref Ref) done {
 }
 
 func (s step) ids(w *world, ref Ref) (ids []belfry.MessageID) {
-	own, _ := w.userID(nil, ref.Environment, ref.User)
+	own, _ := w.userID(context.Background(), ref.Environment, ref.User)
 	for _, seq := range s.seqs {
 		id := belfry.MessageID{Recipient: own, Channel: ref.Channel, Seq: seq}
 		if seq == 0 {
