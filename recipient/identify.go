@@ -61,7 +61,7 @@ func (i *Identity) Validate(field string) error {
 	return nil
 }
 
-// encode returns the JSON to store. It refuses too much of it, and what couldn't be read back.
+// encode returns the JSON to store, and refuses too much of it.
 func encode(properties map[string]any, field string) (json.RawMessage, error) {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
@@ -72,10 +72,6 @@ func encode(properties map[string]any, field string) (json.RawMessage, error) {
 	out := bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 	if len(out) > MaxPropertiesSize {
 		return nil, belfry.Beyond(field+".properties", MaxPropertiesSize, "bytes of JSON in all")
-	}
-	var readable map[string]any
-	if err := json.Unmarshal(out, &readable); err != nil { // a json.Number may be anything
-		return nil, belfry.Errorf(belfry.Invalid, "numbers must be between ±1.8e308").At("%s.properties", field)
 	}
 	return out, nil
 }

@@ -135,7 +135,7 @@ func TestNumbersMustBeReadable(t *testing.T) {
 	w := newWorld(t)
 	for _, n := range []json.Number{"1e400", "-1e400", "1e131071"} {
 		_, err := w.IdentifyUser(t.Context(), w.production, user("ann", map[string]any{"n": []any{n}}))
-		wantError(t, err, belfry.Invalid, "input.properties", 0)
+		wantError(t, err, belfry.Invalid, "input.properties.n[0]", 0)
 	}
 	if _, err := w.IdentifyUser(t.Context(), w.production, user("ann", map[string]any{"n": json.Number("1.7e308")})); err != nil {
 		t.Error(err)
