@@ -105,7 +105,7 @@ func TestLimits(t *testing.T) {
 		trigger("size of data", engine.MaxDataSize, "input.data", func(input vars, size int) {
 			input["data"] = vars{"text": strings.Repeat("a", size-len(`{"text":""}`))}
 		}),
-		trigger("depth of data", belfry.MaxJSONDepth, "", func(input vars, size int) { input["data"] = nested(size) }),
+		trigger("depth of data", belfry.MaxJSONDepth, "input.data"+strings.Repeat(".a", belfry.MaxJSONDepth), func(input vars, size int) { input["data"] = nested(size) }),
 		{name: "id of a user", max: belfry.MaxExternalIDLength, field: "input.id", request: func(size int) (string, vars) {
 			return identifyUser, vars{"input": vars{"id": strings.Repeat("ä", size)}}
 		}},

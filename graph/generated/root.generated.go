@@ -1161,7 +1161,7 @@ func _Subscription(ctx context.Context, ec *executionContext, sel ast.SelectionS
 // region    ***************************** type.gotpl *****************************
 
 func unmarshalNJSON2map(ctx context.Context, ec *executionContext, v any) (map[string]any, error) {
-	res, err := model.UnmarshalJSON(v)
+	res, err := model.UnmarshalJSON(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
@@ -1179,7 +1179,7 @@ func marshalNJSON2map(ctx context.Context, ec *executionContext, sel ast.Selecti
 			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
 		}
 	}
-	return res
+	return graphql.WrapContextMarshaler(ctx, res)
 }
 
 func unmarshalNJSON2ᚕmapᚄ(ctx context.Context, ec *executionContext, v any) ([]map[string]any, error) {
@@ -1235,7 +1235,7 @@ func unmarshalOJSON2map(ctx context.Context, ec *executionContext, v any) (map[s
 	if v == nil {
 		return nil, nil
 	}
-	res, err := model.UnmarshalJSON(v)
+	res, err := model.UnmarshalJSON(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
@@ -1244,9 +1244,8 @@ func marshalOJSON2map(ctx context.Context, ec *executionContext, sel ast.Selecti
 		return graphql.Null
 	}
 	_ = sel
-	_ = ctx
 	res := model.MarshalJSON(v)
-	return res
+	return graphql.WrapContextMarshaler(ctx, res)
 }
 
 func marshalONode2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐNode(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v model.Node) graphql.Marshaler {

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"time"
@@ -31,21 +32,24 @@ func UnmarshalTime(v any) (time.Time, error) {
 }
 
 // MarshalJSON writes a JSON object as it is.
-func MarshalJSON(v map[string]any) graphql.Marshaler {
-	return graphql.WriterFunc(func(w io.Writer) {
+func MarshalJSON(v map[string]any) graphql.ContextMarshaler {
+	return graphql.ContextWriterFunc(func(_ context.Context, w io.Writer) error {
 		b, err := json.Marshal(v)
-		if err != nil { // cannot be: it was decoded from JSON
-			b = []byte("null")
+		if err != nil {
+			return err
 		}
-		_, _ = w.Write(b)
+		_, err = w.Write(b)
+		return err
 	})
 }
 
 // UnmarshalJSON reads a JSON object, given inline or as a variable, and checks it before anything stores it.
-func UnmarshalJSON(v any) (map[string]any, error) {
+func UnmarshalJSON(ctx context.Context, v any) (map[string]any, error) {
+	path := graphql.GetPath(ctx) // begins with the root field, which no error names
+	field := path[min(1, len(path)):].String()
 	m, ok := v.(map[string]any)
 	if !ok {
-		return nil, belfry.Errorf(belfry.Invalid, "must be a JSON object")
+		return nil, belfry.Errorf(belfry.Invalid, "must be a JSON object").At("%s", field)
 	}
-	return m, belfry.ValidateJSON(m, "")
+	return m, belfry.ValidateJSON(m, field)
 }
