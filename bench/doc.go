@@ -15,5 +15,5 @@
 //
 // Footguns
 //   - Everything shares the machine: the load generator, PostgreSQL and Belfry. On a busy one the figures mean little;
-//     the program says so when the load average is high before it begins.
+//     the report has the load average from before and after, of which the measuring itself causes 3 to 5.
 package main
