@@ -164,9 +164,9 @@ func (e *Engine) accept(ctx context.Context, tx *postgres.Tx, env belfry.Environ
 	out.Rejected = who.rejected
 	out.Trigger = Trigger{ID: id, VersionID: versionID, Data: r.Data, Recipients: len(who.recipients), AcceptedAt: e.now()}
 	batch := &pgx.Batch{}
-	batch.Queue(insertTrigger, id, env, versionID, who.actor, who.tenant, data, len(who.recipients), out.Trigger.AcceptedAt)
+	batch.Queue(insertTrigger, [16]byte(id), env, versionID, who.actor, who.tenant, data, len(who.recipients), out.Trigger.AcceptedAt)
 	if len(who.recipients) > 0 {
-		batch.Queue(insertFanOut, id, env, who.recipients)
+		batch.Queue(insertFanOut, [16]byte(id), env, who.recipients)
 		tx.AfterCommit(e.Wake)
 	}
 	return unstorable(tx.SendBatch(ctx, batch).Close(), "input.data")

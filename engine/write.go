@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/belfryhq/belfry"
@@ -93,7 +92,7 @@ func messagesOf(runs []run, now time.Time) []belfry.Message {
 
 func queueRuns(batch *pgx.Batch, runs []run, now time.Time) error {
 	n := len(runs)
-	recipients, triggers, envs, versions := make([]int64, n), make([]uuid.UUID, n), make([]int64, n), make([]int64, n)
+	recipients, triggers, envs, versions := make([]int64, n), make([][16]byte, n), make([]int64, n), make([]int64, n)
 	statuses, logs := make([]string, n), make([]string, n)
 	for i := range runs {
 		r := &runs[i]
@@ -110,7 +109,7 @@ func queueRuns(batch *pgx.Batch, runs []run, now time.Time) error {
 
 // queueFanOuts deletes those that are used up, and moves the position of the others.
 func queueFanOuts(batch *pgx.Batch, claimed []*fanOut) {
-	var doneTriggers, movedTriggers []uuid.UUID
+	var doneTriggers, movedTriggers [][16]byte // not uuid.UUID: pgx would write each as text first
 	var doneN, movedN, moved []int32
 	for _, f := range claimed {
 		if len(f.recipients) == f.remaining {
