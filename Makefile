@@ -20,7 +20,7 @@ test: ## check and test everything, on a real PostgreSQL and Redis
 	go test -race -timeout 20m ./...
 	@if command -v node >/dev/null; then node --test web/feed_test.mjs; \
 		else echo "NOT RUN: the demo page's script has tests that need Node: install it"; fi
-	@if [ -f bench/go.mod ]; then set -ex; cd bench; go build ./...; go vet ./...; go test ./...; fi
+	@if [ -f bench/go.mod ]; then set -ex; cd bench; go vet ./...; go test ./...; fi
 
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$($(go_files) | xargs gofmt -l); \
