@@ -148,16 +148,16 @@ func (f *fixture) awaitFailures(n int) (d Destination) {
 }
 
 // awaitIdle waits until everything is delivered and recorded.
-func (f *fixture) awaitIdle(s *Segment) (stats Stats) {
+func (f *fixture) awaitIdle(s *Segment) Stats {
 	f.Helper()
 	await(f.T, func() (bool, any) {
-		var err error
-		if stats, err = s.Stats(f.Context()); err != nil {
+		lag, err := s.Lag(f.Context())
+		if err != nil {
 			f.Fatal(err)
 		}
-		return stats.Lag == 0, stats
+		return lag == 0, s.Stats()
 	})
-	return stats
+	return s.Stats()
 }
 
 // awaitLease claims the only destination, as soon as no transaction of another test hides its events.

@@ -129,24 +129,26 @@ func (s *Segment) Run(ctx context.Context) error {
 	return nil
 }
 
-// Stats is what a Segment did since it was made, and how far behind all of them are.
+// Stats is what a Segment did since it was made.
 type Stats struct {
-	Sent       int64         // messages delivered by this node
-	Failed     int64         // attempts (requests) of this node that failed
-	Unsendable int64         // messages passed over because no request can carry them; expected to stay 0
-	Lag        time.Duration // age of the oldest event that any destination still misses; 0 if none
+	Sent       int64 // messages delivered by this node
+	Failed     int64 // attempts (requests) of this node that failed
+	Unsendable int64 // messages passed over because no request can carry them; expected to stay 0
 }
 
-// Stats returns this node's counters, and the lag of all nodes together from the database.
-func (s *Segment) Stats(ctx context.Context) (Stats, error) {
+// Stats returns the counters as of now.
+func (s *Segment) Stats() Stats {
+	return Stats{Sent: s.sent.Load(), Failed: s.failed.Load(), Unsendable: s.unsendable.Load()}
+}
+
+// Lag is the age of the oldest event that any destination still misses, whichever node is to deliver it; 0 if none.
+func (s *Segment) Lag(ctx context.Context) (time.Duration, error) {
 	var oldest *time.Time
-	err := s.cfg.Pool.QueryRow(ctx, oldestUndelivered).Scan(&oldest)
-	stats := Stats{Sent: s.sent.Load(), Failed: s.failed.Load(), Unsendable: s.unsendable.Load()}
-	if err != nil {
-		return stats, fmt.Errorf("read the lag of analytics: %w", err)
+	if err := s.cfg.Pool.QueryRow(ctx, oldestUndelivered).Scan(&oldest); err != nil {
+		return 0, fmt.Errorf("read the lag of analytics: %w", err)
 	}
-	if oldest != nil {
-		stats.Lag = max(0, s.cfg.Now().Sub(*oldest))
+	if oldest == nil {
+		return 0, nil
 	}
-	return stats, nil
+	return max(0, s.cfg.Now().Sub(*oldest)), nil
 }

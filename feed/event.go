@@ -30,15 +30,16 @@ const (
 // Event is something that happened to a feed. It travels between nodes as JSON in this shape, so nodes of two
 // releases may meet: only ever add fields.
 type Event struct {
-	Kind     EventKind       `json:"kind"`
-	Position belfry.Position `json:"position"`
-	Badge    belfry.Badge    `json:"badge"` // absolute, at Position or later
-	Item     *Item           `json:"item,omitempty"`
-	Mark     belfry.Mark     `json:"mark,omitempty"`
-	Seqs     []int64         `json:"seqs,omitempty"`
-	UpTo     int64           `json:"upTo,omitempty"`
-	At       time.Time       `json:"at,omitzero"`
-	Reason   ResetReason     `json:"-"` // made by the node that tells it
+	Kind      EventKind          `json:"kind"`
+	Position  belfry.Position    `json:"position"`
+	Badge     belfry.Badge       `json:"badge"` // absolute, at Position or later
+	Item      *Item              `json:"item,omitempty"`
+	Mark      belfry.Mark        `json:"mark,omitempty"`
+	Recipient belfry.RecipientID `json:"recipient,omitempty"` // whose items Seqs are
+	Seqs      []int64            `json:"seqs,omitempty"`
+	UpTo      int64              `json:"upTo,omitempty"`
+	At        time.Time          `json:"at,omitzero"`
+	Reason    ResetReason        `json:"-"` // made by the node that tells it
 }
 
 // Bus is how nodes tell each other what happened to feeds. It may lose and reorder: versions reveal it.

@@ -64,7 +64,7 @@ func (s *Service) Mark(ctx context.Context, ref Ref, m belfry.Mark, ids []belfry
 		for i := range states {
 			changed[i] = states[i].seq
 		}
-		return result, s.record(ctx, tx, h, ref, Event{Kind: Patched, Mark: m, Seqs: changed, At: at}, done.of(m.Event(), at))
+		return result, s.record(ctx, tx, h, ref, Event{Kind: Patched, Mark: m, Recipient: h.recipient, Seqs: changed, At: at}, done.of(m.Event(), at))
 	})
 }
 

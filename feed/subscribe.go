@@ -190,6 +190,8 @@ func replay(ctx context.Context, tx pgx.Tx, h *header, after int64) ([]Event, er
 		err = row.Scan(&e.Position.Version, &e.At, &e.Mark, &e.Seqs, &e.UpTo)
 		if e.Seqs == nil {
 			e.Kind = MarkedAll
+		} else {
+			e.Recipient = h.recipient
 		}
 		return e, err
 	})

@@ -55,18 +55,15 @@ func newConnection(ref feed.Ref, page *feed.Page, continued bool) *model.FeedIte
 	return out
 }
 
-// people loads those recipients that the items refer to, in one query.
-func (r *Resolver) people(ctx context.Context, items []*model.FeedItem, who func(*model.FeedItem) belfry.RecipientID) (map[belfry.RecipientID]*belfry.Recipient, error) {
+// recipientsOf is whom the items refer to, so that one query can load them.
+func recipientsOf(items []*model.FeedItem, who func(*model.FeedItem) belfry.RecipientID) []belfry.RecipientID {
 	var ids []belfry.RecipientID
 	for _, item := range items {
 		if id := who(item); id != 0 {
 			ids = append(ids, id)
 		}
 	}
-	if len(ids) == 0 {
-		return nil, nil
-	}
-	return r.Recipients.Load(ctx, items[0].Environment, ids)
+	return ids
 }
 
 // mark marks by id or all, whichever the input says.
@@ -126,30 +123,12 @@ func (r *Resolver) subscribe(ctx context.Context, ref feed.Ref, since *string) (
 	go func() {
 		defer close(out)
 		for e := range events {
-			event, err := r.feedEvent(ctx, ref, e)
-			if err != nil {
-				return // the client comes back with its last position
-			}
 			select {
-			case out <- event:
+			case out <- model.NewFeedEvent(ref, e):
 			case <-ctx.Done():
 				return
 			}
 		}
 	}()
 	return out, nil
-}
-
-// feedEvent makes the API's form of an event. Marks name items by number: the ids need the owner's internal id.
-func (r *Resolver) feedEvent(ctx context.Context, ref feed.Ref, e feed.Event) (model.FeedEvent, error) {
-	var owner belfry.RecipientID
-	if len(e.Seqs) > 0 {
-		var err error
-		if owner, err = r.Recipients.UserID(ctx, ref.Environment, ref.User); err != nil {
-			return nil, err
-		}
-	}
-	return model.NewFeedEvent(ref, e, func(seq int64) string {
-		return belfry.MessageID{Recipient: owner, Channel: ref.Channel, Seq: seq}.String()
-	}), nil
 }

@@ -37,28 +37,30 @@ func (r *feedResolver) Badge(ctx context.Context, obj *model.Feed) (*belfry.Badg
 }
 
 func (r *feedItemResolver) Actors(ctx context.Context, objs []*model.FeedItem) ([][]model.User, error) {
-	people, err := r.people(ctx, objs, func(i *model.FeedItem) belfry.RecipientID { return i.Actor })
+	ids := recipientsOf(objs, func(i *model.FeedItem) belfry.RecipientID { return i.Actor })
+	users, err := r.Recipients.Users(ctx, objs[0].Environment, ids)
 	if err != nil {
 		return nil, err
 	}
 	out := make([][]model.User, len(objs))
 	for i, item := range objs {
 		out[i] = []model.User{}
-		if actor := people[item.Actor]; actor != nil {
-			out[i] = append(out[i], *model.NewUserOf(actor))
+		if actor := users[item.Actor]; actor != nil {
+			out[i] = append(out[i], *model.NewUser(actor))
 		}
 	}
 	return out, nil
 }
 
 func (r *feedItemResolver) Tenant(ctx context.Context, objs []*model.FeedItem) ([]*string, error) {
-	people, err := r.people(ctx, objs, func(i *model.FeedItem) belfry.RecipientID { return i.Tenant })
+	ids := recipientsOf(objs, func(i *model.FeedItem) belfry.RecipientID { return i.Tenant })
+	tenants, err := r.Recipients.Load(ctx, objs[0].Environment, ids)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]*string, len(objs))
 	for i, item := range objs {
-		if tenant := people[item.Tenant]; tenant != nil {
+		if tenant := tenants[item.Tenant]; tenant != nil {
 			out[i] = &tenant.ExternalID
 		}
 	}

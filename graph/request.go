@@ -22,7 +22,7 @@ type plainHTTP struct{}
 
 // bounded lets those requests through that gqlgen's transports answer well. They would take a body of any size, repeat
 // one that they can't decode in the error, and answer others without a code.
-func bounded(next http.Handler) http.Handler {
+func bounded(log *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Upgrade") != "" && r.Method == http.MethodGet {
 			next.ServeHTTP(w, r)
@@ -40,7 +40,7 @@ func bounded(next http.Handler) http.Handler {
 			status, err = http.StatusMethodNotAllowed, belfry.Errorf(belfry.Invalid, "send operations with POST, or queries with GET")
 		}
 		if err != nil {
-			refuse(w, r, nil, status, err)
+			refuse(w, r, log, status, err)
 			return
 		}
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), plainHTTP{}, true)))
@@ -96,11 +96,7 @@ func subscriptionsNeedSockets(ctx context.Context, next graphql.OperationHandler
 
 // refuse answers a request that never became an operation.
 func refuse(w http.ResponseWriter, r *http.Request, log *slog.Logger, status int, err error) {
-	present := presenter(log)
-	if log == nil {
-		present = presenter(slog.New(slog.DiscardHandler))
-	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]any{"errors": []any{present(r.Context(), err)}}) // the client may be gone
+	_ = json.NewEncoder(w).Encode(map[string]any{"errors": []any{presenter(log)(r.Context(), err)}}) // the client may be gone
 }

@@ -52,7 +52,7 @@ func NewServer(c Config) http.Handler {
 	for _, i := range c.Interceptors {
 		srv.AroundOperations(i)
 	}
-	return authenticated(c.Auth, c.Log, bounded(srv))
+	return authenticated(c.Auth, c.Log, bounded(c.Log, srv))
 }
 
 // authenticated puts the viewer into the context. A request without credentials goes on as nobody; one with bad

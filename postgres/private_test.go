@@ -137,15 +137,13 @@ func TestPrivateAsRootMovesOutOfAFolderThatItsUserCannotEnter(t *testing.T) {
 
 const helperDir = "BELFRY_TEST_PRIVATE_DIR"
 
-// TestHelperServe is not a test: it is the process that the next one kills.
-func TestHelperServe(t *testing.T) {
-	dir, ok := os.LookupEnv(helperDir)
-	if !ok {
-		t.SkipNow()
-	}
-	p, err := postgres.StartPrivate(t.Context(), postgres.PrivateConfig{Dir: dir, Durable: dir != ""})
+// serveUntilKilled is what this program does instead of testing when helperDir is set: it is the process that the next
+// test kills.
+func serveUntilKilled(dir string) {
+	p, err := postgres.StartPrivate(context.Background(), postgres.PrivateConfig{Dir: dir, Durable: dir != ""})
 	if err != nil {
-		t.Fatal(err)
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 	fmt.Printf("\nserver %d %s %s\n", p.Process(), p.URL(), p.Dir())
 	select {} // until killed
@@ -193,7 +191,7 @@ func TestPrivateRecoversFromAStaleProcessFile(t *testing.T) {
 
 func startHelper(t *testing.T, dir string) (helper *exec.Cmd, server int, url string) {
 	t.Helper()
-	helper = exec.Command(os.Args[0], "-test.run=^TestHelperServe$")
+	helper = exec.Command(os.Args[0])
 	helper.Env = append(os.Environ(), helperDir+"="+dir)
 	helper.Stderr = os.Stderr
 	out, err := helper.StdoutPipe()

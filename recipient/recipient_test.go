@@ -125,6 +125,25 @@ func TestLoadLeavesOutWhoIsGone(t *testing.T) {
 	}
 }
 
+func TestUsersComeWithTheirTimes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann, err := w.IdentifyUser(t.Context(), w.production, user("ann", map[string]any{"name": "Ann"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := w.Users(t.Context(), w.production, []belfry.RecipientID{ann.ID, ann.ID + 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[belfry.RecipientID]*User{ann.ID: ann}, got); diff != "" || ann.CreatedAt.IsZero() {
+		t.Errorf("users (-want +got):\n%s", diff)
+	}
+	if elsewhere, err := w.Users(t.Context(), w.staging, []belfry.RecipientID{ann.ID}); len(elsewhere) != 0 || err != nil {
+		t.Errorf("in another environment: %v, %v", elsewhere, err)
+	}
+}
+
 // Only users are users, whatever their ids.
 func TestTenantsAreNoUsers(t *testing.T) {
 	t.Parallel()

@@ -49,11 +49,14 @@ const selectUser = `SELECT ` + columns + `, created_at, updated_at
 const selectUserByID = `SELECT ` + columns + `, created_at, updated_at
   FROM recipients WHERE environment_id = $1 AND collection = $2 AND id = $3`
 
+const selectUsersByIDs = `SELECT ` + columns + `, created_at, updated_at
+  FROM recipients WHERE environment_id = $1 AND collection = $2 AND id = ANY ($3)`
+
 const selectByIDs = `SELECT ` + columns + ` FROM recipients WHERE environment_id = ANY ($1) AND id = ANY ($2)`
 
 var statements = map[string]string{
 	"selectID": selectID, "selectIDs": selectIDs, "insertMissing": insertMissing, "lockProperties": lockProperties,
-	"updateProperties": updateProperties, "selectUser": selectUser, "selectUserByID": selectUserByID, "selectByIDs": selectByIDs,
+	"updateProperties": updateProperties, "selectUser": selectUser, "selectUserByID": selectUserByID, "selectByIDs": selectByIDs, "selectUsersByIDs": selectUsersByIDs,
 }
 
 // querier is what reads: the pool or a transaction.
@@ -79,6 +82,27 @@ func (s *Service) UserByExternalID(ctx context.Context, env belfry.EnvironmentID
 // UserByID reads a user by internal id; NotFound if there is none in the environment.
 func (s *Service) UserByID(ctx context.Context, env belfry.EnvironmentID, id belfry.RecipientID) (*User, error) {
 	return readUser(ctx, s.pool, selectUserByID, env, belfry.Users, id)
+}
+
+// Users reads users by internal id; those that are gone, or no users, are missing from the result.
+func (s *Service) Users(ctx context.Context, env belfry.EnvironmentID, ids []belfry.RecipientID) (map[belfry.RecipientID]*User, error) {
+	out := make(map[belfry.RecipientID]*User, len(ids))
+	if len(ids) == 0 {
+		return out, nil
+	}
+	rows, err := s.pool.Query(ctx, selectUsersByIDs, env, belfry.Users, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		u := &User{}
+		if err := rows.Scan(&u.ID, &u.Collection, &u.ExternalID, &u.Properties, &u.CreatedAt, &u.UpdatedAt); err != nil {
+			return nil, err
+		}
+		out[u.ID] = u
+	}
+	return out, rows.Err()
 }
 
 // Load reads recipients by internal id; those that are gone are missing from the result. Environments scope the read.

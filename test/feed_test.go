@@ -35,7 +35,7 @@ const feedEvents = `subscription ($feed: FeedRef! = {}, $since: String) {
 		... on FeedReset { reason } } }
 ` + itemFields
 
-const itemFields = `fragment item on FeedItem { id position workflow actionUrl seenAt readAt archivedAt actors { externalId }
+const itemFields = `fragment item on FeedItem { id position workflow actionUrl seenAt readAt archivedAt actors { externalId createdAt }
 	blocks { ... on TextBlock { rendered } ... on MarkdownBlock { rendered } ... on ButtonSetBlock { buttons { label action } } } }`
 
 type badge struct{ Total, Unseen, Unread int }
@@ -43,7 +43,10 @@ type badge struct{ Total, Unseen, Unread int }
 type item struct {
 	ID, Position, Workflow, ActionURL string
 	SeenAt, ReadAt, ArchivedAt        *time.Time
-	Actors                            []struct{ ExternalID string }
+	Actors                            []struct {
+		ExternalID string
+		CreatedAt  time.Time
+	}
 	Blocks                            []struct {
 		Rendered string
 		Buttons  []struct{ Label, Action string }

@@ -106,7 +106,7 @@ func (f *follower) run(k *killing, done <-chan struct{}) {
 	for turn := 0; ctx.Err() == nil; turn++ {
 		f.device.address = k.current(turn % 2).address
 		f.once(ctx)
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(10 * time.Millisecond) // between two connections of a device whose node was killed
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/belfryhq/belfry/postgres/pgtest"
 )
@@ -114,7 +115,8 @@ func (t *tour) itemArrivesOnBothDevices() item {
 		t.Errorf("the item shows %q, want %q…", got, want)
 	}
 	if e.Item.ActionURL != "/documents/42" || len(e.Item.Blocks) != 2 || e.Item.Blocks[1].Buttons[0].Label != "Open" ||
-		len(e.Item.Actors) != 1 || e.Item.Actors[0].ExternalID != "ben" {
+		len(e.Item.Actors) != 1 || e.Item.Actors[0].ExternalID != "ben" ||
+		time.Since(e.Item.Actors[0].CreatedAt) > time.Hour {
 		t.Errorf("the item is %+v", e.Item)
 	}
 	ben := ask[page](t, t.env.user(t, t.node, "ben"), readFeed, nil)

@@ -6,8 +6,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-
-	"github.com/belfryhq/belfry/analytics"
 )
 
 // newMetrics makes the registry behind /metrics. The packages count in plain numbers; their names for Prometheus are
@@ -26,38 +24,29 @@ func (n *belfryNode) newMetrics() *prometheus.Registry {
 	counter("belfry_runs_total", "Workflow runs written by this node.", prometheus.Labels{"status": "failed"}, func() float64 { return float64(n.engine.Stats().RunsFailed) })
 	counter("belfry_run_batches_total", "Transactions that wrote workflow runs.", nil, func() float64 { return float64(n.engine.Stats().Batches) })
 	counter("belfry_run_batch_errors_total", "Transactions of workflow runs that were undone.", nil, func() float64 { return float64(n.engine.Stats().Errors) })
-	gauge("belfry_trigger_lag_seconds", "For how long the oldest accepted trigger has been waiting for runs; -1 if unknown.", n.lag)
+	gauge("belfry_trigger_lag_seconds", "For how long the oldest accepted trigger has been waiting for runs; -1 if unknown.", seconds(n.engine.Lag))
 	gauge("belfry_websocket_connections", "Open WebSockets.", func() float64 { return float64(n.sockets.Connections()) })
 	gauge("belfry_feed_subscriptions", "Feeds listened to through this node.", func() float64 { return float64(n.hub.Stats().Subscriptions) })
 	counter("belfry_publications_total", "Feed changes handed to the bus.", nil, func() float64 { return float64(n.hub.Stats().Published) })
 	counter("belfry_publication_failures_total", "Feed changes that the bus did not take: the sweep makes up for them.", nil, func() float64 { return float64(n.hub.Stats().PublishFailures) })
 	counter("belfry_bus_gaps_total", "Times that the bus may have lost something.", nil, func() float64 { return float64(n.hub.Stats().Gaps) })
-	counter("belfry_segment_messages_total", "Messages delivered to Segment by this node.", nil, func() float64 { return float64(n.segmentStats().Sent) })
-	counter("belfry_segment_failures_total", "Attempts to deliver to Segment that failed.", nil, func() float64 { return float64(n.segmentStats().Failed) })
-	gauge("belfry_segment_lag_seconds", "Age of the oldest event that Segment still misses.", func() float64 { return n.segmentStats().Lag.Seconds() })
+	counter("belfry_segment_messages_total", "Messages delivered to Segment by this node.", nil, func() float64 { return float64(n.segment.Stats().Sent) })
+	counter("belfry_segment_failures_total", "Attempts to deliver to Segment that failed.", nil, func() float64 { return float64(n.segment.Stats().Failed) })
+	gauge("belfry_segment_lag_seconds", "Age of the oldest event that Segment still misses; -1 if unknown.", seconds(n.segment.Lag))
 	gauge("belfry_database_connections", "Connections to PostgreSQL.", func() float64 { return float64(n.pool.Stat().TotalConns()) })
 	gauge("belfry_database_connections_in_use", "Connections to PostgreSQL in use.", func() float64 { return float64(n.pool.Stat().AcquiredConns()) })
 	return r
 }
 
-// segmentStats is bounded as lag is. If the database doesn't answer, the counters are still right.
-func (n *belfryNode) segmentStats() analytics.Stats {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	stats, err := n.segment.Stats(ctx)
-	if err != nil {
-		n.log.Warn("the lag of analytics can't be read", "error", err)
+// seconds asks the database for a lag, for a while only: a scrape must not hang.
+func seconds(lag func(context.Context) (time.Duration, error)) func() float64 {
+	return func() float64 {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		d, err := lag(ctx)
+		if err != nil {
+			return -1
+		}
+		return d.Seconds()
 	}
-	return stats
-}
-
-// lag asks the database, so it is bounded: a scrape must not hang.
-func (n *belfryNode) lag() float64 {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	lag, err := n.engine.Lag(ctx)
-	if err != nil {
-		return -1
-	}
-	return lag.Seconds()
 }

@@ -85,16 +85,16 @@ func (n *belfryNode) serve(ctx context.Context, listener net.Listener, mux *http
 		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelWarn),
 	}
-	hub := start(context.WithoutCancel(ctx), n.log, "hub", n.hub.Run)
-	engine := start(context.WithoutCancel(ctx), n.log, "engine", n.engine.Run)
-	feeds := start(context.WithoutCancel(ctx), n.log, "feeds", n.feeds.Run)
-	segment := start(context.WithoutCancel(ctx), n.log, "segment", n.segment.Run)
+	failed := make(chan error, 5) // one of each part: none waits to be heard
+	hub := start(context.WithoutCancel(ctx), failed, "hub", n.hub.Run)
+	engine := start(context.WithoutCancel(ctx), failed, "engine", n.engine.Run)
+	feeds := start(context.WithoutCancel(ctx), failed, "feeds", n.feeds.Run)
+	segment := start(context.WithoutCancel(ctx), failed, "segment", n.segment.Run)
 
-	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(listener) }()
 	var err error
 	select {
-	case err = <-failed:
+	case err = <-failed: // half a node would look healthy: stop, so that it is started again
 	case <-ctx.Done():
 		n.log.Info("stopping")
 	}
@@ -138,12 +138,12 @@ type service struct {
 	done   sync.WaitGroup
 }
 
-func start(ctx context.Context, log *slog.Logger, name string, run func(context.Context) error) *service {
+func start(ctx context.Context, failed chan<- error, name string, run func(context.Context) error) *service {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &service{cancel: cancel}
 	s.done.Go(func() {
-		if err := run(ctx); err != nil && ctx.Err() == nil {
-			log.Error("a part of the node stopped", "part", name, "error", err)
+		if err := run(ctx); ctx.Err() == nil {
+			failed <- fmt.Errorf("the %s stopped, which it never should: %v", name, err)
 		}
 	})
 	return s

@@ -70,7 +70,7 @@ func (i *FeedItem) InteractedAt() *time.Time { return i.State.InteractedAt }
 func (i *FeedItem) ArchivedAt() *time.Time { return i.State.ArchivedAt }
 
 // NewFeedEvent makes the API's form of a feed event.
-func NewFeedEvent(ref feed.Ref, e feed.Event, id func(seq int64) string) FeedEvent {
+func NewFeedEvent(ref feed.Ref, e feed.Event) FeedEvent {
 	position := e.Position.String()
 	switch e.Kind {
 	case feed.Upserted:
@@ -78,7 +78,7 @@ func NewFeedEvent(ref feed.Ref, e feed.Event, id func(seq int64) string) FeedEve
 	case feed.Patched:
 		ids := make([]string, len(e.Seqs))
 		for i, seq := range e.Seqs {
-			ids[i] = id(seq)
+			ids[i] = belfry.MessageID{Recipient: e.Recipient, Channel: ref.Channel, Seq: seq}.String()
 		}
 		return FeedItemsPatched{Position: position, Badge: e.Badge, Ids: ids, As: e.Mark, At: e.At}
 	case feed.MarkedAll:

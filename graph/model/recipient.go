@@ -10,26 +10,16 @@ import (
 
 // NewUser makes the API's form of a user.
 func NewUser(u *recipient.User) *User {
-	user := NewUserOf(&u.Recipient)
-	user.CreatedAt, user.UpdatedAt = u.CreatedAt, u.UpdatedAt
-	return user
-}
-
-// reserved says which property is which field.
-func reserved(u *User) map[string]**string {
-	return map[string]**string{"name": &u.Name, "email": &u.Email, "phone_number": &u.PhoneNumber,
-		"avatar": &u.Avatar, "locale": &u.Locale, "timezone": &u.Timezone}
-}
-
-// NewUserOf makes the API's form of a user whose times are not known.
-func NewUserOf(r *belfry.Recipient) *User {
 	user := &User{
-		ID:         globalID(UserTag, strconv.FormatInt(int64(r.ID), 10)),
-		ExternalID: r.ExternalID,
-		Properties: make(map[string]any, len(r.Properties)),
+		ID:         globalID(UserTag, strconv.FormatInt(int64(u.ID), 10)),
+		ExternalID: u.ExternalID,
+		Properties: make(map[string]any, len(u.Properties)),
+		CreatedAt:  u.CreatedAt,
+		UpdatedAt:  u.UpdatedAt,
 	}
-	fields := reserved(user)
-	for k, v := range r.Properties {
+	fields := map[string]**string{"name": &user.Name, "email": &user.Email, "phone_number": &user.PhoneNumber,
+		"avatar": &user.Avatar, "locale": &user.Locale, "timezone": &user.Timezone}
+	for k, v := range u.Properties {
 		if field, ok := fields[k]; !ok {
 			user.Properties[k] = v
 		} else if s, ok := v.(string); ok {
