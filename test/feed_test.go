@@ -47,7 +47,7 @@ type item struct {
 		ExternalID string
 		CreatedAt  time.Time
 	}
-	Blocks                            []struct {
+	Blocks []struct {
 		Rendered string
 		Buttons  []struct{ Label, Action string }
 	}
