@@ -43,6 +43,10 @@ web: ## bundle GraphiQL again; needs Node
 build: ## build bin/belfry, one static file
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/belfry ./cmd/belfry
 
+conformance: ## compare templates with the data of the Liquid conformance suites in CONFORMANCE_DIR
+	@test -d "$(CONFORMANCE_DIR)" || { echo "say where the suites are: make conformance CONFORMANCE_DIR=folder"; exit 1; }
+	CONFORMANCE_DIR=$(abspath $(CONFORMANCE_DIR)) go test -count 1 -run Conformance -v ./workflow/template
+
 bench: ## measure, each figure beside a baseline
 	@scripts/setup test
 	@cd bench && go run . $(ARGS)
@@ -50,4 +54,4 @@ bench: ## measure, each figure beside a baseline
 clean: ## remove what was built; the database of `make run` stays in .belfry
 	rm -rf bin
 
-.PHONY: help run test lint fmt generate browser web build bench clean
+.PHONY: help run test lint fmt generate browser web build conformance bench clean

@@ -34,7 +34,7 @@ var rules = map[string]struct {
 	"auth":                  {[]string{"", "postgres", "internal/..."}, "who is asking must be known before anything else is touched"},
 	"workflow":              {[]string{"", "workflow/..."}, "the language has no I/O: previews, validation and the engine share it"},
 	"workflow/condition":    {[]string{""}, "conditions are also used where there are no workflows"},
-	"workflow/template":     {[]string{""}, "templates are also used where there are no workflows"},
+	"workflow/template":     {[]string{"", "workflow/locale"}, "templates are also used where there are no workflows"},
 	"realtime":              {[]string{"internal/..."}, "it knows bytes and positions, not notifications"},
 	"realtime/realtimetest": {[]string{"realtime", "internal/..."}, "the conformance suite of buses"},
 	"postgres":              {[]string{"", "internal/..."}, "plumbing below every store: a store's rules don't belong here"},

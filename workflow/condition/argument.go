@@ -5,67 +5,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
-	"unicode"
 )
-
-// path is a variable, or an argument that is looked up when the condition runs.
-type path []string
-
-// parsePath accepts "root.key.key"; every segment is non-empty and free of spaces.
-func parsePath(s string) (path, bool) {
-	if len(s) > MaxVariable {
-		return nil, false
-	}
-	segments := strings.Split(s, ".")
-	if len(segments) < 2 || !slices.Contains(rootNames, segments[0]) {
-		return nil, false
-	}
-	for _, segment := range segments {
-		if segment == "" || strings.ContainsFunc(segment, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
-			return nil, false
-		}
-	}
-	return segments, true
-}
-
-// lookup finds a path and says whether it is set. A set null is (nil, true).
-func (p path) lookup(scope Scope) (any, bool) {
-	v, set := scope[p[0]]
-	for _, key := range p[1:] {
-		switch container := v.(type) {
-		case map[string]any:
-			v, set = container[key]
-		case []any:
-			v = step(container, key)
-			set = v != nil
-		default:
-			return nil, false
-		}
-		if !set {
-			return nil, false
-		}
-	}
-	return normal(v), set
-}
-
-// value is what a path means to all operators but exists and not_exists: an unset
-// one is the empty string.
-func (p path) value(scope Scope) any {
-	v, set := p.lookup(scope)
-	if !set {
-		return ""
-	}
-	return v
-}
 
 // argument is the right side of a structured condition.
 type argument struct {
 	fixed   any
-	written string // the text of a string argument that was decoded as JSON
-	dynamic path   // set when the value comes from the scope
+	written string     // the text of a string argument that was decoded as JSON
+	dynamic path       // set when the value comes from the scope
+	token   string     // $message.…, for message statuses
+	ends    []argument // both ends of is_between and is_timestamp_between
 }
 
 func (a argument) in(scope Scope) argument {
@@ -74,6 +24,20 @@ func (a argument) in(scope Scope) argument {
 	}
 	return argument{fixed: a.dynamic.value(scope)}
 }
+
+// paths are what the argument looks up.
+func (a argument) paths() []path {
+	var all []path
+	if a.dynamic != nil {
+		all = append(all, a.dynamic)
+	}
+	for _, end := range a.ends {
+		all = append(all, end.paths()...)
+	}
+	return all
+}
+
+const tokenPrefix = "$message."
 
 func parseArgument(where string, raw json.RawMessage) (argument, *Error) {
 	if len(raw) > MaxArgument {
@@ -90,10 +54,30 @@ func parseArgument(where string, raw json.RawMessage) (argument, *Error) {
 	if !ok {
 		return argument{fixed: decoded}, nil
 	}
-	if strings.HasPrefix(s, "$message.") {
-		return argument{}, at(where, "message status conditions are not available yet; remove this condition")
+	if strings.HasPrefix(s, tokenPrefix) {
+		return argument{token: s}, nil
 	}
 	return textArgument(s), nil
+}
+
+// parseEnds reads both ends of a range: texts follow the rules of arguments.
+func parseEnds(where, name string, arg argument) ([]argument, *Error) {
+	list, ok := arg.fixed.([]any)
+	if !ok || len(list) != 2 {
+		return nil, at(where, "%s needs a list of two values, [start, end]", name)
+	}
+	ends := make([]argument, 2)
+	for i, v := range list {
+		ends[i] = argument{fixed: v}
+		if s, ok := v.(string); ok {
+			ends[i] = textArgument(s)
+		}
+		_, isTime := timestamp(v)
+		if name == "is_timestamp_between" && ends[i].dynamic == nil && !isTime {
+			return nil, at(where, "%s needs timestamps (2006-01-02T15:04:05Z) or paths; relative ones are not possible here", name)
+		}
+	}
+	return ends, nil
 }
 
 // textArgument applies the rule for strings: JSON, else a path, else the text.

@@ -2,9 +2,12 @@ package condition
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/expr-lang/expr"
+	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/vm"
 )
 
@@ -28,28 +31,72 @@ const (
 	MaxWork = 1 << 20
 )
 
-// Scope holds the values conditions see, by root: data, recipient, actor, tenant,
-// workflow, run, refs, vars. Below the roots are map[string]any, []any, string,
-// float64, int, json.Number, bool and nil. Other keys are ignored.
-type Scope = map[string]any
-
-var rootNames = []string{"data", "recipient", "actor", "tenant", "workflow", "run", "refs", "vars"}
-
-// environment is what the virtual machine sees: the roots, and the state of the
-// evaluation under a name that the guard keeps out of reach of authors.
-type environment struct {
-	Data      any         `expr:"data"`
-	Recipient any         `expr:"recipient"`
-	Actor     any         `expr:"actor"`
-	Tenant    any         `expr:"tenant"`
-	Workflow  any         `expr:"workflow"`
-	Run       any         `expr:"run"`
-	Refs      any         `expr:"refs"`
-	Vars      any         `expr:"vars"`
-	Eval      *evaluation `expr:"_eval"`
+// Condition is a compiled condition. It is immutable and safe for concurrent use.
+type Condition struct {
+	program  *vm.Program
+	patterns []pattern // right sides of matches, in order of use
+	checks   []check   // structured conditions and operator functions, in order of appearance
+	source   string    // of the expression form; empty for the structured form
+	mentions []mention // what the expression form looks up
 }
 
-const evalName = "_eval"
+// Compile compiles the expression form, without the root event. An error is always
+// an *[Error].
+func Compile(source string) (*Condition, error) { return CompileWith(source, Options{}) }
+
+// CompileWith compiles the expression form. An error is always an *[Error].
+func CompileWith(source string, o Options) (c *Condition, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			c, err = nil, &Error{Message: fmt.Sprintf("this expression can't be compiled (%v); write it differently", r)}
+		}
+	}()
+	tree, config, err := guardedParse(source)
+	if err != nil {
+		return nil, err
+	}
+	mentions, err := guardTree(source, tree.Node, o)
+	if err != nil {
+		return nil, err
+	}
+	calls := &operatorCalls{source: source, options: o}
+	ast.Walk(&tree.Node, calls)
+	if calls.err != nil {
+		return nil, calls.err
+	}
+	rewriter := &rewriter{source: source}
+	ast.Walk(&tree.Node, rewriter)
+	rewriter.truth(&tree.Node)
+	if rewriter.err != nil {
+		return nil, rewriter.err
+	}
+	program, err := link(tree, config)
+	if err != nil {
+		return nil, err
+	}
+	return &Condition{program: program, patterns: rewriter.patterns, checks: calls.checks, source: source, mentions: mentions}, nil
+}
+
+// Eval decides the condition for a scope. now is what now() and the relative
+// timestamps mean. An error is always an *[Error] and comes with false: the
+// condition could not be decided and never will be for this scope.
+func (c *Condition) Eval(scope Scope, now time.Time) (holds bool, err error) {
+	return c.run(&evaluation{condition: c, scope: scope, now: now.UTC(), work: MaxWork})
+}
+
+func (c *Condition) run(e *evaluation) (holds bool, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			holds, err = false, &Error{Message: fmt.Sprintf("the condition failed: %v", r)}
+		}
+	}()
+	result, runErr := expr.Run(c.program, e.environment())
+	if runErr != nil {
+		return false, fromLibrary(runErr)
+	}
+	holds, _ = result.(bool)
+	return holds, nil
+}
 
 // evaluation is the state of one Eval.
 type evaluation struct {
@@ -57,69 +104,12 @@ type evaluation struct {
 	scope     Scope
 	now       time.Time
 	work      int
+	outcomes  []outcome // of the condition's checks; nil unless somebody asked why
 }
 
-// Condition is a compiled condition. It is immutable and safe for concurrent use.
-type Condition struct {
-	program  *vm.Program
-	patterns []pattern // right sides of matches, in order of use
-	checks   []check   // structured conditions, in order of appearance
-}
-
-// Compile compiles the expression form. An error is always an *[Error].
-func Compile(source string) (c *Condition, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			c, err = nil, &Error{Message: fmt.Sprintf("this expression can't be compiled (%v); write it differently", r)}
-		}
-	}()
-	nodes, err := guard(source)
-	if err != nil {
-		return nil, err
-	}
-	rewriter := &rewriter{source: source, left: nodes}
-	program, compileErr := expr.Compile(source, append(options(), expr.Patch(rewriter))...)
-	if rewriter.err != nil {
-		return nil, rewriter.err
-	}
-	if compileErr != nil {
-		return nil, fromLibrary(compileErr)
-	}
-	return &Condition{program: program, patterns: rewriter.patterns}, nil
-}
-
-func options() []expr.Option {
-	// The optimiser only matters for what the guard refuses.
-	opts := []expr.Option{expr.Env(&environment{}), expr.AsBool(), expr.MaxNodes(MaxNodes), expr.Optimize(false)}
-	for name, f := range functions {
-		opts = append(opts, expr.Function(name, f.call, f.signature))
-	}
-	for name, f := range internals {
-		opts = append(opts, expr.Function(name, f.call, f.signature))
-	}
-	return opts
-}
-
-// Eval decides the condition for a scope. now is what now() and the relative
-// timestamps mean. An error is always an *[Error] and comes with false: the
-// condition could not be decided and never will be for this scope.
-func (c *Condition) Eval(scope Scope, now time.Time) (holds bool, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			holds, err = false, &Error{Message: fmt.Sprintf("the condition failed: %v", r)}
-		}
-	}()
-	env := environment{
-		Data: scope["data"], Recipient: scope["recipient"], Actor: scope["actor"], Tenant: scope["tenant"],
-		Workflow: scope["workflow"], Run: scope["run"], Refs: scope["refs"], Vars: scope["vars"],
-		Eval: &evaluation{condition: c, scope: scope, now: now.UTC(), work: MaxWork},
-	}
-	result, runErr := expr.Run(c.program, &env)
-	if runErr != nil {
-		return false, fromLibrary(runErr)
-	}
-	holds, _ = result.(bool)
-	return holds, nil
+type outcome struct {
+	evaluated, holds bool
+	err              error
 }
 
 // spend charges work, and fails when there is none left.
@@ -129,4 +119,48 @@ func (e *evaluation) spend(units int) error {
 		return &Error{Message: fmt.Sprintf("the condition is too much work for this data (limit %d units); look at less of it", MaxWork)}
 	}
 	return nil
+}
+
+func (e *evaluation) check(i int) (bool, error) {
+	c := &e.condition.checks[i]
+	holds, err := c.test(e)
+	if err != nil && c.where != "" {
+		err = at(c.where, "%s", err.Error())
+	}
+	if e.outcomes != nil {
+		e.outcomes[i] = outcome{evaluated: true, holds: holds && err == nil, err: err}
+	}
+	return holds && err == nil, err
+}
+
+// Roots are the roots of the scope that the condition looks at, sorted.
+func (c *Condition) Roots() []string {
+	roots := map[string]bool{}
+	for _, p := range c.paths() {
+		roots[p[0]] = true
+	}
+	return slices.Sorted(maps.Keys(roots))
+}
+
+// Refs are the refs of the steps whose outcome the condition looks at, sorted.
+func (c *Condition) Refs() []string {
+	refs := map[string]bool{}
+	for _, p := range c.paths() {
+		if p[0] == "refs" {
+			refs[p[1]] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(refs))
+}
+
+// paths are everything the condition looks up. One below refs has two segments at least.
+func (c *Condition) paths() []path {
+	var all []path
+	for _, m := range c.mentions {
+		all = append(all, m.path())
+	}
+	for _, check := range c.checks {
+		all = append(append(all, check.variable), check.argument.paths()...)
+	}
+	return all
 }

@@ -68,6 +68,10 @@ func hint(message string) string {
 		return message + "; a value is missing here: give it a default with ??, as in (data.count ?? 0) > 1"
 	case strings.Contains(message, "bool"):
 		return message + "; a condition must be true or false: compare the value, as in data.n != 0"
+	case strings.Contains(message, "maximum allowed nodes"):
+		return fmt.Sprintf("the expression has more than %d parts; split the step or use the structured form", MaxNodes)
+	case strings.Contains(message, `Operator("contains")`):
+		return message + "; contains stands between two values, its function is " + containsFunction
 	case strings.HasPrefix(message, "unknown name"):
 		return message + "; use one of the roots " + strings.Join(rootNames, ", ")
 	case strings.HasPrefix(message, "invalid operation"):

@@ -104,7 +104,7 @@ var internals = map[string]function{
 		return !same, err
 	}),
 	"_check": binary(func(e *evaluation, index, _ any) (bool, error) {
-		return e.condition.checks[index.(int)](e)
+		return e.check(index.(int))
 	}),
 }
 

@@ -63,3 +63,27 @@ func FuzzCompileGroup(f *testing.F) {
 		}
 	})
 }
+
+// A source and its builder form decide the same.
+func FuzzStructured(f *testing.F) {
+	for _, source := range []string{
+		`equal_to(recipient.plan, "pro") and not_empty(data.n)`, `data.text == "hello world" or not (data.n == nil)`,
+		`is_between(data.n, [data.threshold, 10]) or contains_any(data.list, ["a", 1.5, nil])`,
+		`is_timestamp_before(data.at, "7 days ago") && !exists(data.orders[1].sku)`,
+		`less_than(refs.inbox.delivery_status, "$message.sent") or (exists(event.a) and data["n"] != nil)`,
+	} {
+		f.Add(source)
+	}
+	s := scope(f, true)
+	f.Fuzz(func(t *testing.T, source string) {
+		g, ok := Structured(source)
+		if !ok {
+			return
+		}
+		want, err1 := evalExpression(t, source, s)
+		got, err2 := evalGroup(t, g, s)
+		if got != want || (err1 == nil) != (err2 == nil) {
+			t.Fatalf("%s: %v, %v; its builder form %+v: %v, %v", source, want, err1, g, got, err2)
+		}
+	})
+}

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-
-	"github.com/expr-lang/expr"
 )
 
 // Limits of the structured form.
@@ -81,28 +79,38 @@ func strict(input []byte, into any, expected string) error {
 	return nil
 }
 
-// check decides one structured condition.
-type check func(*evaluation) (bool, error)
-
 // groupCompiler collects the checks and the expression that combines them.
-// Nothing an author wrote becomes part of the expression: it only numbers the
-// checks, so there is nothing to quote and nothing to inject.
 type groupCompiler struct {
-	checks []check
-	count  int
+	options Options
+	checks  []check
+	// write is how a check, the i-th, appears in the expression.
+	write func(i int, c check) string
 }
 
-// CompileGroup compiles the structured form. An error is always an *[Error] whose
+// numbered writes what the virtual machine runs. Nothing an author wrote becomes part
+// of it: it only numbers the checks, so there is nothing to quote and nothing to inject.
+func numbered(i int, _ check) string { return fmt.Sprintf("_check(%s, %d, nil)", evalName, i) }
+
+// CompileGroup compiles the structured form, without the root event. An error is
+// always an *[Error] whose Path names the offending part.
+func CompileGroup(g Group) (*Condition, error) { return CompileGroupWith(g, Options{}) }
+
+// CompileGroupWith compiles the structured form. An error is always an *[Error] whose
 // Path names the offending part.
-func CompileGroup(g Group) (*Condition, error) {
-	c := &groupCompiler{}
+func CompileGroupWith(g Group, o Options) (*Condition, error) {
+	c := &groupCompiler{options: o, write: numbered}
 	source, err := c.group(g)
 	if err != nil {
 		return nil, err
 	}
-	program, compileErr := expr.Compile(source, append(options(), expr.MaxNodes(20*MaxConditions))...)
-	if compileErr != nil {
-		return nil, fromLibrary(compileErr)
+	config := newConfig(20 * MaxConditions)
+	tree, err := parse(source, config)
+	if err != nil {
+		return nil, err
+	}
+	program, err := link(tree, config)
+	if err != nil {
+		return nil, err
 	}
 	return &Condition{program: program, checks: c.checks}, nil
 }
@@ -155,13 +163,13 @@ func (c *groupCompiler) node(path string, n Node) (string, error) {
 		part, err := c.conjunction(path+".all", n.All)
 		return "(" + part + ")", err
 	}
-	if c.count++; c.count > MaxConditions {
+	if len(c.checks) == MaxConditions {
 		return "", at(path, "a group has at most %d conditions; split the step", MaxConditions)
 	}
-	compiled, err := compileNode(path, n)
+	compiled, err := compileNode(path, n, c.options)
 	if err != nil {
 		return "", err
 	}
 	c.checks = append(c.checks, compiled)
-	return fmt.Sprintf("_check(%s, %d, nil)", evalName, len(c.checks)-1), nil
+	return c.write(len(c.checks)-1, compiled), nil
 }

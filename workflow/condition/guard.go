@@ -22,36 +22,41 @@ var methods = []string{
 	"Before", "After", "Equal", "Sub", "Add", "AddDate", "Hours", "Minutes", "Seconds",
 }
 
-// guard refuses sources that could exhaust the compiler or the virtual machine. A
-// stack overflow or an allocation of a terabyte ends the process and can't be
-// recovered from, so this runs before anything recurses, folds constants, or
-// compiles a pattern. It returns the size of the tree.
-func guard(source string) (nodes int, err error) {
+// guardedParse parses sources that can't exhaust the compiler. A stack overflow or an
+// allocation of a terabyte ends the process and can't be recovered from, so length
+// and nesting are looked at before anything recurses.
+func guardedParse(source string) (*parser.Tree, *conf.Config, error) {
 	switch {
 	case len(source) > MaxSource:
-		return 0, &Error{Message: fmt.Sprintf("the expression is longer than %d bytes; split the step or use the structured form", MaxSource)}
+		return nil, nil, &Error{Message: fmt.Sprintf("the expression is longer than %d bytes; split the step or use the structured form", MaxSource)}
 	case strings.TrimSpace(source) == "":
-		return 0, &Error{Message: "the expression is empty; write one, or leave the condition out"}
+		return nil, nil, &Error{Message: "the expression is empty; write one, or leave the condition out"}
 	case !utf8.ValidString(source):
-		return 0, &Error{Message: "the expression is not valid UTF-8; save it as UTF-8"}
+		return nil, nil, &Error{Message: "the expression is not valid UTF-8; save it as UTF-8"}
 	}
 	if err := guardTokens(source); err != nil {
-		return 0, err
+		return nil, nil, err
 	}
-	config := conf.CreateNew()
-	for _, option := range options() {
-		option(config)
+	config := newConfig(MaxNodes)
+	tree, err := parse(source, config)
+	return tree, config, err
+}
+
+// guardTree refuses trees that could exhaust the virtual machine, before anything folds
+// constants or compiles a pattern. It returns what the tree looks up.
+func guardTree(source string, root ast.Node, o Options) ([]mention, error) {
+	g := &treeGuard{source: source, options: o}
+	ast.Walk(&root, g)
+	g.needsBool(root)
+	for _, m := range g.mentions {
+		if m.root == "refs" && (len(m.keys) == 0 || !isString(m.keys[0])) {
+			g.refuse(m.node, "refs is followed by the ref of a step, as in refs.inbox.seen, so that only what is needed is loaded")
+		}
 	}
-	tree, err := parser.ParseWithConfig(source, config)
-	if err != nil {
-		return 0, fromLibrary(err)
-	}
-	g := &treeGuard{source: source}
-	ast.Walk(&tree.Node, g)
 	if g.err != nil {
-		return 0, g.err
+		return nil, g.err
 	}
-	return g.nodes, nil
+	return g.mentions, nil
 }
 
 // guardTokens bounds nesting and refuses statements before the parser, which is
@@ -91,9 +96,10 @@ func guardTokens(source string) error {
 
 // treeGuard refuses every construct that is not known to be bounded.
 type treeGuard struct {
-	source string
-	nodes  int
-	err    *Error
+	source   string
+	options  Options
+	mentions []mention
+	err      *Error
 }
 
 func (g *treeGuard) refuse(n ast.Node, format string, args ...any) {
@@ -104,7 +110,7 @@ func (g *treeGuard) refuse(n ast.Node, format string, args ...any) {
 
 // Visit implements ast.Visitor.
 func (g *treeGuard) Visit(node *ast.Node) {
-	g.nodes++
+	g.mention(*node)
 	switch n := (*node).(type) {
 	case *ast.BuiltinNode:
 		g.builtin(n)
@@ -112,16 +118,55 @@ func (g *treeGuard) Visit(node *ast.Node) {
 		g.call(n)
 	case *ast.BinaryNode:
 		g.binary(n)
-	case *ast.IdentifierNode:
-		if strings.HasPrefix(n.Value, "_") || n.Value == "$env" {
-			g.refuse(n, "%s is not available; use one of the roots %s", n.Value, strings.Join(rootNames, ", "))
+	case *ast.UnaryNode:
+		if isNot(n) {
+			g.needsBool(n.Node)
 		}
+	case *ast.ConditionalNode:
+		g.needsBool(n.Cond)
+	case *ast.PredicateNode:
+		g.needsBool(n.Node)
+	case *ast.IdentifierNode:
+		g.identifier(n)
 	case *ast.PointerNode:
 		if n.Name != "" {
 			g.refuse(n, "#%s is not available; use # for the entry itself", n.Name)
 		}
 	case *ast.VariableDeclaratorNode, *ast.SequenceNode, *ast.MapNode, *ast.PairNode, *ast.BytesNode:
 		g.refuse(n, "this is not available in conditions; write one expression over values and lists")
+	}
+}
+
+// mention remembers what is looked up: the longest of data, data.a, data.a.b.
+func (g *treeGuard) mention(n ast.Node) {
+	m, whole := mentioned(n)
+	if !whole {
+		return
+	}
+	var inner ast.Node
+	switch n := n.(type) {
+	case *ast.MemberNode:
+		inner = n.Node
+	case *ast.ChainNode:
+		inner = n.Node
+	}
+	g.mentions = slices.DeleteFunc(g.mentions, func(m mention) bool { return m.node == inner })
+	g.mentions = append(g.mentions, m)
+}
+
+func (g *treeGuard) identifier(n *ast.IdentifierNode) {
+	switch {
+	case strings.HasPrefix(n.Value, "_") || n.Value == "$env":
+		g.refuse(n, "%s is not available; use one of the roots %s", n.Value, g.options.roots())
+	case n.Value == eventRoot && !g.options.Event:
+		g.refuse(n, eventMisplaced)
+	}
+}
+
+// needsBool refuses what can't be true or false.
+func (g *treeGuard) needsBool(n ast.Node) {
+	if neverBool(n) {
+		g.refuse(n, "a true or false value is needed here; compare it, as in data.n != 0")
 	}
 }
 
@@ -140,6 +185,9 @@ func (g *treeGuard) builtin(n *ast.BuiltinNode) {
 func (g *treeGuard) call(n *ast.CallNode) {
 	switch callee := n.Callee.(type) {
 	case *ast.IdentifierNode:
+		if _, ok := operatorOf[callee.Value]; ok {
+			return // operatorCalls looks at it
+		}
 		f, ok := functions[callee.Value]
 		if !ok {
 			g.refuse(callee, "%s() is not available in conditions; use one of %s", callee.Value, available())
@@ -158,6 +206,9 @@ func (g *treeGuard) call(n *ast.CallNode) {
 
 func (g *treeGuard) binary(n *ast.BinaryNode) {
 	switch n.Operator {
+	case "and", "&&", "or", "||":
+		g.needsBool(n.Left)
+		g.needsBool(n.Right)
 	case "..", "**", "^":
 		g.refuse(n, "the operator %s is not available in conditions", n.Operator)
 	case "matches":
@@ -170,6 +221,43 @@ func (g *treeGuard) binary(n *ast.BinaryNode) {
 			g.refuse(n, "%s", err.Error())
 		}
 	}
+}
+
+func isNot(n *ast.UnaryNode) bool { return n.Operator == "not" || n.Operator == "!" }
+
+func isString(v any) bool { _, ok := v.(string); return ok }
+
+// neverBool says that, whatever the data, this is not a bool.
+func neverBool(n ast.Node) bool {
+	switch n := n.(type) {
+	case *ast.NilNode, *ast.IntegerNode, *ast.FloatNode, *ast.StringNode, *ast.ArrayNode, *ast.SliceNode:
+		return true
+	case *ast.UnaryNode:
+		return !isNot(n)
+	case *ast.BinaryNode:
+		switch n.Operator {
+		case "+", "-", "*", "/", "%":
+			return true
+		case "??":
+			return neverBool(n.Left) && neverBool(n.Right)
+		}
+	case *ast.ConditionalNode:
+		return neverBool(n.Exp1) && neverBool(n.Exp2)
+	case *ast.ChainNode:
+		return neverBool(n.Node)
+	case *ast.BuiltinNode:
+		return n.Name == "count"
+	case *ast.CallNode:
+		switch callee := n.Callee.(type) {
+		case *ast.IdentifierNode:
+			_, ok := functions[callee.Value]
+			return ok && callee.Value != "get"
+		case *ast.MemberNode:
+			name, ok := callee.Property.(*ast.StringNode)
+			return ok && !slices.Contains([]string{"Before", "After", "Equal"}, name.Value)
+		}
+	}
+	return false
 }
 
 type predicateFinder struct{ found bool }
@@ -193,5 +281,5 @@ func available() string {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	return strings.Join(names, ", ")
+	return strings.Join(names, ", ") + ", or an operator such as equal_to"
 }

@@ -48,56 +48,83 @@ var sinceNow = map[string]func(at, now time.Time) bool{
 var later = []string{"is_audience_member", "is_not_audience_member", "is_in_random_cohort"}
 
 // Operators lists the operators of the structured form, sorted.
-func Operators() []string {
+func Operators() []string { return slices.Clone(operatorNames) }
+
+var operatorNames = func() []string {
 	names := slices.Concat(slices.Collect(maps.Keys(comparing)), slices.Collect(maps.Keys(presence)),
 		slices.Collect(maps.Keys(sinceNow)), []string{"is_between", "is_timestamp_between"})
 	slices.Sort(names)
 	return names
+}()
+
+// check decides one structured condition, or one operator function of an expression.
+type check struct {
+	where    string // in the group; empty in an expression
+	variable path
+	operator string
+	argument argument
+	test     func(*evaluation) (bool, error)
 }
 
-func compileNode(where string, n Node) (check, error) {
-	variable, ok := parsePath(n.Variable)
-	if !ok {
-		return nil, at(where+".variable", "the variable must be a path of at most %d bytes below one of %s, such as recipient.plan",
-			MaxVariable, strings.Join(rootNames, ", "))
+func compileNode(where string, n Node, o Options) (check, *Error) {
+	c := check{where: where, operator: n.Operator}
+	var ok bool
+	if c.variable, ok = parsePath(n.Variable); !ok {
+		return check{}, at(where+".variable", "the variable must be a path of at most %d bytes below one of %s, such as recipient.plan",
+			MaxVariable, o.roots())
 	}
-	if slices.Contains(later, n.Operator) {
-		return nil, at(where+".operator", "%s is not available yet; remove this condition", n.Operator)
+	if c.variable[0] == eventRoot && !o.Event {
+		return check{}, at(where+".variable", eventMisplaced)
 	}
-	arg, err := parseArgument(where+".argument", n.Argument)
-	if err != nil {
-		return nil, err
+	var err *Error
+	if c.argument, err = parseArgument(where+".argument", n.Argument); err != nil {
+		return check{}, err
 	}
-	test, err := compileOperator(where, n.Operator, variable, arg)
-	if err != nil {
-		return nil, err
-	}
-	return func(e *evaluation) (bool, error) {
-		holds, err := test(e)
-		if err != nil {
-			return false, at(where, "%s", err.Error())
+	if isBetween(n.Operator) {
+		if c.argument.ends, err = parseEnds(where+".argument", n.Operator, c.argument); err != nil {
+			return check{}, err
 		}
-		return holds, nil
-	}, nil
+	}
+	for _, p := range c.argument.paths() {
+		if p[0] == eventRoot && !o.Event {
+			return check{}, at(where+".argument", "%s; to mean the text, quote it twice: %q", eventMisplaced, `"`+clip(p.String())+`"`)
+		}
+	}
+	if c.test, err = c.compile(); err != nil {
+		return check{}, err
+	}
+	return c, nil
 }
 
-func compileOperator(where, name string, variable path, arg argument) (check, *Error) {
+func isBetween(operator string) bool {
+	return operator == "is_between" || operator == "is_timestamp_between"
+}
+
+// compile finds out what the check does.
+func (c check) compile() (func(*evaluation) (bool, error), *Error) {
+	name, variable, arg := c.operator, c.variable, c.argument
+	if slices.Contains(later, name) {
+		return nil, at(c.where+".operator", "%s is not available yet; remove this condition", name)
+	}
+	if !slices.Contains(Operators(), name) {
+		return nil, at(c.where+".operator", "unknown operator %q; use one of %s", clip(name), strings.Join(Operators(), ", "))
+	}
+	if isStatus(variable) || arg.token != "" {
+		return c.compileStatus()
+	}
 	if test, ok := comparing[name]; ok {
 		return func(e *evaluation) (bool, error) { return test(e, variable.value(e.scope), arg.in(e.scope)) }, nil
 	}
 	if test, ok := presence[name]; ok {
-		if err := noArgument(where, name, arg); err != nil {
+		if err := c.noArgument(); err != nil {
 			return nil, err
 		}
 		return func(e *evaluation) (bool, error) { return test(variable.lookup(e.scope)), nil }, nil
 	}
 	if test, ok := sinceNow[name]; ok {
-		return compileTimestamp(where, name, variable, arg, test)
+		return c.compileTimestamp(test)
 	}
-	if name == "is_between" || name == "is_timestamp_between" {
-		return compileBetween(where, name, variable, arg)
-	}
-	return nil, at(where+".operator", "unknown operator %q; use one of %s", clip(name), strings.Join(Operators(), ", "))
+	return c.compileBetween(), nil
 }
 
 func clip(s string) string {
@@ -107,16 +134,22 @@ func clip(s string) string {
 	return s
 }
 
-func noArgument(where, name string, arg argument) *Error {
-	if arg.dynamic != nil || (arg.fixed != nil && arg.fixed != "") {
-		return at(where+".argument", "%s takes no argument; leave it out", name)
+// takesArgument is false for operators that are about the variable alone.
+func takesArgument(operator string) bool {
+	return presence[operator] == nil && !strings.HasSuffix(operator, "_now")
+}
+
+func (c check) noArgument() *Error {
+	if a := c.argument; a.dynamic != nil || (a.fixed != nil && a.fixed != "") {
+		return at(c.where+".argument", "%s takes no argument; leave it out", c.operator)
 	}
 	return nil
 }
 
-func compileTimestamp(where, name string, variable path, arg argument, test func(a, b time.Time) bool) (check, *Error) {
-	if strings.HasSuffix(name, "_now") {
-		if err := noArgument(where, name, arg); err != nil {
+func (c check) compileTimestamp(test func(a, b time.Time) bool) (func(*evaluation) (bool, error), *Error) {
+	variable, arg := c.variable, c.argument
+	if !takesArgument(c.operator) {
+		if err := c.noArgument(); err != nil {
 			return nil, err
 		}
 		return func(e *evaluation) (bool, error) {
@@ -129,10 +162,10 @@ func compileTimestamp(where, name string, variable path, arg argument, test func
 		_, absolute := timestamp(s)
 		_, isRelative, err := relative(s)
 		if err != nil {
-			return nil, at(where+".argument", "%s", err.Error())
+			return nil, at(c.where+".argument", "%s", err.Error())
 		}
 		if !absolute && !isRelative {
-			return nil, at(where+".argument", "%s needs a timestamp (2006-01-02T15:04:05Z), a relative one (7 days ago, 15 minutes from now) or a path", name)
+			return nil, at(c.where+".argument", "%s needs a timestamp (2006-01-02T15:04:05Z), a relative one (7 days ago, 15 minutes from now) or a path", c.operator)
 		}
 	}
 	return func(e *evaluation) (bool, error) {
@@ -155,36 +188,22 @@ func moment(v any, now time.Time) (time.Time, bool) {
 	return now.Add(offset), ok && err == nil
 }
 
-func compileBetween(where, name string, variable path, arg argument) (check, *Error) {
-	list, ok := arg.fixed.([]any)
-	if !ok || len(list) != 2 {
-		return nil, at(where+".argument", "%s needs a list of two values, [start, end]", name)
-	}
-	var ends [2]argument
-	for i, v := range list {
-		ends[i] = argument{fixed: v}
-		if s, ok := v.(string); ok {
-			ends[i] = textArgument(s)
-		}
-		_, isTime := timestamp(v)
-		if name == "is_timestamp_between" && ends[i].dynamic == nil && !isTime {
-			return nil, at(where+".argument", "%s needs timestamps (2006-01-02T15:04:05Z) or paths; relative ones are not possible here", name)
-		}
-	}
-	if name == "is_timestamp_between" {
+func (c check) compileBetween() func(*evaluation) (bool, error) {
+	variable, start, end := c.variable, c.argument.ends[0], c.argument.ends[1]
+	if c.operator == "is_timestamp_between" {
 		return func(e *evaluation) (bool, error) {
 			at, ok := timestamp(variable.value(e.scope))
-			start, ok1 := timestamp(ends[0].in(e.scope).fixed)
-			end, ok2 := timestamp(ends[1].in(e.scope).fixed)
-			return ok && ok1 && ok2 && !at.Before(start) && !at.After(end), nil
-		}, nil
+			from, ok1 := timestamp(start.in(e.scope).fixed)
+			to, ok2 := timestamp(end.in(e.scope).fixed)
+			return ok && ok1 && ok2 && !at.Before(from) && !at.After(to), nil
+		}
 	}
 	return func(e *evaluation) (bool, error) {
 		v := variable.value(e.scope)
-		low, ok1 := compare(v, ends[0].in(e.scope).fixed)
-		high, ok2 := compare(v, ends[1].in(e.scope).fixed)
-		return ok1 && ok2 && low >= 0 && high <= 0, nil
-	}, nil
+		low, ok1 := compare(v, start.in(e.scope).fixed)
+		high, ok2 := compare(v, end.in(e.scope).fixed)
+		return ok1 && ok2 && low >= 0 && high <= 0, e.spend(2 * textCost(v))
+	}
 }
 
 func notBefore(at, than time.Time) bool { return !at.Before(than) }
@@ -202,10 +221,10 @@ func not(test operator) operator {
 func equalTo(e *evaluation, v any, a argument) (bool, error) {
 	if s, ok := v.(string); ok {
 		if other, ok := a.fixed.(string); ok {
-			return s == other || (a.written != "" && s == a.written), nil
+			return s == other || (a.written != "" && s == a.written), e.spend(textCost(s))
 		}
 		if a.written != "" {
-			return s == a.written, nil
+			return s == a.written, e.spend(textCost(s))
 		}
 	}
 	return loosely(e, v, a.fixed)

@@ -9,7 +9,6 @@ import (
 // function for it. The functions get the evaluation as their first argument.
 type rewriter struct {
 	source   string
-	left     int // nodes still to visit: the last one is the root
 	patterns []pattern
 	err      *Error
 }
@@ -31,13 +30,6 @@ func invoke(name string, arguments ...ast.Node) *ast.CallNode {
 
 // Visit implements ast.Visitor. Children come before their parents.
 func (r *rewriter) Visit(node *ast.Node) {
-	r.rewrite(node)
-	if r.left--; r.left == 0 {
-		r.truth(node)
-	}
-}
-
-func (r *rewriter) rewrite(node *ast.Node) {
 	switch n := (*node).(type) {
 	case *ast.MemberNode:
 		r.member(node, n)
@@ -139,9 +131,10 @@ func (r *rewriter) truth(node *ast.Node) {
 	switch n := (*node).(type) {
 	case *ast.BoolNode:
 		return
-	case *ast.StringNode, *ast.IntegerNode, *ast.FloatNode, *ast.ArrayNode:
-		r.fail(n, "a true or false value is needed here; compare it, as in data.n != 0")
-		return
+	case *ast.CallNode:
+		if isCallTo(n, "_check") {
+			return // so that it costs the same as in the structured form
+		}
 	case *ast.BinaryNode:
 		switch n.Operator {
 		case "and", "&&", "or", "||", "==", "!=", "<", "<=", ">", ">=":

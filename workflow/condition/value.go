@@ -9,9 +9,18 @@ import (
 )
 
 // normal turns whole numbers into int, the type for which the virtual machine has
-// all operators, and other json.Numbers into float64.
+// all operators, and other json.Numbers into float64. Nil lists and maps are nil, as
+// in JSON.
 func normal(v any) any {
 	switch n := v.(type) {
+	case []any:
+		if n == nil {
+			return nil
+		}
+	case map[string]any:
+		if n == nil {
+			return nil
+		}
 	case float64:
 		if n == math.Trunc(n) && math.Abs(n) < 1<<53 {
 			return int(n)

@@ -4,99 +4,72 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/osteele/liquid/expressions"
-	"github.com/osteele/liquid/parser"
 )
 
-// limitError is a bound that was hit; it names the bound and the way out.
+// limitError is a bound that was hit, or an argument a filter can't take; it names the way out.
 type limitError string
 
 func (e limitError) Error() string { return string(e) }
 
 const errWork = limitError("the template does too much work for this data; loop over fewer entries or use fewer filters")
 
-// fromLibrary turns an error of the Liquid library into an *Error. The library
-// wraps errors in text several times, so what was ours is looked for first.
-func fromLibrary(source string, err interface {
-	error
-	LineNumber() int
-}) *Error {
-	e := &Error{Line: err.LineNumber(), Message: brief(err)}
-	e.Column = columnOf(source, e.Line)
-	if f, ok := errors.AsType[expressions.FilterError](err); ok {
-		e.Message = brief(f.Err)
+// place is where a node came from, for its errors.
+type place struct {
+	src    *source
+	offset int
+}
+
+// wrap makes the error of a node an *Error that knows where it happened.
+func (p place) wrap(err error) error {
+	if err == nil {
+		return nil
 	}
-	switch cause := ours(err).(type) {
-	case nil:
-	case limitError:
-		e.Message = cause.Error()
-	default:
-		e.Message, e.cause = "the rendering was cancelled", cause
+	e := fromCause(err)
+	if e.Line == 0 {
+		e.Partial = p.src.partial
+		e.Line, e.Column = position(p.src.text, p.offset)
 	}
 	return e
 }
 
-func fromPanic(failed error, r any) *Error {
-	if failed != nil {
-		return &Error{Message: failed.Error()}
+// fromCause turns an error of a filter, of the library or of the context into an *Error.
+func fromCause(err error) *Error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
 	}
-	if err, ok := r.(error); ok {
-		if cause := ours(err); cause != nil {
-			return &Error{Message: cause.Error()}
+	if f, ok := errors.AsType[expressions.FilterError](err); ok {
+		return fromCause(f.Err) // the library's type has no Unwrap
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return &Error{Message: "the rendering was cancelled", cause: err}
+	}
+	if limit, ok := errors.AsType[limitError](err); ok {
+		return &Error{Message: string(limit)}
+	}
+	return &Error{Message: brief(err)}
+}
+
+// fromPanic is the error of a rendering that panicked.
+func fromPanic(r any) *Error {
+	switch r := r.(type) {
+	case expressions.InterpreterError:
+		return &Error{Message: string(r)}
+	case error:
+		if limit, ok := errors.AsType[limitError](r); ok {
+			return &Error{Message: string(limit)}
 		}
 	}
 	return &Error{Message: fmt.Sprintf("the template failed (%s); check the values it uses", brief(r))}
 }
 
-// ours finds a limit or the context's error among the causes.
-func ours(err error) error {
-	for _, known := range []error{context.Canceled, context.DeadlineExceeded} {
-		if errors.Is(err, known) {
-			return known
-		}
-	}
-	if limit, ok := errors.AsType[limitError](err); ok {
-		return limit
-	}
-	if f, ok := errors.AsType[expressions.FilterError](err); ok {
-		return ours(f.Err) // the library's type has no Unwrap
-	}
-	return nil
-}
-
-// decoration is what the library puts around a message, once for every level.
-var decoration = regexp.MustCompile(`Liquid error(?: \(line \d+\))?(?: in template)?: | in template$`)
-
-// brief is the first line of what the library says, without its decoration.
+// brief is the first line of what a library says.
 func brief(v any) string {
 	s, _, _ := strings.Cut(fmt.Sprint(v), "\n")
-	s = decoration.ReplaceAllString(s, "")
-	if strings.HasPrefix(s, "can't convert") && strings.Contains(s, "type int") {
-		return "a whole number is missing here, as in (1..data.count); give it a default with assign"
-	}
 	if len(s) > 200 {
 		s = strings.ToValidUTF8(s[:200], "") + "…"
 	}
 	return s
-}
-
-// columnOf finds the column of the only tag on a line, which must then be where a
-// library error, which knows lines only, comes from. Otherwise it is 0.
-func columnOf(source string, line int) int {
-	column, offset := 0, 0
-	for _, token := range parser.Scan(source, parser.SourceLoc{LineNo: 1}, nil) {
-		if token.Type == parser.ObjTokenType || token.Type == parser.TagTokenType {
-			if l, c := position(source, offset); l == line {
-				if column != 0 {
-					return 0
-				}
-				column = c
-			}
-		}
-		offset += len(token.Source)
-	}
-	return column
 }

@@ -4,240 +4,272 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"reflect"
-	"regexp"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/osteele/liquid/filters"
 	"github.com/osteele/liquid/values"
-	"github.com/osteele/tuesday"
+
+	"github.com/belfryhq/belfry"
 )
 
-// ownFilters replace standard ones, or add to them.
-var ownFilters = map[string]func(*state) any{
-	"date": func(s *state) any {
-		return func(v any, format func(string) string) (any, error) { return date(s, v, format("%a, %b %d, %y")) }
-	},
-	"json": func(*state) any { return toJSON },
-	"replace": func(*state) any {
-		return func(s, old, replacement string) (string, error) {
-			// The product must be known before it is allocated.
-			if strings.Count(s, old)*len(replacement)+len(s) > MaxValue {
-				return "", tooLong
-			}
-			return strings.ReplaceAll(s, old, replacement), nil
-		}
-	},
+// filter is one filter. Its arguments are counted when compiling: apply gets between min and max positional ones, or
+// all of them followed by those with a name, nil where they are missing, if there is one with a name.
+type filter struct {
+	min, max int
+	named    []string
+	// shallow filters look at their input only from outside, and are not charged for its size.
+	shallow bool
+	apply   apply
 }
 
-// hidden standard filters: type prints Go's types.
-var hidden = []string{"type"}
+// apply may panic with a limitError.
+type apply func(s *state, in any, args []any) (any, error)
+
+// filterTable has every filter. It is only read after it is built.
+var filterTable = sync.OnceValue(func() map[string]filter {
+	all := map[string]filter{}
+	for _, group := range []map[string]filter{
+		textFilters, numberFilters, listFilters, findFilters, dateFilters, codeFilters, localeFilters,
+	} {
+		maps.Copy(all, group)
+	}
+	return all
+})
+
+// Filters lists the filters templates can use, sorted.
+func Filters() []string { return slices.Sorted(maps.Keys(filterTable())) }
+
+// arity says how many arguments a filter takes, for its errors.
+func (f filter) arity() string {
+	switch {
+	case f.max == 0:
+		return "no arguments"
+	case f.min == f.max && f.max == 1:
+		return "1 argument"
+	case f.min == f.max:
+		return fmt.Sprintf("%d arguments", f.max)
+	}
+	return fmt.Sprintf("%d to %d arguments", f.min, f.max)
+}
+
+func (f filter) options() string {
+	if len(f.named) == 0 {
+		return "; it has none"
+	}
+	return "; it has " + strings.Join(f.named, ", ")
+}
 
 var (
 	tooLong   = limitError(fmt.Sprintf("a filter gets or makes a text longer than %d bytes; shorten it first", MaxValue))
 	tooLarge  = limitError(fmt.Sprintf("a filter gets or makes a list larger than %d bytes; use less data", MaxData))
+	tooDeep   = limitError(fmt.Sprintf("a filter gets or makes a value that nests deeper than %d; flatten it", MaxDataDepth))
 	longRange = limitError(fmt.Sprintf("a range for a filter has at most %d entries; use a for loop", MaxRange))
 )
 
-// Filters lists the filters templates can use, sorted.
-func Filters() []string { return slices.Clone(filterNames()) }
+// takesMarkup are the filters that treat HTML otherwise than text. To all others it is text, and what they make of it is
+// escaped when printed.
+var takesMarkup = map[string]bool{"safe": true, "newline_to_br": true}
 
-var filterNames = sync.OnceValue(func() []string {
-	names := nameCollector{"safe"}
-	filters.AddStandardFilters(&names)
-	for name := range ownFilters {
-		names.AddFilter(name, nil)
+// plain is a value that is not marked as HTML.
+func plain(v any) any {
+	if safe, ok := v.(values.SafeValue); ok {
+		return safe.Value
 	}
-	slices.Sort(names)
-	return slices.Compact(names)
-})
-
-func isFilter(name string) bool {
-	_, found := slices.BinarySearch(filterNames(), name)
-	return found
+	return v
 }
 
-type nameCollector []string
+// filterCost is what a call costs besides the size of its values, in units of work.
+const filterCost = 4
 
-// AddFilter implements filters.FilterDictionary.
-func (c *nameCollector) AddFilter(name string, _ any) {
-	if !slices.Contains(hidden, name) {
-		*c = append(*c, name)
-	}
-}
-
-// guarded registers filters so that every call is charged and bounded.
-type guarded struct{ m *machine }
-
-func addFilters(m *machine) {
-	g := guarded{m}
-	filters.AddStandardFilters(g)
-	for name, f := range ownFilters {
-		g.AddFilter(name, f(&m.state))
-	}
-	if m.format == Text { // everything is safe already
-		m.config.AddFilter("safe", func(v any) any { return v })
-	}
-}
-
-// AddFilter implements filters.FilterDictionary.
-func (g guarded) AddFilter(name string, f any) {
-	if slices.Contains(hidden, name) {
-		return
-	}
-	fn, s := reflect.ValueOf(f), &g.m.state
-	g.m.config.AddFilter(name, func(args ...any) (out any, err error) {
+// guarded is the filter as the library calls it: every call is charged and bounded, and panics become errors.
+func (f filter) guarded(name string) any {
+	return func(in any, s *state, args ...any) (out any, err error) {
 		defer func() {
 			if r := recover(); r != nil {
-				out, err = nil, fmt.Errorf("%s can't work with these values (%s)", name, brief(r))
+				if limit, ok := r.(limitError); ok {
+					out, err = nil, limit
+				} else {
+					out, err = nil, fmt.Errorf("%s can't work with these values (%s)", name, brief(r))
+				}
 			}
 		}()
-		if err := admit(s, name, fn.Type(), args); err != nil {
+		if !takesMarkup[name] {
+			in = plain(in)
+		}
+		cost := filterCost
+		if _, isText := in.(string); isText || !f.shallow {
+			cost += weigh(in) / 64
+		}
+		for i, arg := range args {
+			args[i] = plain(arg)
+			cost += weigh(args[i]) / 64
+		}
+		if err := s.spend(cost); err != nil {
 			return nil, err
 		}
-		out, err = values.Call(fn, args)
-		if parity, ok := err.(*values.CallParityError); ok {
-			return nil, fmt.Errorf("%s takes at most %d arguments, not %d", name, parity.NumParams-1, parity.NumArgs-1)
-		}
-		if err != nil {
+		if out, err = f.apply(s, in, args); err != nil {
+			if e, ok := errors.AsType[*belfry.Error](err); ok { // of package locale
+				err = limitError(name + ": " + e.Message)
+			}
 			return nil, err
 		}
-		return release(s, out)
-	})
+		if text, ok := out.(string); ok && len(text) > MaxValue {
+			return nil, tooLong
+		}
+		if f.shallow {
+			return out, s.spend(0)
+		}
+		return out, s.spend(weigh(out) / 64)
+	}
 }
 
-// admit charges for the arguments of a filter, before the library converts them:
-// spelling out a range, or a list as a text, is what would exhaust the memory.
-func admit(s *state, name string, fn reflect.Type, args []any) error {
-	total := 0
-	for i, arg := range args {
-		switch v := arg.(type) {
-		case values.SafeValue:
-			args[i] = v.Value
-		case values.Range:
-			if v.Len() > MaxRange {
-				return longRange
-			}
-			args[i] = []any{}
-			if v.Len() > 0 {
-				args[i] = v.AsArray()
-			}
-		}
-		size := weight(args[i], MaxData)
-		if size > MaxData {
-			return tooLarge
-		}
-		if takesText(fn, i) && size > MaxValue+valueWeight {
-			return tooLong
-		}
-		total += size
-	}
-	if name == "uniq" {
-		total += quadratic(args[0])
-	}
-	return s.spend(1 + total/64)
-}
-
-func takesText(fn reflect.Type, i int) bool {
-	if i >= fn.NumIn() {
-		return false
-	}
-	in := fn.In(i)
-	return in.Kind() == reflect.String || (in.Kind() == reflect.Func && in.NumOut() == 1 && in.Out(0).Kind() == reflect.String)
-}
-
-// quadratic is the extra cost of uniq, which compares objects with each other.
-func quadratic(v any) int {
-	list, ok := v.([]any)
-	if !ok {
-		return 0
-	}
-	objects := 0
-	for _, item := range list {
-		if t := reflect.TypeOf(item); t != nil && !t.Comparable() {
-			objects++
-		}
-	}
-	return objects * len(list) * valueWeight
-}
-
-// release charges for the result of a filter and makes it usable everywhere.
-func release(s *state, out any) (any, error) {
-	if text, ok := out.(string); ok && len(text) > MaxValue {
-		return nil, tooLong
-	}
-	if n, ok := out.(int64); ok {
-		return int(n), nil
-	}
-	size := weight(out, MaxData)
+// weigh measures a value, in bytes of text plus valueWeight per value. It panics when the value is too large.
+func weigh(v any) int {
+	size := weight(v, MaxData, MaxDataDepth)
 	if size > MaxData {
-		return nil, tooLarge
+		panic(tooLarge)
 	}
-	return out, s.spend(size / 64)
+	return size
 }
 
-func toJSON(v any) (string, error) {
-	if weight(v, MaxData) > MaxValue {
-		return "", tooLong
+func weight(v any, limit, depth int) int {
+	if depth < 1 {
+		panic(tooDeep)
 	}
-	encoded, err := json.Marshal(v)
-	if err != nil {
-		return "", errors.New("json can't encode this value")
-	}
-	return string(encoded), nil
-}
-
-// dateLayouts are tried in turn; without a zone they mean UTC.
-var dateLayouts = []string{
-	time.RFC3339, "2006-01-02", "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02 15:04:05 -0700",
-	"2006-01-02 15:04:05 -07:00", "2006-01-02 15:04", "January 2, 2006", "Jan 2, 2006", "2 January 2006", "2 Jan 2006",
-	time.RFC1123, time.RFC1123Z, time.ANSIC, time.UnixDate,
-}
-
-// wide finds padding widths that would make megabytes of a few characters.
-var wide = regexp.MustCompile(`\d{3,}`)
-
-// MaxDateFormat is the longest format of the date filter, in bytes.
-const MaxDateFormat = 256
-
-// date formats a date in its own zone. What is no date stays what it is.
-func date(s *state, v any, format string) (any, error) {
-	at, ok := moment(s, v)
-	if !ok {
-		return v, nil
-	}
-	if len(format) > MaxDateFormat || wide.MatchString(format) {
-		return nil, fmt.Errorf("a date format has at most %d bytes and widths below 100", MaxDateFormat)
-	}
-	return tuesday.Strftime(format, at)
-}
-
-func moment(s *state, v any) (time.Time, bool) {
+	total := valueWeight
 	switch v := v.(type) {
-	case time.Time:
-		return v, true
-	case int:
-		return time.Unix(int64(v), 0).UTC(), true
-	case float64:
-		return time.UnixMilli(int64(v * 1000)).UTC(), true
 	case string:
-		if v == "now" || v == "today" {
-			if at, ok := moment(s, s.timestamp); ok && s.timestamp != "now" && s.timestamp != "today" {
-				return at, true
-			}
-			return time.Now().UTC(), true
+		return len(v) + valueWeight
+	case json.Number:
+		return len(v) + valueWeight
+	case values.SafeValue:
+		return weight(v.Value, limit, depth)
+	case values.Range:
+		if n := v.Len(); n > MaxRange {
+			panic(longRange)
+		} else if n > 0 {
+			total += n * valueWeight
 		}
-		for _, layout := range dateLayouts {
-			if len(v) > 64 {
+	case []any:
+		for _, entry := range v {
+			if total += weight(entry, limit-total, depth-1); total > limit {
 				break
 			}
-			if at, err := time.ParseInLocation(layout, v, time.UTC); err == nil {
-				return at, true
+		}
+	case map[string]any:
+		for key, entry := range v {
+			if total += len(key) + weight(entry, limit-total, depth-1); total > limit {
+				break
 			}
 		}
 	}
-	return time.Time{}, false
+	return total
+}
+
+// bounded is the text that a filter works on, no longer than MaxValue. Lists are written like those within objects.
+func bounded(v any) string {
+	if list, ok := v.([]any); ok {
+		out, ok := appendInspected(nil, list, MaxValue, MaxDataDepth)
+		if !ok {
+			panic(tooLong)
+		}
+		return string(out)
+	}
+	t := text(v)
+	if len(t) > MaxValue {
+		panic(tooLong)
+	}
+	return t
+}
+
+// listOf is what list filters go over: nested lists are flattened, an object or any other value is a list of itself.
+func listOf(v any) []any {
+	switch v := v.(type) {
+	case nil:
+		return nil
+	case []any:
+		flat := true
+		for _, entry := range v {
+			if _, nested := entry.([]any); nested {
+				flat = false
+				break
+			}
+		}
+		if flat {
+			return v
+		}
+		return flatten(nil, v, MaxDataDepth)
+	case values.Range:
+		return spelledOut(v)
+	case float64: // which element would take for a whole number
+		return []any{json.Number(appendFloat(nil, v))}
+	}
+	return []any{v}
+}
+
+func flatten(to []any, list []any, depth int) []any {
+	if depth < 0 {
+		panic(tooDeep)
+	}
+	for _, entry := range list {
+		if nested, ok := entry.([]any); ok {
+			to = flatten(to, nested, depth-1)
+		} else {
+			to = append(to, entry)
+		}
+	}
+	return to
+}
+
+func spelledOut(r values.Range) []any {
+	if r.Len() > MaxRange {
+		panic(longRange)
+	}
+	list := make([]any, 0, max(r.Len(), 0))
+	for i := range max(r.Len(), 0) {
+		list = append(list, r.Index(i))
+	}
+	return list
+}
+
+// argument is an argument that may be missing.
+func optional(args []any, i int, missing any) any {
+	if i < len(args) {
+		return args[i]
+	}
+	return missing
+}
+
+// jsonable is a value that encoding/json encodes as a template means it.
+func jsonable(v any, depth int) any {
+	if depth < 0 {
+		panic(tooDeep)
+	}
+	switch v := element(v).(type) {
+	case []any:
+		list := make([]any, len(v))
+		for i, entry := range v {
+			list[i] = jsonable(entry, depth-1)
+		}
+		return list
+	case map[string]any:
+		object := make(map[string]any, len(v))
+		for key, entry := range v {
+			object[key] = jsonable(entry, depth-1)
+		}
+		return object
+	case values.Range:
+		return spelledOut(v)
+	case values.SafeValue:
+		return v.Value
+	case time.Time:
+		return v.Format(time.RFC3339)
+	case *loop, blankValue, emptyValue:
+		return nil
+	default:
+		return v
+	}
 }

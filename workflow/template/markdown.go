@@ -11,6 +11,7 @@ import (
 	"github.com/yuin/goldmark"
 	"github.com/yuin/goldmark/extension"
 	"github.com/yuin/goldmark/renderer/html"
+	"github.com/yuin/goldmark/util"
 )
 
 // MaxMarkdown is the longest source of Markdown, in bytes; MaxMarkup the longest
@@ -61,16 +62,33 @@ func Markdown(source string) (out string, err error) {
 			out, err = "", &Error{Message: fmt.Sprintf("this Markdown can't be read (%s); write it differently", brief(r))}
 		}
 	}()
-	var markup bytes.Buffer
-	if err := markdown().Convert([]byte(source), &markup); err != nil {
+	w := markupWriters.Get().(*markupWriter)
+	w.Reset()
+	if err := markdown().Convert([]byte(source), w); err != nil {
 		return "", &Error{Message: brief(err)}
 	}
-	out = clean(sanitizer().SanitizeReader(&markup).String())
+	out = clean(sanitize(w.Bytes()))
+	if w.Cap() <= MaxMarkup {
+		markupWriters.Put(w)
+	}
 	if len(out) > MaxMarkup {
 		return "", &Error{Message: fmt.Sprintf("the HTML is longer than %d bytes; shorten the text", MaxMarkup)}
 	}
 	return out, nil
 }
+
+// markupWriter takes what the renderer writes without another buffer in between.
+type markupWriter struct{ bytes.Buffer }
+
+var markupWriters = sync.Pool{New: func() any { return &markupWriter{} }}
+
+// Buffered and Flush make it a util.BufWriter.
+func (w *markupWriter) Buffered() int { return 0 }
+
+// Flush has nothing to do.
+func (w *markupWriter) Flush() error { return nil }
+
+var _ util.BufWriter = (*markupWriter)(nil)
 
 // guardMarkdown refuses what takes the parser seconds or makes megabytes.
 func guardMarkdown(source string) error {

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 )
 
 func TestMarkdown(t *testing.T) {
@@ -30,6 +32,45 @@ func TestMarkdown(t *testing.T) {
 		got, err := Markdown(source)
 		if err != nil || got != want {
 			t.Errorf("%q\n got %q, %v\nwant %q", source, got, err, want)
+		}
+	}
+}
+
+// The sanitiser is left out where it would change nothing but how quotes are written.
+func TestPlainMarkupIsWhatTheSanitiserMakes(t *testing.T) {
+	t.Parallel()
+	pieces := []string{
+		"<p>", "</p>", "<em>", "</em>", "<strong>", "</strong>", "<del>", "</del>", "<ul>", "</ul>", "<ol>", "<li>", "</li>", "<code>", "</code>", "<pre>", "</pre>",
+		"<blockquote>", "</blockquote>", "<br>", "<br/>", "<br />", "<hr>", "<h1>", "</h6>", "text", " ", "\n", "\r", "é", "'", `"`, "&amp;", "&lt;", "&gt;", "&quot;", "&#39;", "&",
+		"<", ">", "</", "<script>", "</script>", "<a href=x>", "</a>", "<P>", "<p >", "<img>", "<!--", "-->", "<p", "/>", "&nbsp;", "&lt", "amp;", "<title>", "<plaintext>", "\x00", "<li/>",
+	}
+	plain := 0
+	rapid.Check(t, func(t *rapid.T) {
+		markup := strings.Join(rapid.SliceOfN(rapid.SampledFrom(pieces[:rapid.IntRange(1, len(pieces)).Draw(t, "kinds")]), 0, 12).Draw(t, "pieces"), "")
+		got, ok := plainMarkup([]byte(markup))
+		if !ok {
+			return
+		}
+		plain++
+		if want := sanitizer().Sanitize(markup); got != want {
+			t.Fatalf("%q\n got %q\nwant %q", markup, got, want)
+		}
+	})
+	if plain == 0 {
+		t.Error("nothing was plain")
+	}
+}
+
+func TestPlainMarkup(t *testing.T) {
+	t.Parallel()
+	for markup, want := range map[string]bool{
+		"<p>It's <strong>A-1</strong> &amp; \"more\"</p>\n": true, "": true, "<ul>\n<li>a</li>\n</ul>\n": true, "<blockquote><p>a</p></blockquote>": true,
+		"<p>a<br>b</p><hr>": true, "<p><del>a</del> &lt;script&gt;</p>": true,
+		"<p onclick=x>": false, "<script>": false, "<a href=\"/\">": false, "<img src=x>": false, "<P>": false, "<p": false, "<": false, "<!-- -->": false,
+		"<p/>": false, "&nbsp;": false, "&": false, "a>b": false, "a\r": false, "<svg>": false, "</ p>": false, "<p\x00>": false,
+	} {
+		if _, ok := plainMarkup([]byte(markup)); ok != want {
+			t.Errorf("%q: %v", markup, ok)
 		}
 	}
 }

@@ -3,11 +3,9 @@ package template
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/osteele/liquid/parser"
-	"github.com/osteele/liquid/render"
 )
 
 // Limits on what authors write and on what one rendering may cost.
@@ -27,13 +25,15 @@ const (
 	// MaxRange is the longest range a filter takes; for loops may go on until
 	// the work budget ends.
 	MaxRange = 1000
-	// MaxData bounds the values a template is given and the lists it makes of
-	// them, in bytes of text plus 32 per value.
+	// MaxData bounds a list a filter gets or makes, in bytes of text plus 32 per
+	// value.
 	MaxData = 1 << 20
-	// MaxDataDepth is how deep the values nest.
+	// MaxDataDepth is how deep values nest that are printed or that filters look
+	// into.
 	MaxDataDepth = 64
 	// MaxWork bounds one rendering: a unit is a node rendered, or 64 bytes a
-	// filter reads or writes. Running out takes well below a second.
+	// filter reads or writes; a call of a filter is four. Running out takes well
+	// below a second.
 	MaxWork = 100_000
 )
 
@@ -52,6 +52,9 @@ const (
 type Error struct {
 	// Line and Column are 1-based positions, in characters; 0 when unknown.
 	Line, Column int
+	// Partial is the key of the partial that Line and Column are in; "" for the
+	// template itself.
+	Partial string
 	// Message is a sentence for the author of the template.
 	Message string
 
@@ -59,13 +62,17 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
+	at := ""
+	if e.Partial != "" {
+		at = fmt.Sprintf("partial %q, ", clip(e.Partial))
+	}
 	switch {
 	case e.Column > 0:
-		return fmt.Sprintf("line %d, column %d: %s", e.Line, e.Column, e.Message)
+		return fmt.Sprintf("%sline %d, column %d: %s", at, e.Line, e.Column, e.Message)
 	case e.Line > 0:
-		return fmt.Sprintf("line %d: %s", e.Line, e.Message)
+		return fmt.Sprintf("%sline %d: %s", at, e.Line, e.Message)
 	default:
-		return e.Message
+		return at + e.Message
 	}
 }
 
@@ -76,41 +83,68 @@ func (e *Error) Unwrap() error { return e.cause }
 type Template struct {
 	source string
 	format Format
-	root   render.Node // nil when static
-	names  map[string]bool
+	root   *body // nil when static
+	roots  []string
 }
 
-// Compile checks and compiles a template. An error is always an *[Error].
-func Compile(source string, format Format) (t *Template, err error) {
-	switch {
-	case format != Text && format != HTML:
+// Compile checks and compiles a template without partials. An error is always an *[Error].
+func Compile(source string, format Format) (*Template, error) {
+	return compile(source, format, nil, false)
+}
+
+// CompileWith checks and compiles a template with the partials it may render and include. Those it names are compiled
+// with it, and count towards its limits: one that is missing, has a mistake, or includes itself is an error. An error
+// is always an *[Error].
+func CompileWith(source string, format Format, partials Partials) (*Template, error) {
+	return compile(source, format, partials, false)
+}
+
+// CompileLax is CompileWith for templates that were written elsewhere: like Liquid's reference implementation, it lets
+// a value pass unchanged through filters it doesn't know.
+func CompileLax(source string, format Format, partials Partials) (*Template, error) {
+	return compile(source, format, partials, true)
+}
+
+func compile(text string, format Format, partials Partials, lax bool) (t *Template, err error) {
+	if format != Text && format != HTML {
 		return nil, &Error{Message: fmt.Sprintf("unknown template format %d; use Text or HTML", format)}
-	case len(source) > MaxSource:
-		return nil, &Error{Message: fmt.Sprintf("the template is longer than %d bytes; shorten it", MaxSource)}
-	case !utf8.ValidString(source) || strings.ContainsRune(source, 0):
-		return nil, &Error{Message: "the template is not valid UTF-8 or contains NUL; save it as UTF-8 text"}
-	case !strings.Contains(source, "{{") && !strings.Contains(source, "{%"):
-		return &Template{source: source, format: format}, nil
+	}
+	src := &source{text: text}
+	if err := checkText(src); err != nil {
+		return nil, err
+	}
+	if !strings.Contains(text, "{{") && !strings.Contains(text, "{%") {
+		return &Template{source: text, format: format}, nil
 	}
 	defer func() {
 		if r := recover(); r != nil {
 			t, err = nil, &Error{Message: fmt.Sprintf("this template can't be compiled (%s); write it differently", brief(r))}
 		}
 	}()
-	checked, err := lint(source)
-	if err != nil {
-		return nil, err
-	}
-	root, parseErr := compiler().Compile(source, parser.SourceLoc{Pathname: "template", LineNo: 1})
+	u := &unit{partials: partials, compiled: map[string]*partial{}, bytes: len(text), roots: map[string]bool{}, lax: lax}
+	root, parseErr := u.parse(src, false)
 	if parseErr != nil {
-		return nil, fromLibrary(source, parseErr)
+		return nil, parseErr
 	}
-	instrument(root)
-	return &Template{source: source, format: format, root: root, names: checked}, nil
+	return &Template{source: text, format: format, root: root, roots: u.scopeRoots()}, nil
+}
+
+func checkText(src *source) *Error {
+	switch {
+	case len(src.text) > MaxSource:
+		return &Error{Partial: src.partial, Message: fmt.Sprintf("the template is longer than %d bytes; shorten it", MaxSource)}
+	case !utf8.ValidString(src.text) || strings.ContainsRune(src.text, 0):
+		return &Error{Partial: src.partial, Message: "the template is not valid UTF-8 or contains NUL; save it as UTF-8 text"}
+	}
+	return nil
 }
 
 // IsStatic reports whether the template is plain text that renders to itself.
 func (t *Template) IsStatic() bool { return t.root == nil }
+
+// Roots lists the names of the scope that a rendering may look at, sorted: those the template and its partials mention
+// and don't set themselves. Names that are no roots of every scope bring "data" with them, whose keys they may be.
+func (t *Template) Roots() []string { return slices.Clone(t.roots) }
 
 // Render renders the template for a scope: map[string]any, []any, string, float64,
 // int, json.Number, bool and nil. An error is always an *[Error]; it wraps the
@@ -119,47 +153,20 @@ func (t *Template) Render(ctx context.Context, scope map[string]any) (out string
 	if t.root == nil {
 		return t.source, nil
 	}
-	if ctx.Err() != nil {
-		return "", &Error{Message: "the rendering was cancelled", cause: ctx.Err()}
-	}
-	m := machines[t.format].Get().(*machine)
+	s := states.Get().(*state)
 	defer func() {
-		if r := recover(); r != nil {
-			out, err = "", fromPanic(m.state.failed, r)
+		if r := recover(); r != nil { // s is not to be trusted any more
+			out, err = "", fromPanic(r)
 		}
-		m.state = state{}
-		machines[t.format].Put(m)
 	}()
-	bindings, size, err := t.bindings(scope)
-	if err != nil {
-		return "", err
+	s.begin(ctx, t.format, scope)
+	if err = t.root.render(s); err == nil {
+		out = clean(string(s.out))
+	} else {
+		err = fromCause(err)
 	}
-	m.state = state{ctx: ctx, work: MaxWork, scanCost: size / scanUnit, timestamp: scope["timestamp"]}
-	bindings[stateName] = &m.state
-	w := &boundedWriter{limit: MaxOutput, what: "the output", state: &m.state}
-	if renderErr := render.Render(t.root, w, bindings, m.config); renderErr != nil {
-		return "", fromLibrary(t.source, renderErr)
-	}
-	return clean(w.text.String()), nil
-}
-
-// bindings picks the roots the template mentions and makes their values ready. It
-// returns their size as well.
-func (t *Template) bindings(scope map[string]any) (map[string]any, int, error) {
-	bound := make(map[string]any, len(t.names)+1)
-	n := normalizer{left: MaxData}
-	for name := range t.names {
-		v, ok := scope[name]
-		if !ok {
-			continue
-		}
-		normal, err := n.normal(v, MaxDataDepth)
-		if err != nil {
-			return nil, 0, err
-		}
-		bound[name] = normal
-	}
-	return bound, MaxData - n.left, nil
+	s.end()
+	return out, err
 }
 
 // clean makes the output storable: valid UTF-8 without NUL, whatever filters cut.
