@@ -3,8 +3,14 @@ package belfry
 // ChannelType is the medium of a channel.
 type ChannelType string
 
-// InApp is the feed inside the customer's own product.
-const InApp ChannelType = "in_app"
+const (
+	InApp   ChannelType = "in_app" // the feed inside the customer's own product
+	Email   ChannelType = "email"
+	SMS     ChannelType = "sms"
+	Push    ChannelType = "push"
+	Chat    ChannelType = "chat"
+	Webhook ChannelType = "webhook" // a request to a URL of the workflow's author
+)
 
 // DefaultFeed is the key of the in-app channel that every environment has.
 const DefaultFeed = "in-app"

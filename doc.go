@@ -10,10 +10,13 @@
 //
 // A worker of the engine claims the fan-out, and for each of its recipients runs the workflow: a program, compiled from
 // its steps (package workflow). Conditions and templates see the trigger's data, the recipient, the actor and the tenant.
-// What a run decides to tell becomes a [Message]. Messages are handed over in the engine's transaction: in-app messages
-// go to the feed, which gives each its place in the history of its owner's feed and changes the counters with it. In the
-// same transaction a [StatusChange] is recorded (package analytics). Then everything commits at once: either the run
-// happened with all that follows from it, or it is still to be done.
+// A run that has to wait (for a time, an event, a response, the end of a batch) is a row until then, and goes on where it
+// was. What a run decides to tell becomes a [Message]. Messages are handed over in the engine's transaction: in-app
+// messages go to the feed, which gives each its place in the history of its owner's feed and changes the counters with
+// it; the others are stored for delivery (package delivery), which hands them to providers afterwards, as often as it
+// takes. In the same transaction a [StatusChange] is recorded (package analytics), and runs that wait for it are
+// signalled. Then everything commits at once: either the run happened with all that follows from it, or it is still to be
+// done.
 //
 // After the commit the feed rings a bell (package realtime): a publication with the item, the exact badge and the
 // position. Each device of the person that has subscribed gets it over its WebSocket. A bell can get lost; positions are

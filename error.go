@@ -16,7 +16,9 @@ const (
 	Invalid         Code = "INVALID"         // the input is wrong: Field says where, Limit what is allowed
 	Conflict        Code = "CONFLICT"        // the input contradicts what is stored
 	TooLarge        Code = "TOO_LARGE"       // Invalid by size: Field and Limit are set
-	Internal        Code = "INTERNAL"        // our fault; the message never leaves the server
+	// WorkflowInactive: the workflow is switched off, so nothing was triggered.
+	WorkflowInactive Code = "WORKFLOW_INACTIVE"
+	Internal         Code = "INTERNAL" // our fault; the message never leaves the server
 )
 
 // Error is an error that its reader can act upon.

@@ -57,6 +57,7 @@ func ParseMessageID(s string) (MessageID, error) {
 type Message struct {
 	Environment EnvironmentID
 	Recipient   RecipientID
+	Seq         int64  // within the recipient's channel; set by who stores the message
 	UserID      string // the recipient's external id, for whoever reports on the message
 	Channel     string // key of the channel
 	ChannelType ChannelType
@@ -66,17 +67,36 @@ type Message struct {
 	StepRef     string
 	Categories  []string
 	Actor       RecipientID // 0 if nobody
-	Tenant      RecipientID // 0 if none
-	Content     Content
-	CreatedAt   time.Time
+	// Actors are those of a batch, oldest first; Actor is the first of them. Nil if there is at most one.
+	Actors          []RecipientID
+	TotalActivities int         // how many triggers the message sums up; 0 and 1 mean the same
+	Tenant          RecipientID // 0 if none
+	Content         Content
+	CreatedAt       time.Time
+	SendAt          time.Time // not before this; zero: at once
+	Sandbox         bool      // rendered and kept, but handed to nobody
 }
 
-// Content is what an in-app message shows. It is stored as JSON in exactly this shape.
+// ID is the message's id, once it is stored.
+func (m *Message) ID() MessageID { return MessageID{m.Recipient, m.Channel, m.Seq} }
+
+// Content is what a message shows. It is stored as JSON in exactly this shape. Body is for all channels but webhooks.
 type Content struct {
-	Body      Body           `json:"body"`
-	ActionURL string         `json:"actionUrl,omitempty"`
-	Buttons   []Button       `json:"buttons,omitempty"`
-	Data      map[string]any `json:"data,omitempty"`
+	Body      Body           `json:"body,omitzero"`
+	Subject   string         `json:"subject,omitempty"`   // email: the subject; push: the title
+	To        string         `json:"to,omitempty"`        // email: the address; sms: the number; empty: the provider knows
+	ActionURL string         `json:"actionUrl,omitempty"` // in-app, push
+	Buttons   []Button       `json:"buttons,omitempty"`   // in-app
+	Data      map[string]any `json:"data,omitempty"`      // in-app, push, chat
+	Request   *Request       `json:"request,omitempty"`   // webhook
+}
+
+// Request is the HTTP request that a webhook message is.
+type Request struct {
+	Method  string            `json:"method"`
+	URL     string            `json:"url"`
+	Headers map[string]string `json:"headers,omitempty"`
+	Body    string            `json:"body,omitempty"`
 }
 
 // BodyFormat says what a body's rendered form is.

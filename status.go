@@ -18,8 +18,34 @@ const (
 // EventKind names something that happened to messages, as analytics and (later) webhooks call it.
 type EventKind string
 
-// MessageSent happens once to each message; the others are EventKind of a Mark.
-const MessageSent EventKind = "message.sent"
+// What happens to a message on its way. The others are EventKind of a Mark.
+const (
+	MessageSent        EventKind = "message.sent"        // once: it is in the feed, or the provider took it
+	MessageDelivered   EventKind = "message.delivered"   // the provider says that it arrived
+	MessageUndelivered EventKind = "message.undelivered" // for good
+	MessageBounced     EventKind = "message.bounced"     // the address doesn't exist
+	MessageNotSent     EventKind = "message.not_sent"    // kept back on purpose: sandbox
+)
+
+// DeliveryStatus is how far a message came, apart from what its reader did.
+type DeliveryStatus string
+
+const (
+	Queued            DeliveryStatus = "queued"             // waits to be sent
+	DeliveryAttempted DeliveryStatus = "delivery_attempted" // failed, is tried again
+	NotSent           DeliveryStatus = "not_sent"           // sandbox
+	Sent              DeliveryStatus = "sent"
+	Delivered         DeliveryStatus = "delivered"
+	Undelivered       DeliveryStatus = "undelivered"
+	Bounced           DeliveryStatus = "bounced"
+)
+
+// MessageStatus is what became of a message.
+type MessageStatus struct {
+	Delivery DeliveryStatus
+	// Engagement: what its reader did.
+	Seen, Read, Interacted, LinkClicked, Archived bool
+}
 
 // Event is the kind of event that a mark causes.
 func (m Mark) Event() EventKind {

@@ -8,19 +8,24 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
+	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/workflow"
 )
 
 // compile compiles steps that have to be right.
 func compile(t interface{ Fatalf(string, ...any) }, steps ...workflow.Step) *workflow.Program {
-	p, problems := workflow.Compile(&workflow.Definition{Name: "test", Steps: steps})
+	p, problems := workflow.Compile(&workflow.Definition{Name: "test", Steps: steps}, nil)
 	if len(problems) > 0 {
 		t.Fatalf("problems: %v", problems)
 	}
 	return p
 }
+
+// somebody has a feed.
+var somebody = map[string]any{"collection": belfry.Users}
 
 // sentBodies are what a decision sends.
 func sentBodies(d decision) []string {
@@ -73,7 +78,7 @@ func TestAdvance(t *testing.T) {
 			t.Parallel()
 			scope := Scope{
 				"data":      map[string]any{"n": 3.0, "text": "x", "url": "javascript:alert(1)"},
-				"recipient": map[string]any{"name": "Ada"},
+				"recipient": map[string]any{"name": "Ada", "collection": belfry.Users},
 			}
 			d := advance(t.Context(), compile(t, c.steps...), scope, epoch)
 			expect(t, "status", d.status, c.status)
@@ -82,7 +87,7 @@ func TestAdvance(t *testing.T) {
 				if long := d.log[i].Reason == "condition_error" || d.log[i].Outcome == OutcomeFailed || d.log[i].Reason == "warning"; long != (d.log[i].Detail != "") {
 					t.Errorf("log entry %+v: has a detail if and only if there is something to explain", d.log[i])
 				}
-				d.log[i].Detail = ""
+				d.log[i].Detail, d.log[i].Conditions = "", nil
 			}
 			expect(t, "log", d.log, c.log)
 		})
@@ -94,7 +99,7 @@ func TestAdvanceKeepsSafeLinks(t *testing.T) {
 	s := step("a", "", "x")
 	s.InApp.ActionURL = "{{ data.good }}"
 	s.InApp.Buttons = []workflow.Button{{Label: "Bad", Action: "{{ data.bad }}"}, {Label: "Good", Action: "{{ data.good }}"}}
-	d := advance(t.Context(), compile(t, s), Scope{"data": map[string]any{"bad": "javascript:x", "good": "https://example.com/a"}}, epoch)
+	d := advance(t.Context(), compile(t, s), Scope{"data": map[string]any{"bad": "javascript:x", "good": "https://example.com/a"}, "recipient": somebody}, epoch)
 	content := d.effects[0].content
 	if content.ActionURL != "https://example.com/a" || len(content.Buttons) != 1 || content.Buttons[0].Label != "Good" {
 		t.Errorf("content = %+v", content)
@@ -110,8 +115,8 @@ func TestAdvanceKeepsSafeLinks(t *testing.T) {
 func TestAdvanceSurvivesAPanic(t *testing.T) {
 	t.Parallel()
 	p := compile(t, step("a", "", "A"))
-	p.Ops = append(p.Ops, workflow.Op{Kind: workflow.SendInApp, Step: "broken"}) // no template: nil dereference
-	d := advance(t.Context(), p, Scope{}, epoch)
+	p.Ops = append(p.Ops, workflow.Op{Kind: workflow.OpSend, Step: "broken"}) // no template: nil dereference
+	d := advance(t.Context(), p, Scope{"recipient": somebody}, epoch)
 	if d.status != Failed || len(d.effects) != 1 || d.log[1].Step != "broken" || d.log[1].Reason != "panic" {
 		t.Errorf("decision = %+v", d)
 	}
@@ -120,7 +125,7 @@ func TestAdvanceSurvivesAPanic(t *testing.T) {
 func TestAdvanceKnowsEveryOperation(t *testing.T) {
 	t.Parallel()
 	d := advance(t.Context(), &workflow.Program{Ops: []workflow.Op{{Kind: 99, Step: "future"}}}, Scope{}, epoch)
-	expect(t, "log", d.log, []LogEntry{{"future", OutcomeFailed, "unknown_operation", "operation 99"}})
+	expect(t, "log", d.log, []LogEntry{{Step: "future", Outcome: OutcomeFailed, Reason: "unknown_operation", Detail: "operation 99"}})
 }
 
 func TestAdvanceStopsInTime(t *testing.T) {
@@ -128,7 +133,7 @@ func TestAdvanceStopsInTime(t *testing.T) {
 	ctx, cancel := context.WithDeadline(t.Context(), time.Unix(0, 0))
 	defer cancel()
 	d := advance(ctx, compile(t, step("a", "", "A")), Scope{}, epoch)
-	expect(t, "log", d.log, []LogEntry{{"a", OutcomeFailed, "timeout", context.DeadlineExceeded.Error()}})
+	expect(t, "log", d.log, []LogEntry{{Step: "a", Outcome: OutcomeFailed, Reason: "timeout", Detail: context.DeadlineExceeded.Error()}})
 }
 
 func TestAdvanceIsDeterministic(t *testing.T) {
@@ -147,13 +152,13 @@ func TestAdvanceIsDeterministic(t *testing.T) {
 		}
 		scope := Scope{
 			"data":      map[string]any{"n": rapid.Float64Range(-9, 9).Draw(t, "n"), "list": []any{1.0, "b", nil}, "at": "2020-01-01"},
-			"recipient": map[string]any{"name": rapid.SampledFrom([]string{"Ada", "Bob"}).Draw(t, "name")},
+			"recipient": map[string]any{"name": rapid.SampledFrom([]string{"Ada", "Bob"}).Draw(t, "name"), "collection": belfry.Users},
 			"timestamp": epoch.Format(time.RFC3339Nano),
 		}
 		first := advance(context.Background(), compile(t, steps...), scope, epoch)
 		for range 3 {
 			again := advance(context.Background(), compile(t, steps...), scope, epoch)
-			if diff := cmp.Diff(first, again, cmp.AllowUnexported(decision{}, effect{})); diff != "" {
+			if diff := cmp.Diff(first, again, cmp.AllowUnexported(decision{}, effect{}), cmpopts.IgnoreTypes(&workflow.MessageTemplate{})); diff != "" {
 				t.Fatalf("decided differently:\n%s", diff)
 			}
 		}

@@ -2,17 +2,16 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/internal/egress"
 	"github.com/belfryhq/belfry/postgres"
 	"github.com/belfryhq/belfry/recipient"
 )
@@ -23,9 +22,14 @@ type Config struct {
 	Recipients *recipient.Service
 	// Enqueue takes over the messages of a batch of runs, in the engine's transaction: when that commits they exist,
 	// otherwise they never did. An error undoes the batch.
+	// It sets the Seq of each.
 	Enqueue func(ctx context.Context, tx *postgres.Tx, messages []belfry.Message) error
-	Now     func() time.Time
-	Log     *slog.Logger
+	// Statuses says what became of messages, as the transaction sees it. Ids that are unknown are left out.
+	Statuses func(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, ids []belfry.MessageID) (map[belfry.MessageID]belfry.MessageStatus, error)
+	// HTTP makes the requests of fetch steps.
+	HTTP *egress.Client
+	Now  func() time.Time
+	Log  *slog.Logger
 
 	Workers      int           // concurrent batches; default 2
 	BatchSize    int           // runs in one transaction; default 500
@@ -35,9 +39,14 @@ type Config struct {
 // Engine accepts triggers and runs workflows. It is safe for concurrent use.
 type Engine struct {
 	Config
-	programs *lru.Cache[int64, *version] // by workflow_versions.id; immutable
-	wake     chan struct{}
-	stats    stats
+	programs      *lru.Cache[int64, *version]    // by workflow_versions.id; immutable
+	currents      *lru.Cache[workflowKey, int64] // workflow_versions.id
+	wake          chan struct{}
+	wakeFetch     chan struct{}
+	wakeSchedules chan struct{}
+	idleFloors    time.Duration // how old floors may be before a worker believes that there is nothing to do
+	watchers      watchers
+	stats         stats
 }
 
 // cachedPrograms is how many workflow versions are kept compiled.
@@ -58,7 +67,11 @@ func New(c Config) *Engine {
 	if err != nil {
 		panic(err) // only a size below 1 is refused
 	}
-	return &Engine{Config: c, programs: programs, wake: make(chan struct{}, c.Workers)}
+	currents, err := lru.New[workflowKey, int64](cachedPrograms)
+	if err != nil {
+		panic(err)
+	}
+	return &Engine{Config: c, programs: programs, currents: currents, wake: make(chan struct{}, c.Workers), wakeFetch: make(chan struct{}, 1), wakeSchedules: make(chan struct{}, 1), idleFloors: floorsIdle}
 }
 
 // now is the current instant as PostgreSQL will give it back: in UTC, to the microsecond.
@@ -73,8 +86,7 @@ func (e *Engine) Wake() {
 }
 
 const (
-	maxBackoff    = 5 * time.Second // between attempts while the database fails
-	pruneInterval = time.Hour
+	maxBackoff = 5 * time.Second // between attempts while the database fails
 )
 
 // Run works until ctx ends. A batch that is under way is finished first.
@@ -83,13 +95,15 @@ func (e *Engine) Run(ctx context.Context) error {
 	for range e.Workers {
 		wg.Go(func() { e.worker(ctx) })
 	}
+	wg.Go(func() { e.fetcher(ctx) })
+	wg.Go(func() { e.scheduler(ctx) })
 	wg.Go(func() { e.prune(ctx) })
 	wg.Wait()
 	return nil
 }
 
 func (e *Engine) worker(ctx context.Context) {
-	w := &worker{engine: e}
+	w := &worker{engine: e, rows: 1, bulkRows: 1}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	backoff := time.Duration(0)
@@ -124,60 +138,46 @@ func (e *Engine) worker(ctx context.Context) {
 	}
 }
 
-// prune drops idempotency keys that have expired.
-func (e *Engine) prune(ctx context.Context) {
-	tick := time.NewTicker(pruneInterval)
-	defer tick.Stop()
-	for {
-		if err := e.dropExpiredKeys(ctx); err != nil && ctx.Err() == nil {
-			e.Log.Error("expired idempotency keys could not be dropped; it is tried again", "error", err)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
-
 // Stats counts what this process did since it started.
 type Stats struct {
 	Triggers   int64 // accepted; replays don't count
 	RunsDone   int64
 	RunsFailed int64
+	Cancelled  int64 // runs
+	Waits      int64 // times that a run came to wait
 	Batches    int64
 	Errors     int64 // batches undone because the database failed
 }
 
-type stats struct{ triggers, done, failed, batches, errors atomic.Int64 }
+type stats struct{ triggers, done, failed, cancelled, waits, batches, errors atomic.Int64 }
 
-func (s *stats) count(runs []run) {
-	failed := 0
-	for i := range runs {
-		if runs[i].status == Failed {
-			failed++
-		}
+func (s *stats) count(runs []*run) {
+	if len(runs) == 0 {
+		return
+	}
+	by := map[Status]int64{}
+	for _, r := range runs {
+		by[r.status]++
 	}
 	s.batches.Add(1)
-	s.failed.Add(int64(failed))
-	s.done.Add(int64(len(runs) - failed))
+	s.done.Add(by[Done])
+	s.failed.Add(by[Failed])
+	s.cancelled.Add(by[Cancelled])
+	s.waits.Add(by[Waiting])
 }
 
 // Stats returns the counters as of now.
 func (e *Engine) Stats() Stats {
 	s := &e.stats
-	return Stats{s.triggers.Load(), s.done.Load(), s.failed.Load(), s.batches.Load(), s.errors.Load()}
+	return Stats{s.triggers.Load(), s.done.Load(), s.failed.Load(), s.cancelled.Load(), s.waits.Load(), s.batches.Load(), s.errors.Load()}
 }
 
-// Lag is for how long the oldest accepted trigger has been waiting for some of its runs; 0 if none waits.
+// Lag is for how long the oldest work has been waiting that could be done: triggers that aren't runs yet, runs that are
+// due, batches that are to close. 0 if there is none.
 func (e *Engine) Lag(ctx context.Context) (time.Duration, error) {
-	var oldest time.Time
-	err := e.Pool.QueryRow(ctx, selectOldestFanOut).Scan(&oldest)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return 0, nil
-	}
-	if err != nil {
+	var oldest *time.Time
+	if err := e.Pool.QueryRow(ctx, selectOldestWork).Scan(&oldest); err != nil || oldest == nil {
 		return 0, err
 	}
-	return max(0, e.now().Sub(oldest)), nil
+	return max(0, e.now().Sub(*oldest)), nil
 }

@@ -64,15 +64,3 @@ func storeResult(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID,
 	_, err := tx.Exec(ctx, updateKey, env, key, a)
 	return err
 }
-
-// expiredKeys is how many keys are dropped by one statement.
-const expiredKeys = 10_000
-
-func (e *Engine) dropExpiredKeys(ctx context.Context) error {
-	for {
-		tag, err := e.Pool.Exec(ctx, deleteExpiredKeys, e.now(), expiredKeys)
-		if err != nil || tag.RowsAffected() < expiredKeys {
-			return err
-		}
-	}
-}

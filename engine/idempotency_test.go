@@ -93,9 +93,9 @@ func TestExpiredKeysAreDropped(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.exec(`INSERT INTO idempotency_keys (environment_id, key, request_hash, expires_at)
-		SELECT $1, 'k' || i, '', $2::timestamptz + i * interval '1 ms' FROM generate_series(1, $3::int) i`, w.env, epoch, expiredKeys+5)
-	w.clock.add((expiredKeys + 3) * time.Millisecond) // two statements' worth
-	if err := w.dropExpiredKeys(t.Context()); err != nil {
+		SELECT $1, 'k' || i, '', $2::timestamptz + i * interval '1 ms' FROM generate_series(1, $3::int) i`, w.env, epoch, prunedAtOnce+5)
+	w.clock.add((prunedAtOnce + 3) * time.Millisecond) // two statements' worth
+	if err := w.pruneOnce(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	expect(t, "keys left", one[int](w, `SELECT count(*) FROM idempotency_keys`), 2)

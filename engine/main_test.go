@@ -90,24 +90,43 @@ func newWorld(t *testing.T, configure ...func(*Config)) *world {
 
 // node is another engine on the same database.
 func (w *world) node(configure ...func(*Config)) *Engine {
-	c := Config{Pool: w.pool, Recipients: recipient.New(w.pool, w.clock.now), Enqueue: record, Now: w.clock.now, Log: slog.New(slog.DiscardHandler)}
+	c := Config{Pool: w.pool, Recipients: recipient.New(w.pool, w.clock.now), Enqueue: record, Statuses: unread, Now: w.clock.now, Log: slog.New(slog.DiscardHandler)}
 	if testing.Verbose() && os.Getenv("TEST_LOG") != "" {
 		c.Log = slog.Default()
 	}
 	for _, f := range configure {
 		f(&c)
 	}
-	return New(c)
+	e := New(c)
+	e.idleFloors = 0 // clocks stand still here
+	return e
 }
 
 // record is an Enqueue that writes messages down.
 func record(ctx context.Context, tx *postgres.Tx, messages []belfry.Message) error {
 	batch := &pgx.Batch{}
-	for _, m := range messages {
-		batch.Queue(`INSERT INTO sent (environment_id, recipient_id, trigger_id, step, content, body, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-			m.Environment, m.Recipient, m.Trigger, m.StepRef, m.Content, m.Content.Body.Content, m.CreatedAt)
+	for i := range messages {
+		m := &messages[i]
+		batch.Queue(`INSERT INTO sent (environment_id, recipient_id, trigger_id, step, content, body, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id`,
+			m.Environment, m.Recipient, m.Trigger, m.StepRef, m.Content, m.Content.Body.Content, m.CreatedAt).QueryRow(func(row pgx.Row) error { return row.Scan(&m.Seq) })
 	}
 	return tx.SendBatch(ctx, batch).Close()
+}
+
+// unread is a Statuses that knows every message as sent, and nothing else of it.
+func unread(_ context.Context, _ *postgres.Tx, _ belfry.EnvironmentID, ids []belfry.MessageID) (map[belfry.MessageID]belfry.MessageStatus, error) {
+	out := map[belfry.MessageID]belfry.MessageStatus{}
+	for _, id := range ids {
+		out[id] = belfry.MessageStatus{Delivery: belfry.Sent}
+	}
+	return out, nil
+}
+
+// advance takes a run through a program until it waits, asks or has ended.
+func advance(ctx context.Context, p *workflow.Program, scope Scope, now time.Time) decision {
+	c := course{ctx: ctx, program: p, trigger: &trigger{}, scope: scope, now: now}
+	c.advance()
+	return c.decision
 }
 
 func (w *world) exec(sql string, args ...any) {
@@ -176,8 +195,8 @@ func (w *world) trigger(r Request) *Accepted {
 // drain works until there is nothing left to do.
 func (w *world) drain() {
 	w.t.Helper()
-	worker := &worker{engine: w.Engine}
-	for {
+	worker := &worker{engine: w.Engine, rows: 1, bulkRows: 1}
+	for range enough {
 		n, err := worker.work(w.t.Context())
 		if err != nil {
 			w.t.Fatal(err)
@@ -186,7 +205,11 @@ func (w *world) drain() {
 			return
 		}
 	}
+	w.t.Fatalf("there is still something to do after %d transactions", enough)
 }
+
+// enough transactions for all that a test has to do at an instant.
+const enough = 1000
 
 // start runs an engine until the returned function is called, or the test ends.
 func (w *world) start(e *Engine) (stop func()) {
@@ -297,7 +320,7 @@ func (w *world) bodies(trigger uuid.UUID) map[string][]string {
 
 func expect[T any](t *testing.T, what string, got, want T) {
 	t.Helper()
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(Request{})); diff != "" {
 		t.Errorf("%s (-want +got):\n%s", what, diff)
 	}
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 
 	"github.com/belfryhq/belfry"
@@ -12,6 +13,7 @@ import (
 // parties is everybody in a request, by internal id.
 type parties struct {
 	recipients    []belfry.RecipientID // each once, in the order given
+	inputs        []int                // of each recipient: where in the request it was first named
 	rejected      []Rejected
 	actor, tenant belfry.RecipientID // 0: none
 }
@@ -60,7 +62,7 @@ func (e *Engine) resolve(ctx context.Context, tx *postgres.Tx, env belfry.Enviro
 	who.tenant = known[tenant]
 	if r.Actor != nil {
 		if who.actor = known[r.Actor.ref()]; who.actor == 0 {
-			return nil, belfry.Errorf(belfry.NotFound, "no user has the id %q: identify the actor first, or on the spot", r.Actor.Ref.ExternalID).At("input.actor.user")
+			return nil, belfry.Errorf(belfry.NotFound, "nobody has the id %q: identify the actor first, or on the spot", r.Actor.Ref.ExternalID).At("input.actor.user")
 		}
 	}
 	seen := make(map[belfry.RecipientID]bool, len(r.Recipients))
@@ -75,8 +77,36 @@ func (e *Engine) resolve(ctx context.Context, tx *postgres.Tx, env belfry.Enviro
 				fmt.Sprintf("no user has the id %q: identify the user first, or on the spot", ref.ExternalID)})
 		case !seen[id]:
 			seen[id] = true
-			who.recipients = append(who.recipients, id)
+			who.recipients, who.inputs = append(who.recipients, id), append(who.inputs, i)
 		}
 	}
 	return who, nil
+}
+
+// overlays is what recipients brought of their own, as JSON; nil if nobody brought anything.
+func (p *parties) overlays(r *Request) ([]byte, error) {
+	var out map[belfry.RecipientID]json.RawMessage
+	size := 0
+	for i, id := range p.recipients {
+		own := r.Recipients[p.inputs[i]].Data
+		if own == nil {
+			continue
+		}
+		field := fmt.Sprintf("input.recipients[%d].data", p.inputs[i])
+		b, err := encodeObject(own, field)
+		if err != nil {
+			return nil, err
+		}
+		if size += len(b); size > MaxDataSize {
+			return nil, belfry.Beyond(field, MaxDataSize, "bytes of JSON for all recipients together")
+		}
+		if out == nil {
+			out = map[belfry.RecipientID]json.RawMessage{}
+		}
+		out[id] = b
+	}
+	if out == nil {
+		return nil, nil
+	}
+	return encode(out)
 }

@@ -60,7 +60,11 @@ func TestScopeWithoutActorAndTenant(t *testing.T) {
 	a := w.trigger(Request{Workflow: "w", Recipients: refer(0, 1)})
 	w.drain()
 	expect(t, "bodies", w.bodies(a.Trigger.ID), map[string][]string{"u0": {"nobody"}})
-	expect(t, "log", w.runs(a.Trigger.ID)["u0"].Log, []LogEntry{{Step: "a", Outcome: OutcomeSent},
+	log := w.runs(a.Trigger.ID)["u0"].Log
+	for i := range log {
+		log[i].Message, log[i].Conditions = "", nil
+	}
+	expect(t, "log", log, []LogEntry{{Step: "a", Outcome: OutcomeSent},
 		{Step: "b", Outcome: OutcomeSkipped, Reason: "condition"}, {Step: "c", Outcome: OutcomeSkipped, Reason: "condition"}})
 }
 

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,19 +13,31 @@ import (
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/postgres"
 	"github.com/belfryhq/belfry/recipient"
+	"github.com/belfryhq/belfry/workflow"
 )
 
 // Limits of a trigger.
 const (
-	MaxRecipients           = 1000
-	MaxDataSize             = 512 << 10 // bytes of JSON
-	MaxIdempotencyKeyLength = 255       // characters
+	MaxRecipients            = 1000
+	MaxDataSize              = 512 << 10 // bytes of JSON; of all recipients' own data together, too
+	MaxIdempotencyKeyLength  = 255       // characters
+	MaxCancellationKeyLength = 255       // characters
+)
+
+// Source is what caused a trigger.
+type Source string
+
+const (
+	SourceAPI      Source = "api"
+	SourceSchedule Source = "schedule"
+	SourceStep     Source = "workflow_step"
 )
 
 // Party names somebody in a trigger: by id alone, or identified on the spot.
 type Party struct {
 	Ref      belfry.RecipientRef // ignored if Identify says who it is
 	Identify *recipient.Identity // nil: has to be known
+	Data     map[string]any      // recipients: laid over the trigger's data for this one alone
 }
 
 func (p *Party) ref() belfry.RecipientRef {
@@ -42,6 +55,15 @@ type Request struct {
 	Actor          *Party
 	Tenant         string // external id; made known if it isn't
 	IdempotencyKey string // empty: none
+
+	CancellationKey string   // empty: it can't be cancelled
+	Priority        Priority // default Normal
+	Sandbox         bool     // messages are made and kept, but handed to nobody
+	SkipDelay       bool     // delay steps are skipped
+
+	source   Source // default SourceAPI
+	depth    int
+	schedule uuid.UUID
 }
 
 // Trigger is an accepted request.
@@ -51,6 +73,11 @@ type Trigger struct {
 	Data       map[string]any `json:"-"` // kept once, in triggers
 	Recipients int
 	AcceptedAt time.Time
+
+	Source             Source
+	Priority           Priority
+	CancellationKey    string
+	Sandbox, SkipDelay bool
 }
 
 // Rejected is a recipient who was left out, and why.
@@ -70,14 +97,17 @@ type Accepted struct {
 // Trigger accepts a request: when it returns, the trigger is stored and each recipient that isn't in Rejected will get
 // a run. Any error means that nothing was stored. Naming a recipient twice is the same as once.
 func (e *Engine) Trigger(ctx context.Context, env belfry.EnvironmentID, r *Request) (*Accepted, error) {
-	if r.Data == nil {
-		empty := *r // the caller's stays as it is
-		empty.Data = map[string]any{}
-		r = &empty
-	}
+	own := *r // the caller's stays as it is
+	r = &own
 	data, err := r.validate()
 	if err != nil {
 		return nil, err
+	}
+	if accepted, err := e.acceptAtOnce(ctx, env, r, data); err != nil || accepted != nil {
+		if err == nil {
+			e.stats.triggers.Add(1)
+		}
+		return accepted, err
 	}
 	accepted := &Accepted{}
 	err = postgres.InTx(ctx, e.Pool, func(tx *postgres.Tx) error {
@@ -105,8 +135,17 @@ func (e *Engine) Trigger(ctx context.Context, env belfry.EnvironmentID, r *Reque
 	return accepted, nil
 }
 
-// validate checks everything that can be checked without the database, and returns the data as JSON.
+// validate checks everything that can be checked without the database, fills in defaults, and returns the data as JSON.
 func (r *Request) validate() ([]byte, error) {
+	if r.Data == nil {
+		r.Data = map[string]any{}
+	}
+	if r.Priority == "" {
+		r.Priority = Normal
+	}
+	if r.source == "" {
+		r.source = SourceAPI
+	}
 	if r.Workflow == "" {
 		return nil, belfry.Errorf(belfry.Invalid, "say which workflow, by its key").At("input.workflow")
 	}
@@ -120,6 +159,12 @@ func (r *Request) validate() ([]byte, error) {
 		return nil, belfry.Beyond("input.idempotencyKey", MaxIdempotencyKeyLength, "characters")
 	}
 	if err := belfry.ValidateText(r.IdempotencyKey, "input.idempotencyKey"); err != nil {
+		return nil, err
+	}
+	if len([]rune(r.CancellationKey)) > MaxCancellationKeyLength {
+		return nil, belfry.Beyond("input.cancellationKey", MaxCancellationKeyLength, "characters")
+	}
+	if err := belfry.ValidateText(r.CancellationKey, "input.cancellationKey"); err != nil {
 		return nil, err
 	}
 	if r.Tenant != "" {
@@ -140,43 +185,97 @@ func (p *Party) validate(field string) error {
 	if p.Identify != nil {
 		return p.Identify.Validate(field + ".identify")
 	}
+	if p.Ref.Collection != belfry.Users {
+		return belfry.ValidateExternalID(p.Ref.ExternalID, field+".object.id")
+	}
 	return belfry.ValidateExternalID(p.Ref.ExternalID, field+".user")
 }
 
-// accept resolves everybody and stores the trigger and its fan-out.
+// accept resolves everybody and stores the trigger and its fan-out. The request has been validated.
 func (e *Engine) accept(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, r *Request, data []byte, out *Accepted) error {
-	var versionID int64
-	err := tx.QueryRow(ctx, selectCurrentVersionID, env, r.Workflow).Scan(&versionID)
+	var workflowID, versionID int64
+	var active bool
+	err := tx.QueryRow(ctx, selectTriggered, env, r.Workflow).Scan(&workflowID, &versionID, &active)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return belfry.Errorf(belfry.NotFound, "no workflow has the key %.100q: store it with upsertWorkflow first", r.Workflow).At("input.workflow")
 	}
 	if err != nil {
 		return err
 	}
+	if !active {
+		return belfry.Errorf(belfry.WorkflowInactive, "the workflow %q is switched off: activate it first", r.Workflow).At("input.workflow")
+	}
+	if err := e.checkData(ctx, tx, versionID, r); err != nil {
+		return err
+	}
+	e.currents.Add(workflowKey{env, r.Workflow}, versionID)
 	who, err := e.resolve(ctx, tx, env, r)
 	if err != nil {
 		return err
 	}
-	id, err := uuid.NewV7()
+	overlays, err := who.overlays(r)
 	if err != nil {
-		return fmt.Errorf("make a trigger id: %w", err)
+		return err
 	}
+	now := e.now()
 	out.Rejected = who.rejected
-	out.Trigger = Trigger{ID: id, VersionID: versionID, Data: r.Data, Recipients: len(who.recipients), AcceptedAt: e.now()}
-	batch := &pgx.Batch{}
-	batch.Queue(insertTrigger, [16]byte(id), env, versionID, who.actor, who.tenant, data, len(who.recipients), out.Trigger.AcceptedAt)
+	out.Trigger = r.accepted(newID(now), versionID, len(who.recipients), now)
 	if len(who.recipients) > 0 {
-		batch.Queue(insertFanOut, [16]byte(id), env, who.recipients)
 		tx.AfterCommit(e.Wake)
 	}
-	return unstorable(tx.SendBatch(ctx, batch).Close(), "input.data")
+	recipients := who.recipients
+	if recipients == nil {
+		recipients = []belfry.RecipientID{}
+	}
+	var schedule *uuid.UUID
+	if r.schedule != uuid.Nil {
+		schedule = &r.schedule
+	}
+	_, err = tx.Exec(ctx, insertTrigger, [16]byte(out.Trigger.ID), env, workflowID, versionID, who.actor, who.tenant, data, recipients, overlays,
+		r.source, r.Priority, r.CancellationKey, r.Sandbox, r.SkipDelay, r.depth, schedule, now, r.Priority.lane(len(recipients)))
+	return unstorable(err, "input.data")
+}
+
+// accepted is the trigger that the request becomes.
+func (r *Request) accepted(id uuid.UUID, version int64, recipients int, now time.Time) Trigger {
+	return Trigger{ID: id, VersionID: version, Data: r.Data, Recipients: recipients, AcceptedAt: now,
+		Source: r.source, Priority: r.Priority, CancellationKey: r.CancellationKey, Sandbox: r.Sandbox, SkipDelay: r.SkipDelay}
+}
+
+// checkData holds the data against the workflow's schema.
+func (e *Engine) checkData(ctx context.Context, tx *postgres.Tx, versionID int64, r *Request) error {
+	v, err := e.version(ctx, tx, versionID)
+	if err != nil || v.program == nil || v.program.Schema == nil {
+		return err
+	}
+	violations := v.program.Violations(r.Data)
+	if len(violations) == 0 {
+		return nil
+	}
+	return &SchemaError{Violations: violations}
+}
+
+// SchemaError says how the data of a trigger fails to meet the schema of its workflow.
+type SchemaError struct{ Violations []workflow.Violation }
+
+func (e *SchemaError) Error() string { return e.Unwrap().Error() }
+
+// Unwrap gives the error in the form of all others: INVALID, about input.data.
+func (e *SchemaError) Unwrap() error {
+	first := e.Violations[0]
+	more := ""
+	if n := len(e.Violations) - 1; n > 0 {
+		more = fmt.Sprintf(" (and %d more)", n)
+	}
+	return belfry.Errorf(belfry.Invalid, "the data doesn't meet the workflow's schema: %s: %s%s", cmp.Or(first.Path, "/"), first.Message, more).At("input.data")
 }
 
 // TriggerByID reads a trigger; NotFound if it is not in the environment.
 func (e *Engine) TriggerByID(ctx context.Context, env belfry.EnvironmentID, id uuid.UUID) (*Trigger, error) {
 	var t Trigger
 	var data []byte
-	err := e.Pool.QueryRow(ctx, selectTrigger, env, id).Scan(&t.ID, &t.VersionID, &data, &t.Recipients, &t.AcceptedAt)
+	err := e.Pool.QueryRow(ctx, selectTrigger, env, id).Scan(&t.ID, &t.VersionID, &data, &t.Recipients, &t.Source, &t.Priority, &t.CancellationKey,
+		&t.Sandbox, &t.SkipDelay, &t.AcceptedAt)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, belfry.Errorf(belfry.NotFound, "no trigger has the id %s", id)
 	}

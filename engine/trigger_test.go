@@ -7,8 +7,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/recipient"
 )
@@ -206,9 +204,7 @@ func TestTriggerLeavesTheRequestAlone(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if diff := cmp.Diff(Request{Workflow: "w", Recipients: refer(0, 3)}, r); diff != "" {
-		t.Errorf("the request changed:\n%s", diff)
-	}
+	expect(t, "the request afterwards", r, Request{Workflow: "w", Recipients: refer(0, 3)})
 }
 
 // Triggers and identifications of the same people, each in an order of its own, must not deadlock.

@@ -1,127 +1,294 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/postgres"
+	"github.com/belfryhq/belfry/workflow"
 )
 
-// write stores everything that runs decided, set-based: messages, then runs and fan-outs in one round trip.
-func (e *Engine) write(ctx context.Context, tx *postgres.Tx, runs []run, fanOuts []*fanOut) error {
-	now := e.now()
+// write stores everything that runs decided, set-based: messages, then runs with what they wait for in one round trip.
+func (e *Engine) write(ctx context.Context, tx *postgres.Tx, runs []*run, now time.Time) error {
+	if len(runs) == 0 {
+		return nil
+	}
+	events := workflowEvents(runs, now)
 	if messages := messagesOf(runs, now); len(messages) > 0 {
 		if err := e.Enqueue(ctx, tx, messages); err != nil {
 			return fmt.Errorf("enqueue messages: %w", err)
 		}
+		rememberMessages(runs, messages)
+		for i := range messages {
+			if m := &messages[i]; m.ChannelType == belfry.InApp && m.SendAt.IsZero() && !m.Sandbox {
+				events = append(events, sentEvent(m, now))
+			}
+		}
 	}
 	batch := &pgx.Batch{}
-	if len(runs) > 0 {
-		if err := queueRuns(batch, runs, now); err != nil {
+	var fresh, waited runColumns
+	for _, r := range runs {
+		columns := &waited
+		if r.fanOut != nil {
+			columns = &fresh
+		}
+		if err := columns.add(r, now); err != nil {
 			return err
 		}
 	}
-	queueFanOuts(batch, fanOuts)
+	if len(fresh.recipients) > 0 {
+		batch.Queue(insertRuns, fresh.recipients, fresh.triggers, fresh.envs, fresh.versions, fresh.statuses, fresh.logs, fresh.states, fresh.dues, fresh.kinds, now)
+	}
+	if len(waited.recipients) > 0 {
+		batch.Queue(updateRuns, waited.recipients, waited.triggers, waited.versions, waited.statuses, waited.logs, waited.states, waited.dues, waited.kinds, now)
+	}
+	queueWaits(batch, runs)
+	if err := queueFetches(batch, runs, now); err != nil {
+		return err
+	}
+	if err := queueEvents(batch, events, now); err != nil {
+		return err
+	}
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return fmt.Errorf("write runs: %w", err)
 	}
+	e.announce(tx, runs)
 	return nil
 }
 
-// writeCarefully is write for a batch of which the database refuses something.
-func (e *Engine) writeCarefully(ctx context.Context, tx *postgres.Tx, b *batch) error {
-	// Enqueue is called several times: it takes its locks in the order of recipients all the same.
-	slices.SortStableFunc(b.runs, func(x, y run) int { return cmp.Compare(x.recipient, y.recipient) })
-	if err := e.writeInHalves(ctx, tx, b.runs); err != nil {
-		return err
-	}
-	return e.write(ctx, tx, nil, b.fanOuts)
-}
-
-// writeInHalves writes runs. If the database refuses them it writes one half, then the other; a single run that it
-// refuses is written as failed instead.
-func (e *Engine) writeInHalves(ctx context.Context, tx *postgres.Tx, runs []run) error {
-	err := tx.Savepoint(ctx, func() error { return e.write(ctx, tx, runs, nil) })
-	if !postgres.IsDataException(err) {
-		return err
-	}
-	if len(runs) > 1 {
-		half := len(runs) / 2
-		if err := e.writeInHalves(ctx, tx, runs[:half]); err != nil {
-			return err
-		}
-		return e.writeInHalves(ctx, tx, runs[half:])
-	}
-	r := &runs[0]
-	if len(r.log) == 1 && r.log[0].Reason == refused {
-		e.Log.Error("a run cannot be written at all; it is left out", "trigger", r.fanOut.trigger, "recipient", r.recipient, "error", err)
-		return nil
-	}
-	r.decision = decision{}
-	r.fail("", refused, err.Error())
-	return e.writeInHalves(ctx, tx, runs)
-}
-
-// refused is why a run failed whose outcome the database doesn't take.
-const refused = "refused"
-
 // messagesOf is the messages that the runs decided to send, in order.
-func messagesOf(runs []run, now time.Time) []belfry.Message {
+func messagesOf(runs []*run, now time.Time) []belfry.Message {
 	var out []belfry.Message
-	for i := range runs {
-		r := &runs[i]
-		for _, e := range r.effects {
-			out = append(out, belfry.Message{
-				Environment: r.fanOut.env, Recipient: r.recipient, UserID: r.user,
-				Channel: e.channel, ChannelType: belfry.InApp,
-				Trigger: r.fanOut.trigger, Workflow: r.version.Key, Version: r.version.ID, StepRef: e.step,
-				Categories: r.version.Definition.Categories, Actor: r.fanOut.actor, Tenant: r.fanOut.tenant,
-				Content: e.content, CreatedAt: now,
-			})
+	for _, r := range runs {
+		for i := range r.effects {
+			e := &r.effects[i]
+			m := belfry.Message{
+				Environment: r.trigger.env, Recipient: r.recipient, UserID: r.user,
+				Channel: e.message.Channel, ChannelType: e.message.Type,
+				Trigger: r.trigger.id, Workflow: r.version.Key, Version: r.version.ID, StepRef: e.step,
+				Categories: r.version.Definition.Categories, Actor: r.trigger.actor, Tenant: r.trigger.tenant,
+				Content: e.content, CreatedAt: now, SendAt: e.sendAt, Sandbox: r.trigger.sandbox,
+			}
+			if s := r.summary; s != nil {
+				m.TotalActivities = s.total
+				for _, a := range s.actors {
+					m.Actors = append(m.Actors, a.ID)
+				}
+				m.Actor = 0
+				if len(m.Actors) > 0 {
+					m.Actor = m.Actors[0]
+				}
+				if len(m.Actors) < 2 {
+					m.Actors = nil
+				}
+			}
+			out = append(out, m)
 		}
 	}
 	return out
 }
 
-func queueRuns(batch *pgx.Batch, runs []run, now time.Time) error {
-	n := len(runs)
-	recipients, triggers, envs, versions := make([]int64, n), make([][16]byte, n), make([]int64, n), make([]int64, n)
-	statuses, logs := make([]string, n), make([]string, n)
-	for i := range runs {
-		r := &runs[i]
-		recipients[i], triggers[i], envs[i], versions[i] = int64(r.recipient), r.fanOut.trigger, int64(r.fanOut.env), r.fanOut.version
-		log, err := json.Marshal(r.log)
-		if err != nil {
-			return fmt.Errorf("encode run log: %w", err)
+// rememberMessages notes the ids that the messages got, in the order of messagesOf.
+func rememberMessages(runs []*run, messages []belfry.Message) {
+	n := 0
+	for _, r := range runs {
+		for i := range r.effects {
+			e := &r.effects[i]
+			r.log[e.entry].Message = messages[n].ID().String()
+			if ref := r.state.Refs[e.step]; ref != nil {
+				ref.Seq = messages[n].Seq
+			}
+			n++
 		}
-		statuses[i], logs[i] = string(r.status), string(log)
 	}
-	batch.Queue(insertRuns, recipients, triggers, envs, versions, statuses, logs, now)
+}
+
+// runColumns are arguments that hold one element a run.
+type runColumns struct {
+	recipients, envs, versions []int64
+	triggers                   [][16]byte
+	statuses, logs             []string
+	states, kinds              []*string
+	dues                       []*time.Time
+}
+
+func (c *runColumns) add(r *run, now time.Time) error {
+	if r.fanOut == nil {
+		for i := range r.log {
+			r.log[i].At = &now
+		}
+	}
+	if r.log == nil {
+		r.log = []LogEntry{} // null would become an entry
+	}
+	log, err := json.Marshal(r.log)
+	if err != nil {
+		return fmt.Errorf("encode run log: %w", err)
+	}
+	var state, kind *string
+	var due *time.Time
+	if r.status == Waiting {
+		kind = &r.wait.kind
+		if !r.wait.due.IsZero() {
+			due = &r.wait.due
+		}
+	}
+	if r.status == Waiting || r.state.Joined != nil && r.status == Done {
+		b, err := encode(&r.state)
+		if err != nil {
+			return fmt.Errorf("encode run state: %w", err)
+		}
+		s := string(b)
+		state = &s
+	}
+	c.recipients, c.envs = append(c.recipients, int64(r.recipient)), append(c.envs, int64(r.trigger.env))
+	c.versions, c.triggers = append(c.versions, r.version.ID), append(c.triggers, r.trigger.id)
+	c.statuses, c.logs = append(c.statuses, string(r.status)), append(c.logs, string(log))
+	c.states, c.kinds, c.dues = append(c.states, state), append(c.kinds, kind), append(c.dues, due)
 	return nil
+}
+
+// queueWaits registers what runs wait for, and forgets what they no longer do.
+func queueWaits(batch *pgx.Batch, runs []*run) {
+	var recipients, envs, over []int64
+	var triggers, overTriggers [][16]byte
+	var types, names []string
+	for _, r := range runs {
+		waiting := r.status == Waiting && r.wait.event != nil
+		if r.waitingFor == waitEvent && !waiting {
+			over, overTriggers = append(over, int64(r.recipient)), append(overTriggers, r.trigger.id)
+		}
+		if waiting {
+			recipients, envs, triggers = append(recipients, int64(r.recipient)), append(envs, int64(r.trigger.env)), append(triggers, r.trigger.id)
+			types, names = append(types, string(r.wait.event.Type)), append(names, r.wait.event.Name)
+		}
+	}
+	if len(over) > 0 {
+		batch.Queue(deleteWaits, over, overTriggers)
+	}
+	if len(recipients) > 0 {
+		batch.Queue(upsertWaits, recipients, triggers, envs, types, names)
+	}
+}
+
+func queueFetches(batch *pgx.Batch, runs []*run, now time.Time) error {
+	var recipients, envs []int64
+	var triggers [][16]byte
+	var steps, requests []string
+	for _, r := range runs {
+		if r.fetch == nil || r.status != Waiting {
+			continue
+		}
+		b, err := encode(r.fetch)
+		if err != nil {
+			return fmt.Errorf("encode request: %w", err)
+		}
+		recipients, envs, triggers = append(recipients, int64(r.recipient)), append(envs, int64(r.trigger.env)), append(triggers, r.trigger.id)
+		steps, requests = append(steps, r.version.program.Ops[r.state.PC].Step), append(requests, string(b))
+	}
+	if len(recipients) > 0 {
+		batch.Queue(insertFetches, recipients, triggers, envs, steps, requests, now)
+	}
+	return nil
+}
+
+// workflowEvents is what other runs may wait for: that these have started or completed.
+func workflowEvents(runs []*run, now time.Time) []occurrence {
+	var out []occurrence
+	for _, r := range runs {
+		add := func(name string) {
+			out = append(out, occurrence{r.trigger.env, r.recipient, r.trigger.id, Event{Type: workflow.WorkflowEvent, Name: name, At: now, Workflow: r.version.Key}})
+		}
+		if r.fanOut != nil && r.state.Started {
+			add("started")
+		}
+		if r.status == Done && r.state.Started && r.state.Joined == nil { // a batch that it joined is still to complete
+			add("completed")
+		}
+	}
+	return out
+}
+
+// settle updates what was claimed, by what became of it.
+func (e *Engine) settle(ctx context.Context, tx *postgres.Tx, c *claim) error {
+	batch := &pgx.Batch{}
+	finished := map[*run]bool{}
+	var signals, envs []int64
+	for _, r := range c.runs {
+		finished[r] = true
+		if r.fanOut != nil {
+			r.fanOut.taken++
+		}
+		for _, id := range r.signals {
+			signals, envs = append(signals, id), append(envs, int64(r.trigger.env))
+		}
+	}
+	if len(signals) > 0 {
+		batch.Queue(deleteSignals, envs, signals)
+	}
+	if len(c.orphans) > 0 {
+		envs, signals = nil, nil
+		for _, o := range c.orphans {
+			envs, signals = append(envs, int64(o.env)), append(signals, o.id)
+		}
+		batch.Queue(deleteOrphanedSignals, envs, signals)
+	}
+	queueClosed(batch, c.batches, finished)
+	queueFanOuts(batch, c.fanOuts)
+	if batch.Len() == 0 {
+		return nil
+	}
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		return fmt.Errorf("settle what was claimed: %w", err)
+	}
+	return nil
+}
+
+// queueClosed closes the batches whose run has gone on, and those that nobody carries any more.
+func queueClosed(batch *pgx.Batch, batches []closing, finished map[*run]bool) {
+	var recipients, lost []int64
+	var openers, lostOpeners [][16]byte
+	var steps, lostSteps []string
+	for _, b := range batches {
+		switch {
+		case b.run != nil && finished[b.run] || b.carrier == uuid.Nil:
+			recipients, openers, steps = append(recipients, int64(b.recipient)), append(openers, b.Opener), append(steps, b.Step)
+		case b.run == nil:
+			lost, lostOpeners, lostSteps = append(lost, int64(b.recipient)), append(lostOpeners, b.Opener), append(lostSteps, b.Step)
+		}
+	}
+	if len(recipients) > 0 {
+		batch.Queue(closeBatches, recipients, openers, steps)
+	}
+	if len(lost) > 0 {
+		batch.Queue(closeLostBatches, lost, lostOpeners, lostSteps)
+	}
 }
 
 // queueFanOuts deletes those that are used up, and moves the position of the others.
 func queueFanOuts(batch *pgx.Batch, claimed []*fanOut) {
+	var doneEnvs, movedEnvs []int64
+	var doneLanes, movedLanes []int16
 	var doneTriggers, movedTriggers [][16]byte // not uuid.UUID: pgx would write each as text first
-	var doneN, movedN, moved []int32
+	var moved []int32
 	for _, f := range claimed {
-		if len(f.recipients) == f.remaining {
-			doneTriggers, doneN = append(doneTriggers, f.trigger), append(doneN, f.n)
-		} else {
-			movedTriggers, movedN, moved = append(movedTriggers, f.trigger), append(movedN, f.n), append(moved, int32(len(f.recipients)))
+		if f.taken == f.remaining {
+			doneEnvs, doneLanes, doneTriggers = append(doneEnvs, int64(f.trigger.env)), append(doneLanes, int16(f.lane)), append(doneTriggers, f.trigger.id)
+		} else if f.taken > 0 {
+			movedEnvs, movedLanes = append(movedEnvs, int64(f.trigger.env)), append(movedLanes, int16(f.lane))
+			movedTriggers, moved = append(movedTriggers, f.trigger.id), append(moved, int32(f.taken))
 		}
 	}
-	if len(doneN) > 0 {
-		batch.Queue(deleteFanOuts, doneTriggers, doneN)
+	if len(doneEnvs) > 0 {
+		batch.Queue(deleteFanOuts, doneEnvs, doneLanes, doneTriggers)
 	}
-	if len(movedN) > 0 {
-		batch.Queue(moveFanOuts, movedTriggers, movedN, moved)
+	if len(movedEnvs) > 0 {
+		batch.Queue(moveFanOuts, movedEnvs, movedLanes, movedTriggers, moved)
 	}
 }

@@ -3,7 +3,9 @@ package feed
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -42,7 +44,7 @@ func TestAppendedItemsReadBackAsTheyWere(t *testing.T) {
 	page := w.page(t, ann, 10)
 	got := page.Items[0]
 	want := &Item{
-		ID: belfry.MessageID{Recipient: 1, Channel: belfry.DefaultFeed, Seq: 1}, Epoch: page.Position.Epoch, Actor: 8, Tenant: 9,
+		ID: belfry.MessageID{Recipient: 1, Channel: belfry.DefaultFeed, Seq: 1}, Epoch: page.Position.Epoch, Actor: 8, TotalActivities: 1, Tenant: 9,
 		Workflow: "welcome", StepRef: "tell", Categories: m.Categories, Content: m.Content, CreatedAt: got.CreatedAt, State: State{Version: 1},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -106,6 +108,106 @@ func TestAppendNumbersMessagesInTheirOrder(t *testing.T) {
 	told := w.told()
 	if len(told) != 2 || told[0].Kind != belfry.MessageSent || told[0].Count+told[1].Count != 5 {
 		t.Errorf("observed %+v; want one change a channel, of 5 messages in all", told)
+	}
+}
+
+// Callers hand on the ids of what they appended, in their own order.
+func TestAppendSetsTheSeqOfTheCallersMessages(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann, bob := w.know(env, "ann"), w.know(env, "bob")
+	w.fill(t, bob, 7)
+	messages := []belfry.Message{w.message(bob, "b1"), w.message(ann, "a1"), w.message(bob, "b2"), w.message(ann, "a2")}
+	if err := w.append(t.Context(), messages...); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []int64{8, 1, 9, 2} {
+		m := &messages[i]
+		ref := Ref{env, m.UserID, m.Channel}
+		it, err := w.Item(t.Context(), ref, m.ID())
+		if m.Seq != want || err != nil || it.Content.Body.Content != m.Content.Body.Content {
+			t.Errorf("message %d has seq %d, want %d; it reads %+v, %v", i, m.Seq, want, it, err)
+		}
+	}
+}
+
+// Live, from a page and replayed: an item tells of its batch, and others that they are of none.
+func TestItemsRememberTheirBatch(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.know(env, "ann")
+	w.fill(t, ann, 1)
+	start := w.page(t, ann, 1).Position
+	live := w.subscribe(t, ann, &start)
+	live.want(t, Synced, 1)
+	crowd := make([]belfry.RecipientID, MaxActors+1)
+	for i := range crowd {
+		crowd[i] = belfry.RecipientID(100 - i)
+	}
+	messages := make([]belfry.Message, 5)
+	for i := range messages {
+		messages[i] = w.message(ann, fmt.Sprint(i))
+		messages[i].Actor = 100
+	}
+	messages[1].Actors, messages[1].TotalActivities = crowd[:2], 3
+	messages[2].TotalActivities = 4 // of one actor
+	messages[3].Actors, messages[3].TotalActivities = crowd, MaxActors+1
+	messages[4].Actors, messages[4].TotalActivities = crowd[:1], 1
+	if err := w.append(t.Context(), messages...); err != nil {
+		t.Fatal(err)
+	}
+	wantActors := [][]belfry.RecipientID{nil, crowd[:2], nil, crowd[:MaxActors], nil}
+	wantTotals := []int{1, 3, 4, MaxActors + 1, 1}
+	page := w.page(t, ann, 10).Items
+	past, err := w.past(t.Context(), ann, &start)
+	if err != nil || len(past) != 6 {
+		t.Fatalf("past = %+v, %v", past, err)
+	}
+	for i := range messages {
+		heard := live.want(t, Upserted, int64(i)+2).Item
+		for from, it := range map[string]*Item{"live": heard, "page": page[4-i], "replay": past[i].Item} {
+			if diff := cmp.Diff(wantActors[i], it.Actors); diff != "" || it.TotalActivities != wantTotals[i] || it.Actor != 100 {
+				t.Errorf("%s: item %d of %d activities, want %d; actors (-want +got):\n%s", from, i, it.TotalActivities, wantTotals[i], diff)
+			}
+		}
+	}
+}
+
+// What messages share is sent once; what they don't share must not be mixed up.
+func TestMessagesOfManyOriginsKeepTheirOwn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const n = 60
+	messages := make([]belfry.Message, n)
+	for i := range messages {
+		m := w.message(w.know(env, fmt.Sprint("user ", i%7)), fmt.Sprint(i))
+		m.Trigger, m.Version = [16]byte{byte(i % 3)}, int64(i%5)
+		m.Actor, m.Tenant = belfry.RecipientID(i%4), belfry.RecipientID(i%6)
+		m.Workflow, m.StepRef, m.Channel = fmt.Sprint("w", i%3), fmt.Sprint("s", i%8), fmt.Sprint("c", i%2)
+		m.Categories = slices.Repeat([]string{"c"}, i%3)
+		messages[i] = m
+	}
+	if err := w.append(t.Context(), messages...); err != nil {
+		t.Fatal(err)
+	}
+	for i := range messages {
+		m := &messages[i]
+		var trigger [16]byte
+		var version int64
+		err := w.Pool.QueryRow(t.Context(), `SELECT trigger_id, version_id FROM feed_items WHERE recipient_id = $1 AND channel = $2 AND seq = $3`,
+			m.Recipient, m.Channel, m.Seq).Scan(&trigger, &version)
+		if err != nil || trigger != m.Trigger || version != m.Version {
+			t.Errorf("message %d: trigger %v, version %d, %v", i, trigger, version, err)
+		}
+		got, err := w.Item(t.Context(), Ref{env, m.UserID, m.Channel}, m.ID())
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := &Item{ID: m.ID(), Epoch: got.Epoch, Actor: m.Actor, TotalActivities: 1, Tenant: m.Tenant, Workflow: m.Workflow, StepRef: m.StepRef,
+			Categories: m.Categories, Content: m.Content, CreatedAt: got.CreatedAt, State: State{Version: m.Seq}}
+		if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("message %d (-want +got):\n%s", i, diff)
+		}
 	}
 }
 
@@ -215,4 +317,20 @@ func TestAppendRefusesWhatIsNotJSON(t *testing.T) {
 	if err := w.append(t.Context(), m); err == nil || !strings.Contains(err.Error(), `step "tell"`) {
 		t.Errorf("err = %v; want it to name the step", err)
 	}
+}
+
+// The engine leaves out a run whose messages are refused as data; anything else it would try again for ever.
+func TestAppendRefusesNUL(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.know(env, "ann")
+	for _, text := range []string{"a\x00b", `a\` + "\x00b"} {
+		if err := w.append(t.Context(), w.message(ann, "fine"), w.message(ann, text)); !postgres.IsDataException(err) {
+			t.Errorf("%q: err = %v; want a data exception", text, err)
+		}
+	}
+	if err := w.append(t.Context(), w.message(ann, `a\u0000b`)); err != nil { // says it, but is none
+		t.Error(err)
+	}
+	w.recount(t, t, ann, 1)
 }

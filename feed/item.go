@@ -9,16 +9,19 @@ import (
 
 // Item is an in-app message and what the person did with it.
 type Item struct {
-	ID         belfry.MessageID
-	Epoch      int64 // of the feed: with ID.Seq it makes the item's position
-	Actor      belfry.RecipientID
-	Tenant     belfry.RecipientID
-	Workflow   string
-	StepRef    string
-	Categories []string
-	Content    belfry.Content
-	CreatedAt  time.Time
-	State      State // the true one, watermarks applied
+	ID    belfry.MessageID
+	Epoch int64 // of the feed: with ID.Seq it makes the item's position
+	Actor belfry.RecipientID
+	// Actors are those of a batch, oldest first, at most MaxActors; Actor is the first of them. Nil unless several.
+	Actors          []belfry.RecipientID `json:",omitempty"`
+	TotalActivities int                  // how many triggers it sums up: 1, unless it is of a batch
+	Tenant          belfry.RecipientID
+	Workflow        string
+	StepRef         string
+	Categories      []string
+	Content         belfry.Content
+	CreatedAt       time.Time
+	State           State // the true one, watermarks applied
 }
 
 // Position is where in the feed's history the item came.

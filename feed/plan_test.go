@@ -38,6 +38,12 @@ func TestHotQueriesUseThePrimaryKey(t *testing.T) {
 			}
 		}
 	}
+	for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {
+		plan := w.explain(t, mode, selectStatuses, `'{1,7,7}', '{in-app,in-app,in-app}', '{3,1,2}', 1`)
+		if !strings.Contains(plan, "feed_items_pkey") || !strings.Contains(plan, "feeds_pkey") || strings.Contains(plan, "Seq Scan") {
+			t.Errorf("statuses (%s) should be looked up by key:\n%s", mode, plan)
+		}
+	}
 	marked := w.explain(t, "force_generic_plan", selectMarkable, `1, 'in-app', 1, '{1,2,3}'`)
 	if !strings.Contains(marked, "feed_items_pkey") || strings.Contains(marked, "Seq Scan") {
 		t.Errorf("marking by id should look items up:\n%s", marked)

@@ -40,8 +40,9 @@ const selectHeader = `SELECT ` + headerColumns + `
 // then see what the holder before us committed.
 const lockHeader = selectHeader + ` FOR UPDATE`
 
-// querier is what reads a row: the pool or a transaction.
+// querier is what reads rows: the pool or a transaction.
 type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
@@ -74,7 +75,8 @@ const stateColumns = `seq, state_version, state, archived, seen_at, read_at, int
 
 // selectItems reads a stretch of a feed, newest first. It doesn't leave out what the filter doesn't want, for then
 // LIMIT wouldn't bound how many rows a rare workflow has it look at; it leaves out their content.
-const selectItems = `SELECT ` + stateColumns + `, coalesce(actor_id, 0), coalesce(tenant_id, 0), workflow, step_ref, categories, created_at,
+const selectItems = `SELECT ` + stateColumns + `, coalesce(actor_id, 0), actor_ids, coalesce(total_activities, 1), coalesce(tenant_id, 0),
+       workflow, step_ref, categories, created_at,
        CASE WHEN ($6::text[] IS NULL OR workflow = ANY ($6)) AND ($7::text[] IS NULL OR categories && $7) THEN content END
   FROM feed_items
  WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 AND seq < $4 AND seq > $5
@@ -137,7 +139,8 @@ func readItems(ctx context.Context, tx pgx.Tx, h *header, before, after int64, f
 		var st stored
 		var content *belfry.Content
 		i := &Item{Epoch: h.epoch}
-		if err := rows.Scan(append(st.fields(), &i.Actor, &i.Tenant, &i.Workflow, &i.StepRef, &i.Categories, &i.CreatedAt, &content)...); err != nil {
+		if err := rows.Scan(append(st.fields(), &i.Actor, &i.Actors, &i.TotalActivities, &i.Tenant,
+			&i.Workflow, &i.StepRef, &i.Categories, &i.CreatedAt, &content)...); err != nil {
 			return nil, at, err
 		}
 		at = looked{at.rows + 1, st.seq}
@@ -165,33 +168,41 @@ const selectVersions = `SELECT t.n, f.epoch, f.version
   FROM unnest($1::bigint[], $2::text[], $3::bigint[]) WITH ORDINALITY AS t (recipient_id, channel, environment_id, n)
   JOIN feeds f USING (recipient_id, channel, environment_id)`
 
-// insertItems makes room in the feeds ($1..$4: one element a feed, in the order of their keys so that two
-// transactions lock them in the same order) and fills it with items ($5..: one element an item; "behind" is how many
-// newer items of the same feed this call brings).
-const insertItems = `WITH f AS (
-  INSERT INTO feeds AS f (recipient_id, channel, environment_id, epoch, version, last_seq, unseen)
-  SELECT recipient_id, channel, environment_id, $17, n, n, n
-    FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::int[]) AS t (recipient_id, channel, environment_id, n)
-  ON CONFLICT (recipient_id, channel) DO UPDATE
-    SET version = f.version + excluded.version, last_seq = f.version + excluded.version, unseen = f.unseen + excluded.unseen
-  WHERE f.environment_id = excluded.environment_id
-  RETURNING environment_id, recipient_id, channel, epoch, version, unseen, seen, read
-), items AS (
-  INSERT INTO feed_items (recipient_id, channel, seq, state_version, environment_id, version_id, actor_id, tenant_id,
-                          trigger_id, created_at, workflow, step_ref, categories, content)
-  SELECT f.recipient_id, f.channel, f.version - i.behind, f.version - i.behind, i.environment_id, i.version_id, nullif(i.actor_id, 0), nullif(i.tenant_id, 0),
-         i.trigger_id, $18, i.workflow, i.step_ref, string_to_array(i.categories, E'\x1f'), i.content
-    FROM unnest($5::bigint[], $6::text[], $7::int[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[],
-                $12::uuid[], $13::text[], $14::text[], $15::text[], $16::jsonb[])
-      AS i (recipient_id, channel, behind, environment_id, version_id, actor_id, tenant_id, trigger_id, workflow, step_ref, categories, content)
-    JOIN f USING (recipient_id, channel)
-)
-SELECT environment_id, recipient_id, channel, epoch, version, unseen, seen, read FROM f`
+// bumpFeeds locks feeds and makes room in them: one element a feed, in the order of their keys so that two transactions
+// lock them in the same order.
+const bumpFeeds = `INSERT INTO feeds AS f (recipient_id, channel, environment_id, epoch, version, last_seq, unseen)
+SELECT recipient_id, channel, environment_id, $5, n, n, n
+  FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::int[]) AS t (recipient_id, channel, environment_id, n)
+    ON CONFLICT (recipient_id, channel) DO UPDATE
+   SET version = f.version + excluded.version, last_seq = f.version + excluded.version, unseen = f.unseen + excluded.unseen
+ WHERE f.environment_id = excluded.environment_id
+RETURNING environment_id, recipient_id, channel, epoch, version, unseen, seen, read`
+
+// insertItems fills that room: $1 to $4 have one element an item, $5 to $12 one an origin, $13 to $16 one a step.
+const insertItems = `INSERT INTO feed_items (recipient_id, channel, seq, state_version, environment_id, version_id, actor_id, tenant_id,
+  trigger_id, actor_ids, total_activities, created_at, workflow, step_ref, categories, content)
+SELECT recipient_id, ($13::text[])[s], seq, seq, ($5::bigint[])[o], ($6::bigint[])[o], nullif(($7::bigint[])[o], 0), nullif(($8::bigint[])[o], 0),
+       ($9::uuid[])[o], nullif(($11::text[])[o], '')::bigint[], nullif(($12::int[])[o], 0),
+       $17, ($14::text[])[s], ($15::text[])[s], string_to_array(($16::text[])[s], E'\x1f'), content
+  FROM (SELECT *, ($10::int[])[o] AS s FROM unnest($1::bigint[], $2::bigint[], $3::json[], $4::int[]) AS i (recipient_id, seq, content, o)) i`
+
+// refuseNUL fails, as a data exception, if there is a NUL character in some JSON. A json column would take it, but
+// whoever looks into it with SQL would then fail.
+const refuseNUL = `SELECT $1::text::jsonb`
+
+// selectStatuses looks up items by their keys, whatever the planner thinks of the tables' sizes.
+const selectStatuses = `SELECT t.recipient_id, t.channel, i.*, f.watermarks
+  FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS t (recipient_id, channel, seq)
+ CROSS JOIN LATERAL (SELECT ` + stateColumns + ` FROM feed_items
+   WHERE recipient_id = t.recipient_id AND channel = t.channel AND seq = t.seq AND environment_id = $4 OFFSET 0) i
+ CROSS JOIN LATERAL (SELECT watermarks FROM feeds
+   WHERE recipient_id = t.recipient_id AND channel = t.channel AND environment_id = $4 OFFSET 0) f`
 
 // statements is every statement of this package by name, for the test that prepares them on the migrated schema.
 var statements = map[string]string{
 	"selectHeader": selectHeader, "lockHeader": lockHeader, "updateHeader": updateHeader, "selectItems": selectItems,
 	"selectMarkable": selectMarkable, "selectStates": selectStates, "updateStates": updateStates,
 	"insertChange": insertChange, "selectChanges": selectChanges, "deleteChanges": deleteChanges,
-	"selectVersions": selectVersions, "insertItems": insertItems,
+	"selectVersions": selectVersions, "bumpFeeds": bumpFeeds, "insertItems": insertItems, "refuseNUL": refuseNUL,
+	"selectStatuses": selectStatuses,
 }

@@ -15,4 +15,4 @@
 // The schema is in schema/, one file a noun. generated/ and model/models_gen.go are made by `make generate`.
 package graph
 
-//go:generate go tool gqlgen generate --config ../gqlgen.yml
+//go:generate go -C .. tool gqlgen generate

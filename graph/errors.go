@@ -8,9 +8,12 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/google/uuid"
+	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/graph/model"
+	"github.com/belfryhq/belfry/workflow"
 )
 
 // presenter makes the errors that clients see. Domain errors show their code, field and limit. Errors of the GraphQL
@@ -22,6 +25,9 @@ func presenter(log *slog.Logger) graphql.ErrorPresenterFunc {
 		if e, ok := errors.AsType[*belfry.Error](err); ok {
 			shown.Message = e.Error()
 			shown.Extensions = extensions(e)
+			if violations := model.Violations(err); len(violations) > 0 {
+				shown.Extensions["violations"] = shownViolations(violations)
+			}
 			return shown
 		}
 		if g, ok := errors.AsType[*gqlerror.Error](err); ok && g.Unwrap() == nil {
@@ -60,16 +66,29 @@ func extensions(e *belfry.Error) map[string]any {
 	return out
 }
 
+func shownViolations(violations []workflow.Violation) []map[string]string {
+	out := make([]map[string]string, len(violations))
+	for i, v := range violations {
+		out[i] = map[string]string{"path": v.Path, "message": v.Message}
+	}
+	return out
+}
+
 func internal(ctx context.Context, log *slog.Logger, shown *gqlerror.Error, err error) *gqlerror.Error {
+	return &gqlerror.Error{
+		Message:    model.InternalMessage,
+		Path:       shown.Path,
+		Extensions: map[string]any{"code": string(belfry.Internal), "reference": logged(ctx, log, shown.Path, err)},
+	}
+}
+
+// logged writes down an error of ours, and returns the reference that clients learn instead.
+func logged(ctx context.Context, log *slog.Logger, path ast.Path, err error) string {
 	reference := uuid.NewString()
 	if ctx.Err() == nil {
-		log.ErrorContext(ctx, "a request failed", "reference", reference, "path", shown.Path.String(), "error", err)
+		log.ErrorContext(ctx, "a request failed", "reference", reference, "path", path.String(), "error", err)
 	}
-	return &gqlerror.Error{
-		Message:    "something went wrong on our side; the server's log has it under the reference",
-		Path:       shown.Path,
-		Extensions: map[string]any{"code": string(belfry.Internal), "reference": reference},
-	}
+	return reference
 }
 
 // recovered turns a panic of a resolver into an error for presenter.

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"sync"
 
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/feed"
 	"github.com/belfryhq/belfry/graph/model"
+	"github.com/belfryhq/belfry/recipient"
 )
 
 // cursorOf is an item's cursor: its sequence number. Pages are keyset pages, stable under inserts.
@@ -20,7 +22,7 @@ func parseCursor(after *string) (int64, error) {
 	}
 	seq, err := strconv.ParseInt(*after, 36, 64)
 	if err != nil || seq <= 0 {
-		return 0, belfry.Errorf(belfry.Invalid, "not a cursor: pass one that the API returned, unchanged").At("after")
+		return 0, errCursor
 	}
 	return seq, nil
 }
@@ -34,20 +36,23 @@ func position(s *string, field string) (*belfry.Position, error) {
 	return &p, err
 }
 
-func newConnection(ref feed.Ref, page *feed.Page, continued bool) *model.FeedItemConnection {
+func (r *Resolver) newConnection(ctx context.Context, ref feed.Ref, page *feed.Page, continued bool) *model.FeedItemConnection {
 	out := &model.FeedItemConnection{
 		Edges:    make([]model.FeedItemEdge, len(page.Items)),
 		PageInfo: model.PageInfo{HasNextPage: page.HasMore, HasPreviousPage: continued},
 		Badge:    page.Badge,
 		Position: page.Position.String(),
 	}
+	items := make([]*model.FeedItem, len(page.Items))
 	for i, item := range page.Items {
 		cursor := cursorOf(item.ID.Seq)
 		out.Edges[i] = model.FeedItemEdge{Cursor: cursor, Node: model.FeedItem{Item: item, Environment: ref.Environment}}
+		items[i] = &out.Edges[i].Node
 		if i == 0 {
 			out.PageInfo.StartCursor = &cursor
 		}
 	}
+	r.together(ctx, items...)
 	if page.Next != 0 {
 		end := cursorOf(page.Next)
 		out.PageInfo.EndCursor = &end
@@ -55,13 +60,36 @@ func newConnection(ref feed.Ref, page *feed.Page, continued bool) *model.FeedIte
 	return out
 }
 
+// together lets items load what they refer to with one query for all of them.
+func (r *Resolver) together(ctx context.Context, items ...*model.FeedItem) *model.FeedPage {
+	page := &model.FeedPage{
+		Actors: sync.OnceValues(func() (map[belfry.RecipientID]*recipient.User, error) {
+			return r.Recipients.Users(ctx, items[0].Environment, recipientsOf(items, (*model.FeedItem).ActorIDs))
+		}),
+		Tenants: sync.OnceValues(func() (map[belfry.RecipientID]*belfry.Recipient, error) {
+			return r.Recipients.Load(ctx, items[0].Environment, recipientsOf(items, (*model.FeedItem).TenantIDs))
+		}),
+	}
+	for _, item := range items {
+		item.Page = page
+	}
+	return page
+}
+
+// pageOf is what an item is on; one that came alone makes a page of its own.
+func (r *Resolver) pageOf(ctx context.Context, item *model.FeedItem) *model.FeedPage {
+	if item.Page == nil {
+		alone := *item // others may be reading this one
+		return r.together(ctx, &alone)
+	}
+	return item.Page
+}
+
 // recipientsOf is whom the items refer to, so that one query can load them.
-func recipientsOf(items []*model.FeedItem, who func(*model.FeedItem) belfry.RecipientID) []belfry.RecipientID {
+func recipientsOf(items []*model.FeedItem, who func(*model.FeedItem) []belfry.RecipientID) []belfry.RecipientID {
 	var ids []belfry.RecipientID
 	for _, item := range items {
-		if id := who(item); id != 0 {
-			ids = append(ids, id)
-		}
+		ids = append(ids, who(item)...)
 	}
 	return ids
 }

@@ -28,7 +28,7 @@ func (r *feedResolver) Items(ctx context.Context, obj *model.Feed, first int, af
 	if err != nil {
 		return nil, err
 	}
-	return newConnection(obj.Ref, page, after != nil), nil
+	return r.newConnection(ctx, obj.Ref, page, after != nil), nil
 }
 
 func (r *feedResolver) Badge(ctx context.Context, obj *model.Feed) (*belfry.Badge, error) {
@@ -36,35 +36,29 @@ func (r *feedResolver) Badge(ctx context.Context, obj *model.Feed) (*belfry.Badg
 	return &badge, err
 }
 
-func (r *feedItemResolver) Actors(ctx context.Context, objs []*model.FeedItem) ([][]model.User, error) {
-	ids := recipientsOf(objs, func(i *model.FeedItem) belfry.RecipientID { return i.Actor })
-	users, err := r.Recipients.Users(ctx, objs[0].Environment, ids)
+func (r *feedItemResolver) Actors(ctx context.Context, obj *model.FeedItem) ([]model.User, error) {
+	users, err := r.pageOf(ctx, obj).Actors()
 	if err != nil {
 		return nil, err
 	}
-	out := make([][]model.User, len(objs))
-	for i, item := range objs {
-		out[i] = []model.User{}
-		if actor := users[item.Actor]; actor != nil {
-			out[i] = append(out[i], *model.NewUser(actor))
+	out := []model.User{}
+	for _, id := range obj.ActorIDs() {
+		if actor := users[id]; actor != nil {
+			out = append(out, *model.NewUser(actor))
 		}
 	}
 	return out, nil
 }
 
-func (r *feedItemResolver) Tenant(ctx context.Context, objs []*model.FeedItem) ([]*string, error) {
-	ids := recipientsOf(objs, func(i *model.FeedItem) belfry.RecipientID { return i.Tenant })
-	tenants, err := r.Recipients.Load(ctx, objs[0].Environment, ids)
+func (r *feedItemResolver) Tenant(ctx context.Context, obj *model.FeedItem) (*string, error) {
+	tenants, err := r.pageOf(ctx, obj).Tenants()
 	if err != nil {
 		return nil, err
 	}
-	out := make([]*string, len(objs))
-	for i, item := range objs {
-		if tenant := tenants[item.Tenant]; tenant != nil {
-			out[i] = &tenant.ExternalID
-		}
+	if tenant := tenants[obj.Item.Tenant]; tenant != nil {
+		return &tenant.ExternalID, nil
 	}
-	return out, nil
+	return nil, nil
 }
 
 func (r *mutationResolver) MarkItems(ctx context.Context, input model.MarkItemsInput) (*model.MarkItemsPayload, error) {

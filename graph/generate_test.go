@@ -18,7 +18,7 @@ func TestGeneratedCodeIsUpToDate(t *testing.T) {
 		t.Fatal(err)
 	}
 	work := t.TempDir()
-	for _, dir := range []string{"analytics", "auth", "engine", "feed", "graph", "postgres", "realtime", "recipient", "workflow"} {
+	for _, dir := range []string{"analytics", "auth", "delivery", "engine", "feed", "graph", "internal", "postgres", "realtime", "recipient", "workflow"} {
 		if err := os.CopyFS(filepath.Join(work, dir), os.DirFS(filepath.Join(root, dir))); err != nil {
 			t.Fatal(err)
 		}

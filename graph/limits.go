@@ -10,6 +10,7 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/engine"
 	"github.com/belfryhq/belfry/graph/generated"
 	"github.com/belfryhq/belfry/graph/model"
 )
@@ -19,29 +20,46 @@ import (
 const (
 	MaxBodySize    = 1 << 20 // bytes of an HTTP request
 	MaxTokens      = 5000    // in a document
+	MaxNesting     = 100     // levels of lists and objects within each other, in the variables
 	MaxDepth       = 15      // of nested fields; introspection is not counted
 	MaxFields      = 1000    // in a document, fragments expanded: aliases count each
 	MaxRootFields  = 20      // of one operation
 	MaxComplexity  = 10_000  // fields in the answer at most, pages at their full size
+	MaxTriggers    = 100     // requests in one triggerWorkflows
 	queryCacheSize = 1000    // documents
 )
+
+// usualSteps is how many entries the log of a run is taken to have.
+const usualSteps = 10
 
 // complexity says how many fields a field may bring into the answer: that of a page is multiplied by its size.
 func complexity() generated.ComplexityRoot {
 	var c generated.ComplexityRoot
-	c.Feed.Items = func(child, first int, _ *string, _ *model.FeedFilter) int {
-		return 1 + max(1, first)*max(1, child)
-	}
+	times := func(n, child int) int { return 1 + max(1, n)*max(1, child) }
+	c.Feed.Items = func(child, first int, _ *string, _ *model.FeedFilter) int { return times(first, child) }
+	c.Query.Workflows = func(child, first int, _ *string) int { return times(first, child) }
+	c.Query.Runs = func(child, first int, _ *string, _ *model.RunFilter) int { return times(first, child) }
+	c.Trigger.Runs = func(child, first int, _ *string, _ *model.TriggerRunFilter) int { return times(first, child) }
+	c.Run.Steps = func(child int) int { return times(usualSteps, child) }
+	c.TestRun.Steps = func(child int) int { return times(usualSteps, child) }
+	c.Mutation.TestWorkflow = func(child int, input model.TestWorkflowInput) int { return times(1+len(input.Triggers), child) }
+	c.Query.Schedules = func(child, first int, _ *string, _ *model.ScheduleFilter) int { return times(first, child) }
+	c.Query.Partials = func(child int) int { return times(engine.MaxPartials, child) }
+	c.Query.Variables = func(child int) int { return times(engine.MaxVariables, child) }
+	c.Mutation.TriggerWorkflows = func(child int, input model.TriggerWorkflowsInput) int { return times(len(input.Triggers), child) }
+	c.Mutation.CreateSchedules = func(child int, input model.CreateSchedulesInput) int { return times(len(input.Schedules), child) }
+	c.Mutation.UpdateSchedules = func(child int, input model.UpdateSchedulesInput) int { return times(len(input.Ids), child) }
 	return c
 }
 
 // documentLimits refuses documents that are too deep or too wide, before they are executed, and introspection where it
 // is off. It has to come before everything else that walks documents: fragments that spread each other twice double
-// the work with each line.
+// the work with each line. Likewise variables: inputs that hold inputs of their own kind cost the square of their depth.
 type documentLimits struct{ introspection bool }
 
 var _ interface {
 	graphql.HandlerExtension
+	graphql.OperationParameterMutator
 	graphql.OperationContextMutator
 } = documentLimits{}
 
@@ -50,6 +68,35 @@ func (documentLimits) ExtensionName() string { return "DocumentLimits" }
 
 // Validate implements graphql.HandlerExtension.
 func (documentLimits) Validate(graphql.ExecutableSchema) error { return nil }
+
+// MutateOperationParameters implements graphql.OperationParameterMutator.
+func (documentLimits) MutateOperationParameters(_ context.Context, request *graphql.RawParams) *gqlerror.Error {
+	if deeper(request.Variables, MaxNesting) {
+		return tooLarge("variables", MaxNesting, "levels of lists and objects")
+	}
+	return nil
+}
+
+// deeper reports whether JSON has more levels of lists and objects than a limit.
+func deeper(v any, limit int) bool {
+	switch v := v.(type) {
+	case map[string]any:
+		for _, e := range v {
+			if limit == 0 || deeper(e, limit-1) {
+				return true
+			}
+		}
+		return limit == 0
+	case []any:
+		for _, e := range v {
+			if limit == 0 || deeper(e, limit-1) {
+				return true
+			}
+		}
+		return limit == 0
+	}
+	return false
+}
 
 // MutateOperationContext implements graphql.OperationContextMutator.
 func (l documentLimits) MutateOperationContext(_ context.Context, op *graphql.OperationContext) *gqlerror.Error {

@@ -75,3 +75,19 @@ func TestIntrospectionMayBeDeepButNotWide(t *testing.T) {
 		t.Errorf("__typename isn't introspection: %v", err)
 	}
 }
+
+func TestNestingOfVariablesIsLimited(t *testing.T) {
+	t.Parallel()
+	for levels, ok := range map[int]bool{1: true, MaxNesting: true, MaxNesting + 1: false, 9000: false} {
+		var v any = 1
+		for i := range levels - 1 {
+			if v = []any{v}; i%2 == 0 {
+				v = vars{"b": 1, "a": v.([]any)[0]}
+			}
+		}
+		err := documentLimits{}.MutateOperationParameters(t.Context(), &graphql.RawParams{Variables: vars{"a": v}})
+		if (err == nil) != ok {
+			t.Errorf("%d levels: %v", levels, err)
+		}
+	}
+}

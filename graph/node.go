@@ -6,6 +6,7 @@ import (
 
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/auth"
+	"github.com/belfryhq/belfry/engine"
 	"github.com/belfryhq/belfry/feed"
 	"github.com/belfryhq/belfry/graph/model"
 )
@@ -31,15 +32,11 @@ func (r *Resolver) node(ctx context.Context, id string) (model.Node, error) {
 	}
 	switch tag {
 	case model.TriggerTag:
-		triggerID, err := model.ParseTriggerKey(key)
-		if err != nil {
-			return nil, belfry.Errorf(belfry.NotFound, "no such id")
-		}
-		t, err := r.Engine.TriggerByID(ctx, viewer.Environment, triggerID)
-		if err != nil {
-			return nil, err
-		}
-		return &model.Trigger{Trigger: t}, nil
+		return r.triggerNode(ctx, viewer.Environment, key)
+	case model.RunTag:
+		return r.runNode(ctx, viewer.Environment, key)
+	case model.ScheduleTag:
+		return r.scheduleNode(ctx, viewer.Environment, key)
 	case model.VersionTag:
 		versionID, err := strconv.ParseInt(key, 10, 64)
 		if err != nil {
@@ -49,9 +46,43 @@ func (r *Resolver) node(ctx context.Context, id string) (model.Node, error) {
 		if err != nil {
 			return nil, err
 		}
-		return model.NewWorkflowVersion(v), nil
+		return &model.WorkflowVersion{Version: v, Remembered: true}, nil
 	}
 	return nil, belfry.Errorf(belfry.NotFound, "no such id")
+}
+
+// triggerNode finds a trigger by the key of its id.
+func (r *Resolver) triggerNode(ctx context.Context, env belfry.EnvironmentID, key string) (*model.Trigger, error) {
+	id, err := model.ParseUUID(key)
+	if err != nil {
+		return nil, err
+	}
+	t, err := r.Engine.TriggerByID(ctx, env, id)
+	if err != nil {
+		return nil, err
+	}
+	return &model.Trigger{Trigger: t}, nil
+}
+
+// runNode finds a run by the key of its id.
+func (r *Resolver) runNode(ctx context.Context, env belfry.EnvironmentID, key string) (*model.Run, error) {
+	who, trigger, err := model.ParseRunKey(key)
+	if err != nil {
+		return nil, err
+	}
+	run, err := r.Engine.RunByKey(ctx, env, who, trigger)
+	if err != nil {
+		return nil, err
+	}
+	return &model.Run{Run: run, Page: r.runPage(ctx, env, []engine.Run{*run})}, nil
+}
+
+// keyOf is the key within a global id of a kind; NotFound if it is of none, or of another.
+func keyOf(tag, id string) (string, error) {
+	if found, key, ok := model.ParseID(id); ok && found == tag {
+		return key, nil
+	}
+	return "", belfry.Errorf(belfry.NotFound, "no such id")
 }
 
 // userNode finds a user: any of the environment for a backend, oneself for a user.

@@ -8,6 +8,7 @@ package graph
 import (
 	"context"
 
+	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/auth"
 	"github.com/belfryhq/belfry/graph/model"
 )
@@ -39,6 +40,9 @@ func (r *queryResolver) Me(ctx context.Context) (*model.User, error) {
 func (r *queryResolver) User(ctx context.Context, id string) (*model.User, error) {
 	env, err := backend(ctx)
 	if err != nil {
+		return nil, err
+	}
+	if err := belfry.ValidateText(id, "id"); err != nil {
 		return nil, err
 	}
 	user, err := nullable(r.Recipients.UserByExternalID(ctx, env, id))

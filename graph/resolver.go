@@ -2,6 +2,7 @@ package graph
 
 import (
 	"context"
+	"log/slog"
 
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/auth"
@@ -16,6 +17,8 @@ type Resolver struct {
 	Engine     *engine.Engine
 	Feeds      *feed.Service
 	Recipients *recipient.Service
+
+	log *slog.Logger // of the server; for errors that don't end a request
 }
 
 // feedRef decides which feed a request means, and whether the viewer may.
@@ -40,6 +43,16 @@ func backend(ctx context.Context) (belfry.EnvironmentID, error) {
 	viewer := auth.ViewerFrom(ctx)
 	return viewer.Environment, viewer.RequireBackend()
 }
+
+// userID finds a user's internal id; 0 if nobody is known by that name. field names the input for errors.
+func (r *Resolver) userID(ctx context.Context, env belfry.EnvironmentID, user, field string) (belfry.RecipientID, error) {
+	if err := belfry.ValidateExternalID(user, field); err != nil {
+		return 0, err
+	}
+	return r.Recipients.UserID(ctx, env, user)
+}
+
+var errCursor = belfry.Errorf(belfry.Invalid, "not a cursor: pass one that the API returned, unchanged").At("after")
 
 // nullable turns NotFound into null, which is what a query for one thing answers.
 func nullable[T any](v *T, err error) (*T, error) {

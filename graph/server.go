@@ -33,7 +33,9 @@ type Config struct {
 
 // NewServer makes the handler of the GraphQL endpoint.
 func NewServer(c Config) http.Handler {
-	srv := handler.New(generated.NewExecutableSchema(generated.Config{Resolvers: c.Resolver, Complexity: complexity()}))
+	resolver := *c.Resolver
+	resolver.log = c.Log
+	srv := handler.New(generated.NewExecutableSchema(generated.Config{Resolvers: &resolver, Complexity: complexity()}))
 	srv.AddTransport(c.WebSocket)
 	srv.AddTransport(transport.Options{})
 	srv.AddTransport(transport.GET{})

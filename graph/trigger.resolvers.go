@@ -7,8 +7,10 @@ package graph
 
 import (
 	"context"
+	"strings"
 
 	"github.com/belfryhq/belfry/auth"
+	"github.com/belfryhq/belfry/engine"
 	"github.com/belfryhq/belfry/graph/generated"
 	"github.com/belfryhq/belfry/graph/model"
 )
@@ -29,12 +31,72 @@ func (r *mutationResolver) TriggerWorkflow(ctx context.Context, input model.Trig
 	return model.NewTriggerPayload(accepted), nil
 }
 
+func (r *mutationResolver) TriggerWorkflows(ctx context.Context, input model.TriggerWorkflowsInput) (*model.TriggerWorkflowsPayload, error) {
+	env, err := backend(ctx)
+	if err != nil {
+		return nil, err
+	}
+	results, err := r.triggerAll(ctx, env, input.Triggers)
+	if err != nil {
+		return nil, err
+	}
+	return &model.TriggerWorkflowsPayload{Results: results}, nil
+}
+
+func (r *mutationResolver) CancelTriggers(ctx context.Context, input model.CancelTriggersInput) (*engine.CancelResult, error) {
+	env, err := backend(ctx)
+	if err != nil {
+		return nil, err
+	}
+	recipients, err := input.Refs()
+	if err != nil {
+		return nil, err
+	}
+	return r.Engine.Cancel(ctx, env, input.Workflow, input.CancellationKey, recipients)
+}
+
+func (r *mutationResolver) SendEvent(ctx context.Context, input model.SendEventInput) (*model.SendEventPayload, error) {
+	env, err := backend(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.Engine.SendEvent(ctx, env, input.User, input.Event, input.Data); err != nil {
+		return nil, err
+	}
+	return &model.SendEventPayload{Event: strings.TrimSpace(input.Event)}, nil
+}
+
+func (r *queryResolver) Trigger(ctx context.Context, id string) (*model.Trigger, error) {
+	env, err := backend(ctx)
+	if err != nil {
+		return nil, err
+	}
+	key, err := keyOf(model.TriggerTag, id)
+	if err != nil {
+		return nullable[model.Trigger](nil, err)
+	}
+	return nullable(r.triggerNode(ctx, env, key))
+}
+
 func (r *triggerResolver) Workflow(ctx context.Context, obj *model.Trigger) (*model.WorkflowVersion, error) {
 	v, err := r.Engine.WorkflowVersion(ctx, auth.ViewerFrom(ctx).Environment, obj.VersionID)
 	if err != nil {
 		return nil, err
 	}
-	return model.NewWorkflowVersion(v), nil
+	return &model.WorkflowVersion{Version: v, Remembered: true}, nil
+}
+
+func (r *triggerResolver) Progress(ctx context.Context, obj *model.Trigger) (*engine.Progress, error) {
+	return r.Engine.Progress(ctx, auth.ViewerFrom(ctx).Environment, obj.Trigger.ID)
+}
+
+func (r *triggerResolver) Runs(ctx context.Context, obj *model.Trigger, first int, after *string, filter *model.TriggerRunFilter) (*model.RunConnection, error) {
+	var user *string
+	f := engine.RunFilter{Trigger: obj.Trigger.ID}
+	if filter != nil {
+		f, user = filter.Engine(obj.Trigger.ID), filter.User
+	}
+	return r.runs(ctx, auth.ViewerFrom(ctx).Environment, f, user, first, after)
 }
 
 func (r *Resolver) Trigger() generated.TriggerResolver { return &triggerResolver{r} }

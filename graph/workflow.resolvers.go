@@ -8,7 +8,11 @@ package graph
 import (
 	"context"
 
+	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/auth"
+	"github.com/belfryhq/belfry/graph/generated"
 	"github.com/belfryhq/belfry/graph/model"
+	"github.com/belfryhq/belfry/workflow"
 )
 
 func (r *mutationResolver) UpsertWorkflow(ctx context.Context, input model.UpsertWorkflowInput) (*model.UpsertWorkflowPayload, error) {
@@ -26,14 +30,70 @@ func (r *mutationResolver) UpsertWorkflow(ctx context.Context, input model.Upser
 	}
 	payload := &model.UpsertWorkflowPayload{Problems: model.NewProblems(problems)}
 	if version != nil {
-		payload.Workflow = model.NewWorkflowVersion(version)
+		payload.Workflow = &model.WorkflowVersion{Version: version}
 	}
 	return payload, nil
+}
+
+func (r *mutationResolver) ValidateWorkflow(ctx context.Context, input model.UpsertWorkflowInput) (*model.ValidateWorkflowPayload, error) {
+	env, err := backend(ctx)
+	if err != nil {
+		return nil, err
+	}
+	definition, err := input.Definition()
+	if err != nil {
+		return nil, err
+	}
+	if err := belfry.ValidateKey(input.Key, "input.key"); err != nil {
+		return nil, err
+	}
+	partials, err := r.Engine.Partials(ctx, env)
+	if err != nil {
+		return nil, err
+	}
+	_, problems := workflow.Compile(definition, partials)
+	return &model.ValidateWorkflowPayload{Problems: model.NewProblems(problems)}, nil
+}
+
+func (r *mutationResolver) SetWorkflowActive(ctx context.Context, input model.SetWorkflowActiveInput) (*model.SetWorkflowActivePayload, error) {
+	env, err := backend(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := belfry.ValidateKey(input.Key, "input.key"); err != nil {
+		return nil, err
+	}
+	version, err := r.Engine.SetActive(ctx, env, input.Key, input.Active)
+	if err != nil {
+		return nil, err
+	}
+	return &model.SetWorkflowActivePayload{Workflow: model.WorkflowVersion{Version: version}}, nil
+}
+
+func (r *queryResolver) Workflows(ctx context.Context, first int, after *string) (*model.WorkflowConnection, error) {
+	env, err := backend(ctx)
+	if err != nil {
+		return nil, err
+	}
+	key := ""
+	if after != nil {
+		if key = *after; belfry.ValidateKey(key, "after") != nil {
+			return nil, errCursor
+		}
+	}
+	page, more, err := r.Engine.Workflows(ctx, env, key, first)
+	if err != nil {
+		return nil, err
+	}
+	return model.NewWorkflowConnection(page, more, after != nil), nil
 }
 
 func (r *queryResolver) Workflow(ctx context.Context, key string, number *int) (*model.WorkflowVersion, error) {
 	env, err := backend(ctx)
 	if err != nil {
+		return nil, err
+	}
+	if err := belfry.ValidateText(key, "key"); err != nil {
 		return nil, err
 	}
 	n := 0
@@ -44,5 +104,19 @@ func (r *queryResolver) Workflow(ctx context.Context, key string, number *int) (
 	if err != nil || version == nil {
 		return nil, err
 	}
-	return model.NewWorkflowVersion(version), nil
+	return &model.WorkflowVersion{Version: version}, nil
 }
+
+func (r *workflowVersionResolver) Active(ctx context.Context, obj *model.WorkflowVersion) (bool, error) {
+	if !obj.Remembered {
+		return obj.Version.Active, nil
+	}
+	now, err := nullable(r.Engine.Workflow(ctx, auth.ViewerFrom(ctx).Environment, obj.Key, 0))
+	return now != nil && now.Active, err
+}
+
+func (r *Resolver) WorkflowVersion() generated.WorkflowVersionResolver {
+	return &workflowVersionResolver{r}
+}
+
+type workflowVersionResolver struct{ *Resolver }

@@ -29,3 +29,10 @@ func IsDataException(err error) bool {
 	}
 	return false
 }
+
+// IsDeadlock reports whether the transaction was undone because it and another one held each other up: done again it will
+// succeed.
+func IsDeadlock(err error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pg.Code == "40P01"
+}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -23,6 +24,9 @@ type Service struct {
 	now  func() time.Time
 
 	ids *lru.Cache[address, belfry.RecipientID]
+
+	// Observe, if it isn't nil, is told whose properties have been set, in the transaction in which they are.
+	Observe func(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, ids []belfry.RecipientID) error
 }
 
 // address is a recipient by the customer's name for it.
@@ -43,10 +47,15 @@ func New(pool *pgxpool.Pool, now func() time.Time) *Service {
 	return &Service{pool: pool, now: func() time.Time { return now().UTC().Truncate(time.Microsecond) }, ids: ids}
 }
 
-// UserID finds a user's internal id by external id; 0 if the user is not known. Ids never change: found once, they
-// are remembered.
+// UserID finds a user's internal id by external id; 0 if the user is not known.
 func (s *Service) UserID(ctx context.Context, env belfry.EnvironmentID, externalID string) (belfry.RecipientID, error) {
-	a := address{env, belfry.User(externalID)}
+	return s.ID(ctx, env, belfry.User(externalID))
+}
+
+// ID finds a recipient's internal id; 0 if the recipient is not known. Ids never change: found once, they are
+// remembered.
+func (s *Service) ID(ctx context.Context, env belfry.EnvironmentID, ref belfry.RecipientRef) (belfry.RecipientID, error) {
+	a := address{env, ref}
 	if id, ok := s.ids.Get(a); ok {
 		return id, nil
 	}
@@ -86,7 +95,7 @@ func (s *Service) Find(ctx context.Context, tx pgx.Tx, env belfry.EnvironmentID,
 
 // Identify makes recipients known and merges what is said about them, in the caller's transaction. An identity given
 // twice is merged in order. The identities have been validated. fields names each input for errors.
-func (s *Service) Identify(ctx context.Context, tx pgx.Tx, env belfry.EnvironmentID, identities []Identity, fields []string) (map[belfry.RecipientRef]belfry.RecipientID, error) {
+func (s *Service) Identify(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, identities []Identity, fields []string) (map[belfry.RecipientRef]belfry.RecipientID, error) {
 	if len(identities) == 0 {
 		return nil, nil
 	}
@@ -117,8 +126,13 @@ func (s *Service) Identify(ctx context.Context, tx pgx.Tx, env belfry.Environmen
 		out[ref] = row.id
 		ids, properties = append(ids, int64(row.id)), append(properties, string(row.merged))
 	}
-	_, err = tx.Exec(ctx, updateProperties, env, ids, properties, s.now())
-	return out, err
+	if _, err := tx.Exec(ctx, updateProperties, env, ids, properties, s.now()); err != nil {
+		return nil, err
+	}
+	if s.Observe == nil {
+		return out, nil
+	}
+	return out, s.Observe(ctx, tx, env, slices.Collect(maps.Values(out)))
 }
 
 // locked is a recipient whose row this transaction holds.

@@ -38,13 +38,13 @@ func (k *killing) checkRuns() {
 		SELECT a.key, a.count, t.* FROM unnest($1::text[], $2::int[]) a (key, count)
 		FULL JOIN (SELECT data->>'text' AS key, count(*) AS stored, min(recipients) AS recipients FROM triggers GROUP BY 1) t USING (key)
 		WHERE a.key IS NULL OR t.key IS NULL OR stored <> 1 OR a.count <> t.recipients`, keys, counts)
-	k.none("triggers without a run for each recipient", `
+	k.none("triggers without a run for each recipient, done unless it could be cancelled", `
 		SELECT t.id, t.recipients, count(r) FROM triggers t LEFT JOIN runs r ON r.trigger_id = t.id
-		GROUP BY t.id HAVING count(r) <> t.recipients OR bool_or(r.status <> 'done')`)
-	k.none("runs without exactly one item", `
-		SELECT r.trigger_id, r.recipient_id, count(i) FROM runs r
+		GROUP BY t.id HAVING count(r) <> t.recipients OR bool_or(r.status <> 'done' AND (r.status <> 'cancelled' OR t.cancellation_key IS NULL))`)
+	k.none("runs without exactly one item; of those that join a batch, with several", `
+		SELECT r.trigger_id, r.recipient_id, count(i) FROM runs r JOIN triggers t ON t.id = r.trigger_id JOIN workflows w ON w.id = t.workflow_id
 		LEFT JOIN feed_items i ON i.trigger_id = r.trigger_id AND i.recipient_id = r.recipient_id
-		GROUP BY 1, 2 HAVING count(i) <> 1`)
+		GROUP BY 1, 2, w.key HAVING count(i) > 1 OR count(i) = 0 AND w.key = 'load'`)
 	k.none("items without a run", `
 		SELECT i.recipient_id, i.seq FROM feed_items i
 		WHERE NOT EXISTS (SELECT FROM runs r WHERE r.trigger_id = i.trigger_id AND r.recipient_id = i.recipient_id)`)

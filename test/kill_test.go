@@ -20,7 +20,8 @@ const (
 
 // TestKilledNodesLoseNothing is the claim of the house: two nodes are killed at random moments, again and again, under
 // load from clients that retry until they get an answer. In the end each accepted recipient of each acknowledged trigger
-// has exactly one run and one item, all counts are exact, and a device that always came back has heard of every item once.
+// has exactly one run, and one item or a place in one batch; what was cancelled in time is nowhere; all counts are exact,
+// and a device that always came back has heard of every item once.
 func TestKilledNodesLoseNothing(t *testing.T) {
 	t.Parallel()
 	k := newKilling(t)
@@ -35,6 +36,7 @@ func TestKilledNodesLoseNothing(t *testing.T) {
 		load.Go(func() { k.triggers(ctx, i) })
 	}
 	load.Go(func() { k.marks(ctx) })
+	load.Go(func() { k.gathers(ctx) })
 	followed, done := newFollower(k.env.user(t, k.current(0), k.user(0))), make(chan struct{})
 	followers.Go(func() { followed.run(k, done) })
 	defer func() {
@@ -46,10 +48,12 @@ func TestKilledNodesLoseNothing(t *testing.T) {
 	stop()
 	eventually(t, "everything that was accepted is done", func() bool {
 		var left int
-		err := k.pool.QueryRow(t.Context(), `SELECT count(*) FROM fan_outs`).Scan(&left)
+		err := k.pool.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM fan_outs) + (SELECT count(*) FROM runs WHERE status = 'waiting')
+			+ (SELECT count(*) FROM batches WHERE close_at IS NOT NULL)`).Scan(&left)
 		return err == nil && left == 0
 	})
 	k.checkRuns()
+	k.checkBatches()
 	k.checkFeeds()
 	k.checkFollower(followed)
 	t.Logf("%d kills, %d triggers, %d answered again by their key", kills, len(k.acknowledged), k.replayed.Load())
@@ -66,13 +70,14 @@ type killing struct {
 	nodes [2]atomic.Pointer[node]
 
 	mu           sync.Mutex
-	acknowledged map[string]int // how many recipients, by data.text, which is the idempotency key too
+	acknowledged map[string]int       // how many recipients, by data.text, which is the idempotency key too
+	cancelled    map[string]time.Time // when the answer came, by data.text
 	replayed     atomic.Int64
 }
 
 func newKilling(t *testing.T) *killing {
 	t.Helper()
-	k := &killing{t: t, seed: uint64(time.Now().UnixNano()), acknowledged: make(map[string]int)}
+	k := &killing{t: t, seed: uint64(time.Now().UnixNano()), acknowledged: make(map[string]int), cancelled: make(map[string]time.Time)}
 	if s := os.Getenv("BELFRY_TEST_SEED"); s != "" {
 		var err error
 		if k.seed, err = strconv.ParseUint(s, 10, 64); err != nil {
@@ -88,6 +93,7 @@ func newKilling(t *testing.T) *killing {
 		all = append(all, vars{"identify": vars{"id": k.user(i)}})
 	}
 	storeWorkflow(t, k.backend, simpleWorkflow("load"))
+	storeWorkflow(t, k.backend, gathering)
 	ask[accepted](t, k.backend, triggerWorkflow, vars{"input": vars{"workflow": "load", "recipients": all, "data": vars{"text": "first"}}})
 	k.acknowledged["first"] = killUsers
 	return k

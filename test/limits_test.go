@@ -102,6 +102,32 @@ func TestLimits(t *testing.T) {
 		trigger("idempotency key", engine.MaxIdempotencyKeyLength, "input.idempotencyKey", func(input vars, size int) {
 			input["idempotencyKey"] = strings.Repeat("ä", size)
 		}),
+		trigger("cancellation key", engine.MaxCancellationKeyLength, "input.cancellationKey", func(input vars, size int) {
+			input["cancellationKey"] = strings.Repeat("ä", size)
+		}),
+		{name: "triggers of a call", max: graph.MaxTriggers, field: "input.triggers", request: func(size int) (string, vars) {
+			triggers := make([]vars, size)
+			for i := range triggers {
+				triggers[i] = vars{"workflow": "note", "recipients": users("ana")}
+			}
+			return `mutation ($t: [TriggerWorkflowInput!]!) { triggerWorkflows(input: {triggers: $t}) { results { error { code } } } }`, vars{"t": triggers}
+		}},
+		{name: "recipients of a cancellation", max: engine.MaxRecipients, field: "input.recipients", request: func(size int) (string, vars) {
+			return `mutation ($r: [String!]) { cancelTriggers(input: {workflow: "note", cancellationKey: "k", recipients: $r}) { cancelled } }`,
+				vars{"r": strings.Split(strings.Repeat("ana,", size-1)+"ana", ",")}
+		}},
+		{name: "runs of a page", max: engine.MaxRunPage, field: "first", request: func(size int) (string, vars) {
+			return `query ($n: Int!) { runs(first: $n) { pageInfo { hasNextPage } } }`, vars{"n": size}
+		}},
+		{name: "schedules of a page", max: engine.MaxSchedulePage, field: "first", request: func(size int) (string, vars) {
+			return `query ($n: Int!) { schedules(first: $n) { pageInfo { hasNextPage } } }`, vars{"n": size}
+		}},
+		{name: "value of a variable", max: engine.MaxVariableValue, field: "input.value", request: func(size int) (string, vars) {
+			return `mutation ($v: JSONValue!) { setVariable(input: {name: "v", value: $v}) { variable { name } } }`, vars{"v": strings.Repeat("a", size-len(`""`))}
+		}},
+		{name: "nesting of variables", max: graph.MaxNesting, request: func(size int) (string, vars) {
+			return `query ($c: JSON) { user(id: "ana") @skip(if: true) { id } convertCondition(input: {conditions: $c}) @skip(if: true) { exact } }`, vars{"c": nested(size - 1)}
+		}},
 		trigger("size of data", engine.MaxDataSize, "input.data", func(input vars, size int) {
 			input["data"] = vars{"text": strings.Repeat("a", size-len(`{"text":""}`))}
 		}),

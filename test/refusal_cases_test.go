@@ -53,6 +53,132 @@ var attempts = []attempt{
 		byStranger:  `{"feed": {"user": "ana", "badge": {"total": 0}, "items": {"badge": {"total": 0}, "edges": []}}}`,
 	},
 	{
+		field:       "Query.trigger",
+		query:       `query ($id: ID!) { trigger(id: $id) { data progress { done } runs { edges { node { id } } } } }`,
+		variables:   func(v *victim) vars { return vars{"id": v.triggerID} },
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"trigger": null}`,
+	},
+	{
+		field:       "Query.run",
+		query:       `query ($id: ID!) { run(id: $id) { recipient { name } steps { ref } trigger { data } } }`,
+		variables:   func(v *victim) vars { return vars{"id": v.runID} },
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"run": null}`,
+	},
+	{
+		field:       "Query.workflows",
+		query:       `{ workflows { edges { node { key name steps } } } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"workflows": {"edges": []}}`,
+	},
+	{
+		field:       "Query.runs",
+		query:       `{ runs { edges { node { recipient { name } trigger { data } } } } ofWorkflow: runs(filter: {workflow: "private"}) { edges { cursor } } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"runs": {"edges": []}, "ofWorkflow": {"edges": []}}`,
+	},
+	{
+		field:       "Query.schedule",
+		query:       `query ($id: ID!) { schedule(id: $id) { data } }`,
+		variables:   func(v *victim) vars { return vars{"id": v.scheduleID} },
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"schedule": null}`,
+	},
+	{
+		field:       "Query.schedules",
+		query:       `{ schedules { edges { node { data recipient { name } } } } ofWorkflow: schedules(filter: {workflow: "private"}) { edges { cursor } } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"schedules": {"edges": []}, "ofWorkflow": {"edges": []}}`,
+	},
+	{
+		field:       "Query.partials",
+		query:       `{ partials { key source } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"partials": []}`,
+	},
+	{
+		field:       "Query.variables",
+		query:       `{ variables { name value } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"variables": []}`,
+	},
+	{
+		field:       "Query.previewTemplate", // of the victim's user
+		query:       `{ previewTemplate(input: {template: "{{ recipient.name }}", recipient: "ana"}) { rendered } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  "NOT_FOUND",
+	},
+	{
+		field:       "Query.previewTemplate", // with the victim's variables and partials
+		query:       `{ vars: previewTemplate(input: {template: "<{{ vars.secret }}>", format: TEXT}) { rendered } partial: previewTemplate(input: {template: "{% render 'footer' %}"}) { rendered } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"vars": {"rendered": "<>"}, "partial": {"rendered": null}}`,
+	},
+	{
+		field:       "Query.convertCondition", // says nothing of anybody
+		query:       `{ convertCondition(input: {expression: "data.a == \"b\""}) { exact } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"convertCondition": {"exact": true}}`,
+	},
+	{
+		field:       "Mutation.triggerWorkflows",
+		query:       `mutation ($input: TriggerWorkflowInput!) { triggerWorkflows(input: {triggers: [$input]}) { results { replayed trigger { id data } error { code } } } }`,
+		variables:   func(v *victim) vars { return vars{"input": v.trigger} },
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"triggerWorkflows": {"results": [{"replayed": false, "trigger": null, "error": {"code": "NOT_FOUND"}}]}}`,
+	},
+	{
+		field:       "Mutation.sendEvent",
+		query:       `mutation { sendEvent(input: {user: "ana", event: "paid"}) { event } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  "NOT_FOUND",
+	},
+	{
+		field:       "Mutation.validateWorkflow",
+		query:       `mutation { validateWorkflow(input: {key: "private", name: "Mine", steps: [{ref: "inbox", inApp: {body: "{% render 'footer' %}"}}]}) { problems { path } } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"validateWorkflow": {"problems": [{"path": "steps[0].inApp.body"}]}}`,
+	},
+	{
+		field:       "Mutation.testWorkflow",
+		query:       `mutation { testWorkflow(input: {workflow: "private", recipient: {user: "ana"}}) { run { messages { content } } } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  "NOT_FOUND",
+	},
+	{
+		field:       "Mutation.createSchedules",
+		query:       `mutation { createSchedules(input: {schedules: [{workflow: "private", recipient: {user: "ana"}, rules: [{frequency: daily}]}]}) { results { error { code } } } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"createSchedules": {"results": [{"error": {"code": "NOT_FOUND"}}]}}`,
+	},
+	{
+		field:       "Mutation.updateSchedules",
+		query:       `mutation ($id: ID!) { updateSchedules(input: {ids: [$id], paused: true}) { results { schedule { data } error { code } } } }`,
+		variables:   func(v *victim) vars { return vars{"id": v.scheduleID} },
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"updateSchedules": {"results": [{"schedule": null, "error": {"code": "NOT_FOUND"}}]}}`,
+	},
+	{
+		field:       "Mutation.deleteSchedules",
+		query:       `mutation ($id: ID!) { deleteSchedules(input: {ids: [$id]}) { deleted } }`,
+		variables:   func(v *victim) vars { return vars{"id": v.scheduleID} },
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"deleteSchedules": {"deleted": 0}}`,
+	},
+	{
+		field:       "Mutation.setPartial",
+		query:       `mutation { setPartial(input: {key: "footer", source: ""}) { partial { key } } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"setPartial": {"partial": null}}`,
+	},
+	{
+		field:       "Mutation.setVariable",
+		query:       `mutation { setVariable(input: {name: "secret", value: "mine"}) { variable { value } } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"setVariable": {"variable": {"value": "mine"}}}`,
+	},
+	{
 		field: "Mutation.triggerWorkflow",
 		// The very request that the victim made, so that its idempotency key would replay the victim's answer.
 		query:       `mutation ($input: TriggerWorkflowInput!) { triggerWorkflow(input: $input) { replayed trigger { id data } } }`,
@@ -72,6 +198,18 @@ var attempts = []attempt{
 			workflow { number name } problems { message } } }`,
 		byColleague: "FORBIDDEN",
 		byStranger:  `{"upsertWorkflow": {"workflow": {"number": 1, "name": "Mine"}, "problems": []}}`,
+	},
+	{
+		field:       "Mutation.setWorkflowActive",
+		query:       `mutation { setWorkflowActive(input: {key: "private", active: false}) { workflow { name active } } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"setWorkflowActive": {"workflow": {"name": "Mine", "active": false}}}`,
+	},
+	{
+		field:       "Mutation.cancelTriggers", // by the victim's key
+		query:       `mutation { cancelTriggers(input: {workflow: "private", cancellationKey: "order-1"}) { cancelled alreadyFinished } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"cancelTriggers": {"cancelled": 0, "alreadyFinished": 0}}`,
 	},
 	{
 		field:       "Mutation.markItems", // in the victim's feed
@@ -106,5 +244,12 @@ var attempts = []attempt{
 		variables:   func(v *victim) vars { return vars{"since": v.firstPosition} },
 		byColleague: "FORBIDDEN",
 		byStranger:  `{"feedEvents": {"__typename": "FeedReset", "badge": {"total": 0}}}`,
+	},
+	{
+		field:       "Subscription.runEvents",
+		query:       `subscription ($id: ID!) { runEvents(run: $id) { status steps { ref } recipient { name } } }`,
+		variables:   func(v *victim) vars { return vars{"id": v.runID} },
+		byColleague: "FORBIDDEN",
+		byStranger:  "NOT_FOUND",
 	},
 }

@@ -31,6 +31,7 @@ type victim struct {
 
 	trigger                      vars // the request that was made
 	userID, versionID, triggerID string
+	runID, scheduleID            string
 	itemIDs                      []string // newest first
 	firstPosition                string   // when the first of two items had come
 }
@@ -50,7 +51,7 @@ func newVictim(t *testing.T) *victim {
 
 	for i := range 2 {
 		v.trigger = vars{"workflow": "private", "recipients": users("ana"), "data": vars{"text": marker},
-			"idempotencyKey": fmt.Sprint("request-", i)}
+			"idempotencyKey": fmt.Sprint("request-", i), "cancellationKey": "order-1"}
 		v.triggerID = ask[accepted](t, us, triggerWorkflow, vars{"input": v.trigger}).Trigger.ID
 		eventually(t, "Ana's item", func() bool {
 			items, page := readAll(t, v.ours.user(t, v.node, "ana"), nil)
@@ -64,9 +65,24 @@ func newVictim(t *testing.T) *victim {
 			return len(items) == i+1
 		})
 	}
+	v.more(t, us)
 	// Theirs has users of the same names, so that only the environment tells them apart.
 	identify(t, v.theirs.backend(v.node), "someone", "mallory")
 	return v
+}
+
+// more makes what else there is to be had of Ana's.
+func (v *victim) more(t *testing.T, us caller) {
+	t.Helper()
+	ask[any](t, us, `mutation ($m: String!) { setPartial(input: {key: "footer", source: $m}) { partial { key } } }`, vars{"m": marker})
+	ask[any](t, us, `mutation ($m: JSONValue!) { setVariable(input: {name: "secret", value: $m}) { variable { name } } }`, vars{"m": marker})
+	v.scheduleID = ask[struct {
+		Results []struct{ Schedule struct{ ID string } }
+	}](t, us, `mutation ($schedules: [ScheduleInput!]!) { createSchedules(input: {schedules: $schedules}) { results { schedule { id } } } }`, vars{
+		"schedules": []vars{{"workflow": "private", "recipient": vars{"user": "ana"}, "data": vars{"text": marker}, "startsAt": "2050-01-01T00:00:00Z"}}}).Results[0].Schedule.ID
+	v.runID = ask[struct {
+		Edges []struct{ Node struct{ ID string } }
+	}](t, us, `{ runs(first: 1) { edges { node { id } } } }`, nil).Edges[0].Node.ID
 }
 
 // everything is all rows of the victim's environment.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -16,23 +15,37 @@ import (
 	"github.com/belfryhq/belfry/workflow/template"
 )
 
-// Compile checks a definition and compiles it. There is a program if and only if there are no problems. The program keeps
-// parts of the definition: don't change that any more.
-func Compile(d *Definition) (*Program, []Problem) {
-	c := &compiler{}
+// Compile checks a definition and compiles it, with the partials that its templates may render. There is a program if and
+// only if there are no problems. The program keeps parts of the definition: don't change that any more.
+func Compile(d *Definition, partials template.Partials) (*Program, []Problem) {
+	c := &compiler{partials: partials, refs: map[string]bool{}, sends: map[string]bool{}}
 	c.workflow(d)
 	if len(c.problems) > 0 {
 		return nil, c.problems
 	}
+	if c.anyRef {
+		c.program.Refs = slices.AppendSeq(c.program.Refs, maps.Keys(c.sends))
+	}
+	slices.Sort(c.program.Refs)
+	c.program.Refs = slices.Compact(c.program.Refs)
 	return &c.program, nil
 }
 
 // compiler gathers a program and what is wrong with its definition.
 type compiler struct {
 	program  Program
+	partials template.Partials
 	problems []Problem
 	step     string // ref of the current step
+	count    int    // steps so far
 	dynamic  int    // templates with variables, in data
+
+	refs      map[string]bool // refs of steps
+	sends     map[string]bool // those of channel steps
+	later     []func()        // checks that need to know all steps
+	personal  bool            // a template since this was reset sees what only one run knows
+	anyRef    bool            // a template mentions refs: it may be any
+	seesEvent bool            // conditions see event
 }
 
 // maxPath bounds the path of a problem, in bytes.
@@ -68,6 +81,11 @@ func (c *compiler) problemf(path, format string, args ...any) {
 	c.problem(path, fmt.Errorf(format, args...))
 }
 
+func (c *compiler) emit(op Op) int {
+	c.program.Ops = append(c.program.Ops, op)
+	return len(c.program.Ops) - 1
+}
+
 func (c *compiler) workflow(d *Definition) {
 	b, err := encode(d)
 	switch {
@@ -79,33 +97,41 @@ func (c *compiler) workflow(d *Definition) {
 		return
 	}
 	c.name("name", d.Name)
-	if len(d.Categories) > MaxCategories {
-		c.problemf("categories", "at most %d categories are allowed", MaxCategories)
+	if utf8.RuneCountInString(d.Description) > MaxDescriptionLength {
+		c.problemf("description", "at most %d characters are allowed", MaxDescriptionLength)
 	}
-	for i, name := range d.Categories {
-		c.name(fmt.Sprintf("categories[%d]", i), name)
+	if err := belfry.ValidateText(d.Description, "description"); err != nil {
+		c.problem("description", err)
+	}
+	c.names("categories", d.Categories, MaxCategories)
+	c.names("tags", d.Tags, MaxTags)
+	c.oneOf("frequency", string(d.Frequency), "", string(EveryTrigger), string(OncePerRecipient), string(OncePerRecipientAndTenant))
+	c.program.Name, c.program.Categories, c.program.Settings = d.Name, d.Categories, d.Settings
+	if c.program.Frequency = d.Frequency; d.Frequency == "" {
+		c.program.Frequency = EveryTrigger
+	}
+	c.program.Condition = c.condition("", d.Condition, d.Conditions)
+	if given(d.DataSchema) {
+		if c.program.Schema, err = compileSchema(d.DataSchema); err != nil {
+			c.problem("dataSchema", err)
+		}
 	}
 	if len(d.Steps) == 0 {
 		c.problemf("steps", "a workflow needs at least one step")
 	}
-	if len(d.Steps) > MaxSteps {
-		c.problemf("steps", "at most %d steps are allowed", MaxSteps)
-		return
+	c.steps("steps", d.Steps, 0)
+	for _, check := range c.later {
+		check()
 	}
-	c.program.Name, c.program.Categories = d.Name, d.Categories
-	seen := make(map[string]bool)
-	for i := range d.Steps {
-		path := fmt.Sprintf("steps[%d]", i)
-		s := &d.Steps[i]
-		c.step = s.Ref
-		if err := belfry.ValidateKey(s.Ref, "ref"); err != nil {
-			c.step = ""
-			c.problem(path+".ref", err)
-		} else if seen[s.Ref] {
-			c.problemf(path+".ref", "another step has this ref: refs are unique within a workflow")
-		}
-		seen[s.Ref] = true
-		c.compileStep(path, s)
+}
+
+// names checks a list of categories or tags.
+func (c *compiler) names(path string, list []string, limit int) {
+	if len(list) > limit {
+		c.problemf(path, "at most %d are allowed", limit)
+	}
+	for i, name := range list {
+		c.name(fmt.Sprintf("%s[%d]", path, i), name)
 	}
 }
 
@@ -121,52 +147,151 @@ func (c *compiler) name(path, name string) {
 	}
 }
 
-func (c *compiler) compileStep(path string, s *Step) {
+// oneOf checks a word; the empty one among words is the default.
+func (c *compiler) oneOf(path, value string, words ...string) {
+	if !slices.Contains(words, value) {
+		c.problemf(path, "must be one of %s", strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), ", "))
+	}
+}
+
+// steps compiles a list of steps. depth counts the branches around it.
+func (c *compiler) steps(path string, steps []Step, depth int) {
+	for i := range steps {
+		if c.count++; c.count > MaxSteps {
+			if c.count == MaxSteps+1 {
+				c.problemf("steps", "at most %d steps are allowed, those in branches included", MaxSteps)
+			}
+			return
+		}
+		at := fmt.Sprintf("%s[%d]", path, i)
+		s := &steps[i]
+		c.step = s.Ref
+		if err := belfry.ValidateKey(s.Ref, "ref"); err != nil {
+			c.step = ""
+			c.problem(at+".ref", err)
+		} else if c.refs[s.Ref] {
+			c.problemf(at+".ref", "another step has this ref: refs are unique within a workflow")
+		}
+		c.refs[s.Ref] = true
+		c.compileStep(at, s, depth)
+	}
+}
+
+func (c *compiler) compileStep(path string, s *Step, depth int) {
 	if s.Name != "" {
 		c.name(path+".name", s.Name)
 	}
-	test := -1
-	if cond := c.condition(path, s); cond != nil {
-		test = len(c.program.Ops)
-		c.program.Ops = append(c.program.Ops, Op{Kind: Test, Step: s.Ref, Condition: cond})
+	if utf8.RuneCountInString(s.Description) > MaxDescriptionLength || belfry.ValidateText(s.Description, "") != nil {
+		c.problemf(path+".description", "must be text of at most %d characters", MaxDescriptionLength)
 	}
-	if s.InApp == nil {
-		c.problemf(path, "a step needs a kind: give inApp")
+	if n := s.kinds(); n != 1 {
+		c.problemf(path, "a step has exactly one kind, such as inApp or delay: this one has %d", n)
 		return
 	}
-	c.program.Ops = append(c.program.Ops, Op{Kind: SendInApp, Step: s.Ref, InApp: c.inApp(path+".inApp", s.InApp)})
+	test := -1
+	if s.Batch == nil && s.Branch == nil { // they say themselves that they take none
+		if cond := c.condition(path, s.Condition, s.Conditions); cond != nil {
+			test = c.emit(Op{Kind: OpTest, Step: s.Ref, Condition: cond})
+		}
+	}
+	c.kind(path, s, depth)
+	c.step = s.Ref
 	if test >= 0 {
-		c.program.Ops[test].Else = len(c.program.Ops)
+		c.program.Ops[test].To = len(c.program.Ops)
 	}
 }
 
-// condition compiles either form; nil if there is none, or a problem.
-func (c *compiler) condition(path string, s *Step) *condition.Condition {
-	structured := len(s.Conditions) > 0 && string(s.Conditions) != "null"
+// kind compiles what the step does.
+func (c *compiler) kind(path string, s *Step, depth int) {
+	if c.channelStep(path, s) {
+		c.sends[s.Ref] = true
+		return
+	}
+	if len(s.SendWindows) > 0 {
+		c.problemf(path+".sendWindows", "only channel steps have send windows")
+	}
 	switch {
-	case s.Condition != "" && structured:
-		c.problemf(path, "give either condition or conditions, not both")
-	case s.Condition != "":
-		err := belfry.ValidateText(s.Condition, "condition")
-		if err == nil {
-			var cond *condition.Condition
-			if cond, err = condition.Compile(s.Condition); err == nil {
-				return cond
-			}
-		}
-		c.problem(path+".condition", err)
-	case structured:
-		cond, err := compileGroup(path+".conditions", s.Conditions)
-		if err == nil {
-			return cond
-		}
-		c.problem(path+".conditions", err)
+	case s.Delay != nil:
+		c.delay(path, s)
+	case s.Batch != nil:
+		c.batch(path, s)
+	case s.Throttle != nil:
+		c.throttle(path, s)
+	case s.Branch != nil:
+		c.branch(path, s, depth)
+	case s.RandomCohort != nil:
+		c.cohort(path, s, depth)
+	case s.Fetch != nil:
+		c.fetch(path, s)
+	case s.WaitForEvent != nil:
+		c.wait(path, s)
+	case s.TriggerWorkflow != nil:
+		c.start(path, s)
+	case s.UpdateData != nil:
+		c.updateData(path, s)
+	case s.UpdateUser != nil:
+		c.updateRecipient(path+".updateUser", "user", s, s.UpdateUser)
+	case s.UpdateObject != nil:
+		c.updateRecipient(path+".updateObject", "object", s, s.UpdateObject)
+	case s.UpdateTenant != nil:
+		c.updateRecipient(path+".updateTenant", "tenant", s, s.UpdateTenant)
 	}
-	return nil
 }
 
-// compileGroup compiles the structured form, if all of it can be stored.
-func compileGroup(path string, raw json.RawMessage) (*condition.Condition, error) {
+// kinds counts the kinds that a step has.
+func (s *Step) kinds() int {
+	n := 0
+	for _, has := range []bool{s.InApp != nil, s.Email != nil, s.SMS != nil, s.Push != nil, s.Chat != nil, s.Webhook != nil,
+		s.Delay != nil, s.Batch != nil, s.Throttle != nil, s.Branch != nil, s.RandomCohort != nil, s.Fetch != nil,
+		s.WaitForEvent != nil, s.TriggerWorkflow != nil, s.UpdateData != nil, s.UpdateUser != nil, s.UpdateObject != nil,
+		s.UpdateTenant != nil} {
+		if has {
+			n++
+		}
+	}
+	return n
+}
+
+// noCondition refuses a condition on a step that takes none.
+func (c *compiler) noCondition(path string, s *Step, what string) {
+	if s.Condition != "" || given(s.Conditions) {
+		c.problemf(path, "%s takes no condition: put it into a branch", what)
+	}
+}
+
+// condition compiles either form; nil if there is none, or a problem. path is that of what has the condition.
+func (c *compiler) condition(path, expression string, group json.RawMessage) *condition.Condition {
+	at := func(field string) string { return strings.TrimPrefix(path+"."+field, ".") }
+	var cond *condition.Condition
+	switch {
+	case expression != "" && given(group):
+		c.problemf(path, "give either condition or conditions, not both")
+	case expression != "":
+		err := belfry.ValidateText(expression, "condition")
+		if err == nil {
+			cond, err = condition.CompileWith(expression, condition.Options{Event: c.seesEvent})
+		}
+		if err != nil {
+			c.problem(at("condition"), err)
+			return nil
+		}
+	case given(group):
+		var err error
+		if cond, err = c.group(at("conditions"), group); err != nil {
+			c.problem(at("conditions"), err)
+			return nil
+		}
+	}
+	if cond != nil {
+		c.program.Refs = append(c.program.Refs, cond.Refs()...)
+		c.program.SeesRefs = c.program.SeesRefs || len(cond.Refs()) > 0
+		c.program.Variables = c.program.Variables || slices.Contains(cond.Roots(), "vars")
+	}
+	return cond
+}
+
+// group compiles the structured form, if all of it can be stored.
+func (c *compiler) group(path string, raw json.RawMessage) (*condition.Condition, error) {
 	var g condition.Group
 	if err := json.Unmarshal(raw, &g); err != nil {
 		return nil, err
@@ -183,59 +308,7 @@ func compileGroup(path string, raw json.RawMessage) (*condition.Condition, error
 	if err := belfry.ValidateJSON(v, path); err != nil {
 		return nil, err
 	}
-	return condition.CompileGroup(g)
-}
-
-func (c *compiler) inApp(path string, in *InApp) *InAppTemplate {
-	t := &InAppTemplate{Channel: in.Channel, format: in.Format}
-	if err := belfry.ValidateKey(in.Channel, "channel"); err != nil {
-		c.problem(path+".channel", err)
-	}
-	bodyFormat := template.Text
-	switch in.Format {
-	case Text:
-	case Markdown:
-		bodyFormat = template.HTML
-	default:
-		c.problemf(path+".format", "must be TEXT or MARKDOWN")
-	}
-	if strings.TrimSpace(in.Body) == "" {
-		c.problemf(path+".body", "must not be empty")
-	}
-	t.body = c.template(path+".body", in.Body, bodyFormat)
-	if in.ActionURL != "" {
-		t.actionURL = c.url(path+".actionUrl", in.ActionURL)
-	}
-	if len(in.Buttons) > MaxButtons {
-		c.problemf(path+".buttons", "at most %d buttons are allowed", MaxButtons)
-	}
-	for i, b := range in.Buttons {
-		at := fmt.Sprintf("%s.buttons[%d]", path, i)
-		if strings.TrimSpace(b.Label) == "" {
-			c.problemf(at+".label", "must not be empty")
-		}
-		t.buttons = append(t.buttons, buttonTemplate{
-			label:  c.template(at+".label", b.Label, template.Text),
-			action: c.url(at+".action", b.Action),
-		})
-	}
-	if in.Data != nil {
-		t.data = c.inAppData(path+".data", in.Data)
-	}
-	return t
-}
-
-func (c *compiler) inAppData(path string, data map[string]any) map[string]any {
-	if err := belfry.ValidateJSON(data, path); err != nil {
-		c.problem(path, err)
-		return nil
-	}
-	if b, err := encode(data); err != nil || len(b) > MaxDataSize {
-		c.problemf(path, "at most %d bytes of JSON are allowed", MaxDataSize)
-		return nil
-	}
-	out, _ := c.data([]string{path}, data).(map[string]any)
-	return out
+	return condition.CompileGroupWith(g, condition.Options{Event: c.seesEvent})
 }
 
 func (c *compiler) template(path, src string, f template.Format) *template.Template {
@@ -243,9 +316,17 @@ func (c *compiler) template(path, src string, f template.Format) *template.Templ
 		c.problem(path, err)
 		return nil
 	}
-	t, err := template.Compile(src, f)
+	t, err := template.CompileWith(src, f, c.partials)
 	if err != nil {
 		c.problem(path, err)
+		return nil
+	}
+	for _, root := range t.Roots() {
+		c.personal = c.personal || slices.Contains(personalRoots, root)
+		c.program.Variables = c.program.Variables || root == "vars"
+		c.anyRef = c.anyRef || root == "refs"
+		c.program.SeesRefs = c.program.SeesRefs || root == "refs"
+		c.program.Activities = c.program.Activities || root == "activities"
 	}
 	return t
 }
@@ -259,38 +340,4 @@ func (c *compiler) url(path, src string) *template.Template {
 		}
 	}
 	return t
-}
-
-// data compiles the strings of a JSON value; everything else stays as it is. The path is joined only when it is needed:
-// keys may be long, and many.
-func (c *compiler) data(path []string, v any) any {
-	if c.dynamic > MaxDataTemplates {
-		return v // one problem is enough
-	}
-	switch v := v.(type) {
-	case string:
-		t, err := template.Compile(v, template.Text)
-		if err != nil {
-			c.problem(strings.Join(path, ""), err)
-		} else if t.IsStatic() {
-			return v
-		}
-		if c.dynamic++; c.dynamic > MaxDataTemplates {
-			c.problemf(strings.Join(path, ""), "at most %d strings with variables are allowed in a workflow's data", MaxDataTemplates)
-		}
-		return t
-	case map[string]any:
-		out := make(map[string]any, len(v))
-		for _, k := range slices.Sorted(maps.Keys(v)) { // so that problems have an order
-			out[k] = c.data(append(path, "."+k), v[k])
-		}
-		return out
-	case []any:
-		out := make([]any, len(v))
-		for i, e := range v {
-			out[i] = c.data(append(path, "["+strconv.Itoa(i)+"]"), e)
-		}
-		return out
-	}
-	return v
 }

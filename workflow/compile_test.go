@@ -83,7 +83,7 @@ func TestCompileSaysWhatIsWrongAndWhere(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			program, problems := workflow.Compile(parse(t, c.source))
+			program, problems := workflow.Compile(parse(t, c.source), nil)
 			if program != nil {
 				t.Error("there is a program")
 			}
@@ -107,7 +107,7 @@ func TestCompileJumpsOverSteps(t *testing.T) {
 		inApp("a", "", ""),
 		inApp("b", `, "condition": "data.x > 1"`, ""),
 		inApp("c", `, "conditions": {"all": [{"variable": "data.x", "operator": "exists"}]}`, ""),
-		inApp("d", `, "conditions": null`, ""))))
+		inApp("d", `, "conditions": null`, ""))), nil)
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
@@ -118,12 +118,12 @@ func TestCompileJumpsOverSteps(t *testing.T) {
 	}
 	var got []op
 	for _, o := range program.Ops {
-		got = append(got, op{o.Kind, o.Step, o.Else})
-		if (o.Kind == workflow.Test) != (o.Condition != nil) || (o.Kind == workflow.SendInApp) != (o.InApp != nil) {
+		got = append(got, op{o.Kind, o.Step, o.To})
+		if (o.Kind == workflow.OpTest) != (o.Condition != nil) || (o.Kind == workflow.OpSend) != (o.Message != nil) {
 			t.Errorf("operation %+v", o)
 		}
 	}
-	want := []op{{workflow.SendInApp, "a", 0}, {workflow.Test, "b", 3}, {workflow.SendInApp, "b", 0}, {workflow.Test, "c", 5}, {workflow.SendInApp, "c", 0}, {workflow.SendInApp, "d", 0}}
+	want := []op{{workflow.OpSend, "a", 0}, {workflow.OpTest, "b", 3}, {workflow.OpSend, "b", 0}, {workflow.OpTest, "c", 5}, {workflow.OpSend, "c", 0}, {workflow.OpSend, "d", 0}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("operations (-want +got):\n%s", diff)
 	}
@@ -182,10 +182,10 @@ func TestCompileAtItsLimits(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if _, problems := workflow.Compile(parse(t, c.source(c.limit))); len(problems) > 0 {
+			if _, problems := workflow.Compile(parse(t, c.source(c.limit)), nil); len(problems) > 0 {
 				t.Errorf("at the limit: %v", problems)
 			}
-			_, problems := workflow.Compile(parse(t, c.source(c.limit+1)))
+			_, problems := workflow.Compile(parse(t, c.source(c.limit+1)), nil)
 			if len(problems) != 1 || problems[0].Path != c.path || !strings.Contains(problems[0].Message, fmt.Sprint(c.limit)) {
 				t.Errorf("beyond the limit: %+v, want one at %q that says %d", problems, c.path, c.limit)
 			}
@@ -201,7 +201,7 @@ func TestCompileReportsABoundedNumberOfProblems(t *testing.T) {
 		for i := range n {
 			d.Steps[0].InApp.Data["list"].([]any)[i] = "{{"
 		}
-		if _, problems := workflow.Compile(d); len(problems) != want {
+		if _, problems := workflow.Compile(d, nil); len(problems) != want {
 			t.Errorf("%d mistakes: %d problems, want %d", n, len(problems), want)
 		}
 	}
@@ -211,7 +211,7 @@ func TestProblemsHaveShortPaths(t *testing.T) {
 	t.Parallel()
 	d := parse(t, steps(inApp("a", "", "")))
 	d.Steps[0].InApp.Data = map[string]any{strings.Repeat("ü", 20_000): "{{"}
-	_, problems := workflow.Compile(d)
+	_, problems := workflow.Compile(d, nil)
 	if len(problems) != 1 || len(problems[0].Path) > 1100 {
 		t.Errorf("problems = %.2000v", problems)
 	}
@@ -225,13 +225,13 @@ func TestCompileRefusesWhatCannotBeReadAgain(t *testing.T) {
 	} {
 		d := parse(t, steps(inApp("a", "", "")))
 		d.Steps[0].InApp.Data = map[string]any{"x": data}
-		if _, problems := workflow.Compile(d); len(problems) != 1 || problems[0].Path != path {
+		if _, problems := workflow.Compile(d, nil); len(problems) != 1 || problems[0].Path != path {
 			t.Errorf("%v: %v, want one at %q", data, problems, path)
 		}
 	}
 	d := parse(t, steps(inApp("a", "", "")))
 	d.Steps[0].Conditions = json.RawMessage("{\"all\": [{\"variable\": \"data.x\", \"operator\": \"equal_to\", \"argument\": \"\xff\"}]}")
-	if _, problems := workflow.Compile(d); len(problems) != 1 || problems[0].Path != "steps[0].conditions" {
+	if _, problems := workflow.Compile(d, nil); len(problems) != 1 || problems[0].Path != "steps[0].conditions" {
 		t.Errorf("invalid UTF-8: %v", problems)
 	}
 }
@@ -250,7 +250,7 @@ func TestDefinitionsSurviveJSON(t *testing.T) {
 	if diff := cmp.Diff(d, parse(t, string(b))); diff != "" {
 		t.Errorf("after a round trip (-want +got):\n%s", diff)
 	}
-	if _, problems := workflow.Compile(d); len(problems) > 0 {
+	if _, problems := workflow.Compile(d, nil); len(problems) > 0 {
 		t.Error(problems)
 	}
 }

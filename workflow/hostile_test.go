@@ -35,13 +35,13 @@ func TestHostileDefinitionsCostLittle(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			start := time.Now()
-			program, problems := workflow.Compile(parse(t, source))
+			program, problems := workflow.Compile(parse(t, source), nil)
 			if program != nil { // whatever is too much at run time must fail there, soon
 				for _, op := range program.Ops {
-					if op.InApp == nil {
+					if op.Message == nil {
 						continue
 					}
-					if r, err := op.InApp.Render(t.Context(), nil); err == nil {
+					if r, err := op.Message.Render(t.Context(), nil); err == nil {
 						t.Errorf("rendered %.100v", r)
 					}
 				}
@@ -73,7 +73,7 @@ func FuzzCompile(f *testing.F) {
 		if json.Unmarshal(source, &d) != nil {
 			return
 		}
-		program, problems := workflow.Compile(&d)
+		program, problems := workflow.Compile(&d, nil)
 		if (program != nil) != (len(problems) == 0) {
 			t.Fatalf("program %v, problems %v", program, problems)
 		}
@@ -81,8 +81,8 @@ func FuzzCompile(f *testing.F) {
 			return
 		}
 		for i, op := range program.Ops {
-			if op.Kind == workflow.Test && (op.Else <= i || op.Else > len(program.Ops)) {
-				t.Fatalf("operation %d jumps to %d of %d", i, op.Else, len(program.Ops))
+			if op.Kind == workflow.OpTest && (op.To <= i || op.To > len(program.Ops)) {
+				t.Fatalf("operation %d jumps to %d of %d", i, op.To, len(program.Ops))
 			}
 		}
 		stored, err := json.Marshal(d)
@@ -100,12 +100,12 @@ func FuzzCompile(f *testing.F) {
 		if err := json.Unmarshal(stored, &again); err != nil {
 			t.Fatal(err)
 		}
-		if _, problems := workflow.Compile(&again); len(problems) > 0 {
+		if _, problems := workflow.Compile(&again, nil); len(problems) > 0 {
 			t.Fatalf("doesn't compile any more after it was stored: %v", problems)
 		}
 		for _, op := range program.Ops {
-			if op.InApp != nil {
-				_, _ = op.InApp.Render(t.Context(), map[string]any{"data": map[string]any{"x": "y", "n": 1.0}})
+			if op.Message != nil {
+				_, _ = op.Message.Render(t.Context(), map[string]any{"data": map[string]any{"x": "y", "n": 1.0}})
 			}
 		}
 	})

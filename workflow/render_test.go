@@ -22,11 +22,11 @@ func render(t *testing.T, in workflow.InApp, scope map[string]any) (workflow.Ren
 	if in.Body == "" {
 		in.Body = "x"
 	}
-	program, problems := workflow.Compile(&workflow.Definition{Name: "W", Steps: []workflow.Step{{Ref: "a", InApp: &in}}})
+	program, problems := workflow.Compile(&workflow.Definition{Name: "W", Steps: []workflow.Step{{Ref: "a", InApp: &in}}}, nil)
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	return program.Ops[0].InApp.Render(t.Context(), scope)
+	return program.Ops[0].Message.Render(t.Context(), scope)
 }
 
 func TestRender(t *testing.T) {
@@ -105,23 +105,23 @@ func TestRenderErrorsSayWhere(t *testing.T) {
 
 func TestRenderStopsWithItsContext(t *testing.T) {
 	t.Parallel()
-	program, _ := workflow.Compile(parse(t, steps(inApp("a", "", `, "data": {"x": "{{ data.x }}"}`))))
+	program, _ := workflow.Compile(parse(t, steps(inApp("a", "", `, "data": {"x": "{{ data.x }}"}`))), nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := program.Ops[0].InApp.Render(ctx, nil); !errors.Is(err, context.Canceled) {
+	if _, err := program.Ops[0].Message.Render(ctx, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("error = %v", err)
 	}
 }
 
 func TestRenderSharesNothing(t *testing.T) {
 	t.Parallel()
-	program, _ := workflow.Compile(parse(t, steps(inApp("a", "", `, "data": {"l": [{"k": 1}]}`))))
-	first, err := program.Ops[0].InApp.Render(t.Context(), nil)
+	program, _ := workflow.Compile(parse(t, steps(inApp("a", "", `, "data": {"l": [{"k": 1}]}`))), nil)
+	first, err := program.Ops[0].Message.Render(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	first.Content.Data["l"].([]any)[0].(map[string]any)["k"] = "changed"
-	second, _ := program.Ops[0].InApp.Render(t.Context(), nil)
+	second, _ := program.Ops[0].Message.Render(t.Context(), nil)
 	if diff := cmp.Diff(map[string]any{"l": []any{map[string]any{"k": 1.0}}}, second.Content.Data); diff != "" {
 		t.Errorf("data of the second message (-want +got):\n%s", diff)
 	}

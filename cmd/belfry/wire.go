@@ -17,9 +17,12 @@ import (
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/analytics"
 	"github.com/belfryhq/belfry/auth"
+	"github.com/belfryhq/belfry/delivery"
+	"github.com/belfryhq/belfry/delivery/provider/logging"
 	"github.com/belfryhq/belfry/engine"
 	"github.com/belfryhq/belfry/feed"
 	"github.com/belfryhq/belfry/graph"
+	"github.com/belfryhq/belfry/internal/egress"
 	"github.com/belfryhq/belfry/postgres"
 	"github.com/belfryhq/belfry/realtime"
 	"github.com/belfryhq/belfry/realtime/graphqlws"
@@ -28,19 +31,20 @@ import (
 
 // belfryNode is one running node: every package, connected.
 type belfryNode struct {
-	config  node
-	log     *slog.Logger
-	pool    *pgxpool.Pool
-	auth    *auth.Service
-	people  *recipient.Service
-	feeds   *feed.Service
-	engine  *engine.Engine
-	hub     *realtime.Hub
-	segment *analytics.Segment
-	sockets *graphqlws.Transport
-	metrics *prometheus.Registry
-	api     http.Handler
-	close   []func() // in the order of opening; run backwards
+	config   node
+	log      *slog.Logger
+	pool     *pgxpool.Pool
+	auth     *auth.Service
+	people   *recipient.Service
+	feeds    *feed.Service
+	engine   *engine.Engine
+	delivery *delivery.Service
+	hub      *realtime.Hub
+	segment  *analytics.Segment
+	sockets  *graphqlws.Transport
+	metrics  *prometheus.Registry
+	api      http.Handler
+	close    []func() // in the order of opening; run backwards
 }
 
 // options are the differences between production and development.
@@ -74,12 +78,19 @@ func build(ctx context.Context, config node, o options, log *slog.Logger) (_ *be
 	n.hub = realtime.NewHub(bus)
 	n.auth = &auth.Service{Pool: n.pool, Now: time.Now, AllowDemoKeys: o.demoKeys}
 	n.people = recipient.New(n.pool, time.Now)
+	n.people.Observe = func(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, ids []belfry.RecipientID) error {
+		return n.engine.RecipientsChanged(ctx, tx, env, ids)
+	}
 	if n.segment, err = analytics.NewSegment(analytics.SegmentConfig{Pool: n.pool, EnvironmentKey: n.auth.EnvironmentKey, Log: log}); err != nil {
 		return nil, err
 	}
 	n.feeds = &feed.Service{Pool: n.pool, Bus: bell{n.hub}, UserID: n.people.UserID, Observe: n.observe(), Now: time.Now, Log: log}
+	n.delivery = delivery.New(delivery.Config{
+		Pool: n.pool, Providers: providers(log), InApp: n.append, Observe: n.observe(), Now: time.Now, Log: log,
+	})
 	n.engine = engine.New(engine.Config{
-		Pool: n.pool, Recipients: n.people, Enqueue: n.feeds.Append, Now: time.Now, Log: log,
+		Pool: n.pool, Recipients: n.people, Enqueue: n.delivery.Enqueue, Statuses: n.statuses, Now: time.Now, Log: log,
+		HTTP:    egress.New(egress.Config{Allow: config.FetchNetworks, Now: time.Now}),
 		Workers: config.Workers, BatchSize: config.BatchSize,
 	})
 	n.sockets = graphqlws.New(graphqlws.Config{AllowedOrigins: config.AllowedOrigins, Init: n.initConnection()})
@@ -115,13 +126,64 @@ func (n *belfryNode) openBus(redisURL string) (realtime.Bus, error) {
 	return bus, nil
 }
 
-// observe records what happens to messages, in the transaction in which it happens, and tells the sink once it is
-// durable.
+// providers are who sends what isn't shown in a feed: nobody yet, but the log says what they would be given.
+func providers(log *slog.Logger) map[belfry.ChannelType]delivery.Provider {
+	out := map[belfry.ChannelType]delivery.Provider{}
+	for _, medium := range []belfry.ChannelType{belfry.Email, belfry.SMS, belfry.Push, belfry.Chat, belfry.Webhook} {
+		out[medium] = logging.New(log)
+	}
+	return out
+}
+
+// append puts messages into feeds, and tells runs that wait for those that had been held back.
+func (n *belfryNode) append(ctx context.Context, tx *postgres.Tx, messages []belfry.Message) error {
+	if err := n.feeds.Append(ctx, tx, messages); err != nil {
+		return err
+	}
+	return n.engine.ItemsAppended(ctx, tx, messages)
+}
+
+// statuses says what became of messages, wherever they are now.
+func (n *belfryNode) statuses(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, ids []belfry.MessageID) (map[belfry.MessageID]belfry.MessageStatus, error) {
+	out, moved, err := n.delivery.Statuses(ctx, tx, env, ids)
+	if err != nil {
+		return nil, err
+	}
+	var inFeeds []belfry.MessageID
+	for _, id := range ids {
+		if _, known := out[id]; !known {
+			if to, ok := moved[id]; ok { // it waited for its time, and is an item now
+				id = to
+			}
+			inFeeds = append(inFeeds, id)
+		}
+	}
+	items, err := feed.Statuses(ctx, tx, env, inFeeds)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		item := id
+		if to, ok := moved[id]; ok {
+			item = to
+		}
+		if s, ok := items[item]; ok {
+			out[id] = s
+		}
+	}
+	return out, nil
+}
+
+// observe records what happens to messages, in the transaction in which it happens, tells runs that wait for it, and the
+// sink once it is durable.
 func (n *belfryNode) observe() func(context.Context, *postgres.Tx, []belfry.StatusChange) error {
 	log := &analytics.Log{}
 	return func(ctx context.Context, tx *postgres.Tx, changes []belfry.StatusChange) error {
 		tx.AfterCommit(n.segment.Wake)
-		return log.Record(ctx, tx, changes)
+		if err := log.Record(ctx, tx, changes); err != nil {
+			return err
+		}
+		return n.engine.MessagesChanged(ctx, tx, changes)
 	}
 }
 

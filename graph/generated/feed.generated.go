@@ -24,8 +24,9 @@ type FeedResolver interface {
 	Badge(ctx context.Context, obj *model.Feed) (*belfry.Badge, error)
 }
 type FeedItemResolver interface {
-	Actors(ctx context.Context, objs []*model.FeedItem) ([][]model.User, error)
-	Tenant(ctx context.Context, objs []*model.FeedItem) ([]*string, error)
+	Actors(ctx context.Context, obj *model.FeedItem) ([]model.User, error)
+
+	Tenant(ctx context.Context, obj *model.FeedItem) (*string, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -505,7 +506,7 @@ func _FeedItem_actors(ctx context.Context, ec *executionContext, field graphql.C
 			return fieldContext_FeedItem_actors(ctx, ec, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return ec.resolveBatch_FeedItem_actors(ctx, field, obj)
+			return ec.Resolvers.FeedItem().Actors(ctx, obj)
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []model.User) graphql.Marshaler {
@@ -527,28 +528,28 @@ func fieldContext_FeedItem_actors(_ context.Context, ec *executionContext, field
 	}
 	return fc, nil
 }
-func (ec *executionContext) resolveBatch_FeedItem_actors(ctx context.Context, field graphql.CollectedField, obj *model.FeedItem) (any, error) {
-	resolver := ec.Resolvers.FeedItem()
-	if batch, ok := graphql.BatchParentsFor[*model.FeedItem](ctx, "FeedItem"); ok {
-		result := batch.FieldResult(field, func() (any, error) {
-			return resolver.Actors(ctx, batch.Parents)
-		})
-		return graphql.ResolveBatchGroupResult[[]model.User](
-			ctx,
-			batch.Index,
-			len(batch.Parents),
-			result,
-			"FeedItem.actors",
-			batch.IndexMap,
-		)
-	}
-	results, err := resolver.Actors(ctx, []*model.FeedItem{obj})
-	return graphql.ResolveBatchSingleResult[[]model.User](
+
+func _FeedItem_totalActivities(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedItem) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
 		ctx,
-		results,
-		err,
-		"FeedItem.actors",
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_FeedItem_totalActivities(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TotalActivities, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return marshalNInt2int(ctx, ec, selections, v)
+		},
+		true,
+		true,
 	)
+}
+func fieldContext_FeedItem_totalActivities(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FeedItem", field, false, false, errors.New("field of type Int does not have child fields"))
 }
 
 func _FeedItem_tenant(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedItem) (ret graphql.Marshaler) {
@@ -560,7 +561,7 @@ func _FeedItem_tenant(ctx context.Context, ec *executionContext, field graphql.C
 			return fieldContext_FeedItem_tenant(ctx, ec, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return ec.resolveBatch_FeedItem_tenant(ctx, field, obj)
+			return ec.Resolvers.FeedItem().Tenant(ctx, obj)
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
@@ -572,29 +573,6 @@ func _FeedItem_tenant(ctx context.Context, ec *executionContext, field graphql.C
 }
 func fieldContext_FeedItem_tenant(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("FeedItem", field, true, true, errors.New("field of type String does not have child fields"))
-}
-func (ec *executionContext) resolveBatch_FeedItem_tenant(ctx context.Context, field graphql.CollectedField, obj *model.FeedItem) (any, error) {
-	resolver := ec.Resolvers.FeedItem()
-	if batch, ok := graphql.BatchParentsFor[*model.FeedItem](ctx, "FeedItem"); ok {
-		result := batch.FieldResult(field, func() (any, error) {
-			return resolver.Tenant(ctx, batch.Parents)
-		})
-		return graphql.ResolveBatchGroupResult[*string](
-			ctx,
-			batch.Index,
-			len(batch.Parents),
-			result,
-			"FeedItem.tenant",
-			batch.IndexMap,
-		)
-	}
-	results, err := resolver.Tenant(ctx, []*model.FeedItem{obj})
-	return graphql.ResolveBatchSingleResult[*string](
-		ctx,
-		results,
-		err,
-		"FeedItem.tenant",
-	)
 }
 
 func _FeedItem_workflow(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedItem) (ret graphql.Marshaler) {
@@ -2250,6 +2228,11 @@ func _FeedItem(ctx context.Context, ec *executionContext, sel ast.SelectionSet, 
 			}
 
 			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "totalActivities":
+			out.Values[i] = _FeedItem_totalActivities(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		case "tenant":
 			field := field
 

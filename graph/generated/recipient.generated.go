@@ -383,11 +383,48 @@ func unmarshalInputIdentifyUserInput(ctx context.Context, ec *executionContext, 
 			it.Timezone = graphql.OmittableOf(data)
 		case "properties":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("properties"))
-			data, err := unmarshalOJSON2map(ctx, ec, v)
+			data, err := unmarshalOJSON2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐUncheckedJSON(ctx, ec, v)
 			if err != nil {
 				return it, err
 			}
 			it.Properties = data
+		}
+	}
+	return it, nil
+}
+
+func unmarshalInputObjectRefInput(ctx context.Context, ec *executionContext, obj any) (model.ObjectRefInput, error) {
+	var it model.ObjectRefInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"collection", "id"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "collection":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("collection"))
+			data, err := unmarshalNString2string(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Collection = data
+		case "id":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("id"))
+			data, err := unmarshalNString2string(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.ID = data
 		}
 	}
 	return it, nil
@@ -583,25 +620,6 @@ func marshalNIdentifyUserPayload2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋm
 	return _IdentifyUserPayload(ctx, ec, sel, v)
 }
 
-func unmarshalNRecipientInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐRecipientInput(ctx context.Context, ec *executionContext, v any) (model.RecipientInput, error) {
-	res, err := unmarshalInputRecipientInput(ctx, ec, v)
-	return res, graphql.ErrorOnPath(ctx, err)
-}
-
-func unmarshalNRecipientInput2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐRecipientInputᚄ(ctx context.Context, ec *executionContext, v any) ([]model.RecipientInput, error) {
-	vSlice := graphql.CoerceList(v)
-	var err error
-	res := make([]model.RecipientInput, len(vSlice))
-	for i := range vSlice {
-		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
-		res[i], err = unmarshalNRecipientInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐRecipientInput(ctx, ec, vSlice[i])
-		if err != nil {
-			return nil, err
-		}
-	}
-	return res, nil
-}
-
 func marshalNUser2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐUser(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v model.User) graphql.Marshaler {
 	return _User(ctx, ec, sel, &v)
 }
@@ -627,6 +645,14 @@ func unmarshalOIdentifyUserInput2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋm
 		return nil, nil
 	}
 	res, err := unmarshalInputIdentifyUserInput(ctx, ec, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func unmarshalOObjectRefInput2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐObjectRefInput(ctx context.Context, ec *executionContext, v any) (*model.ObjectRefInput, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := unmarshalInputObjectRefInput(ctx, ec, v)
 	return &res, graphql.ErrorOnPath(ctx, err)
 }
 

@@ -26,8 +26,11 @@ type ResolverRoot interface {
 	FeedItem() FeedItemResolver
 	Mutation() MutationResolver
 	Query() QueryResolver
+	Run() RunResolver
+	Schedule() ScheduleResolver
 	Subscription() SubscriptionResolver
 	Trigger() TriggerResolver
+	WorkflowVersion() WorkflowVersionResolver
 }
 
 type DirectiveRoot struct {
@@ -50,6 +53,27 @@ type ComplexityRoot struct {
 		Name    func(childComplexity int) int
 	}
 
+	CancelTriggersPayload struct {
+		AlreadyFinished func(childComplexity int) int
+		Cancelled       func(childComplexity int) int
+	}
+
+	ConvertedCondition struct {
+		Conditions func(childComplexity int) int
+		Exact      func(childComplexity int) int
+		Expression func(childComplexity int) int
+		Problems   func(childComplexity int) int
+	}
+
+	CreateSchedulesPayload struct {
+		Results func(childComplexity int) int
+	}
+
+	DeleteSchedulesPayload struct {
+		Deleted  func(childComplexity int) int
+		NotFound func(childComplexity int) int
+	}
+
 	Feed struct {
 		Badge   func(childComplexity int) int
 		Channel func(childComplexity int) int
@@ -58,22 +82,23 @@ type ComplexityRoot struct {
 	}
 
 	FeedItem struct {
-		ActionURL    func(childComplexity int) int
-		Actors       func(childComplexity int) int
-		ArchivedAt   func(childComplexity int) int
-		Blocks       func(childComplexity int) int
-		Categories   func(childComplexity int) int
-		Channel      func(childComplexity int) int
-		CreatedAt    func(childComplexity int) int
-		Data         func(childComplexity int) int
-		ID           func(childComplexity int) int
-		InteractedAt func(childComplexity int) int
-		Position     func(childComplexity int) int
-		ReadAt       func(childComplexity int) int
-		SeenAt       func(childComplexity int) int
-		StepRef      func(childComplexity int) int
-		Tenant       func(childComplexity int) int
-		Workflow     func(childComplexity int) int
+		ActionURL       func(childComplexity int) int
+		Actors          func(childComplexity int) int
+		ArchivedAt      func(childComplexity int) int
+		Blocks          func(childComplexity int) int
+		Categories      func(childComplexity int) int
+		Channel         func(childComplexity int) int
+		CreatedAt       func(childComplexity int) int
+		Data            func(childComplexity int) int
+		ID              func(childComplexity int) int
+		InteractedAt    func(childComplexity int) int
+		Position        func(childComplexity int) int
+		ReadAt          func(childComplexity int) int
+		SeenAt          func(childComplexity int) int
+		StepRef         func(childComplexity int) int
+		Tenant          func(childComplexity int) int
+		TotalActivities func(childComplexity int) int
+		Workflow        func(childComplexity int) int
 	}
 
 	FeedItemConnection struct {
@@ -125,6 +150,15 @@ type ComplexityRoot struct {
 		User func(childComplexity int) int
 	}
 
+	ItemError struct {
+		Code       func(childComplexity int) int
+		Field      func(childComplexity int) int
+		Limit      func(childComplexity int) int
+		Message    func(childComplexity int) int
+		Reference  func(childComplexity int) int
+		Violations func(childComplexity int) int
+	}
+
 	MarkItemsPayload struct {
 		Badge    func(childComplexity int) int
 		Changed  func(childComplexity int) int
@@ -139,10 +173,21 @@ type ComplexityRoot struct {
 	}
 
 	Mutation struct {
-		IdentifyUser    func(childComplexity int, input model.IdentifyUserInput) int
-		MarkItems       func(childComplexity int, input model.MarkItemsInput) int
-		TriggerWorkflow func(childComplexity int, input model.TriggerWorkflowInput) int
-		UpsertWorkflow  func(childComplexity int, input model.UpsertWorkflowInput) int
+		CancelTriggers    func(childComplexity int, input model.CancelTriggersInput) int
+		CreateSchedules   func(childComplexity int, input model.CreateSchedulesInput) int
+		DeleteSchedules   func(childComplexity int, input model.DeleteSchedulesInput) int
+		IdentifyUser      func(childComplexity int, input model.IdentifyUserInput) int
+		MarkItems         func(childComplexity int, input model.MarkItemsInput) int
+		SendEvent         func(childComplexity int, input model.SendEventInput) int
+		SetPartial        func(childComplexity int, input model.SetPartialInput) int
+		SetVariable       func(childComplexity int, input model.SetVariableInput) int
+		SetWorkflowActive func(childComplexity int, input model.SetWorkflowActiveInput) int
+		TestWorkflow      func(childComplexity int, input model.TestWorkflowInput) int
+		TriggerWorkflow   func(childComplexity int, input model.TriggerWorkflowInput) int
+		TriggerWorkflows  func(childComplexity int, input model.TriggerWorkflowsInput) int
+		UpdateSchedules   func(childComplexity int, input model.UpdateSchedulesInput) int
+		UpsertWorkflow    func(childComplexity int, input model.UpsertWorkflowInput) int
+		ValidateWorkflow  func(childComplexity int, input model.UpsertWorkflowInput) int
 	}
 
 	PageInfo struct {
@@ -152,12 +197,27 @@ type ComplexityRoot struct {
 		StartCursor     func(childComplexity int) int
 	}
 
+	Partial struct {
+		Key    func(childComplexity int) int
+		Source func(childComplexity int) int
+	}
+
 	Query struct {
-		Feed     func(childComplexity int, ref model.FeedRef) int
-		Me       func(childComplexity int) int
-		Node     func(childComplexity int, id string) int
-		User     func(childComplexity int, id string) int
-		Workflow func(childComplexity int, key string, number *int) int
+		ConvertCondition func(childComplexity int, input model.ConvertConditionInput) int
+		Feed             func(childComplexity int, ref model.FeedRef) int
+		Me               func(childComplexity int) int
+		Node             func(childComplexity int, id string) int
+		Partials         func(childComplexity int) int
+		PreviewTemplate  func(childComplexity int, input model.PreviewTemplateInput) int
+		Run              func(childComplexity int, id string) int
+		Runs             func(childComplexity int, first int, after *string, filter *model.RunFilter) int
+		Schedule         func(childComplexity int, id string) int
+		Schedules        func(childComplexity int, first int, after *string, filter *model.ScheduleFilter) int
+		Trigger          func(childComplexity int, id string) int
+		User             func(childComplexity int, id string) int
+		Variables        func(childComplexity int) int
+		Workflow         func(childComplexity int, key string, number *int) int
+		Workflows        func(childComplexity int, first int, after *string) int
 	}
 
 	RejectedRecipient struct {
@@ -166,8 +226,141 @@ type ComplexityRoot struct {
 		Message func(childComplexity int) int
 	}
 
+	Run struct {
+		DueAt      func(childComplexity int) int
+		FinishedAt func(childComplexity int) int
+		HasErrors  func(childComplexity int) int
+		ID         func(childComplexity int) int
+		Recipient  func(childComplexity int) int
+		StartedAt  func(childComplexity int) int
+		Status     func(childComplexity int) int
+		Steps      func(childComplexity int) int
+		Trigger    func(childComplexity int) int
+		WaitingFor func(childComplexity int) int
+		Workflow   func(childComplexity int) int
+	}
+
+	RunConnection struct {
+		Edges    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	RunEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
+	RunStep struct {
+		At         func(childComplexity int) int
+		Conditions func(childComplexity int) int
+		Detail     func(childComplexity int) int
+		Message    func(childComplexity int) int
+		Outcome    func(childComplexity int) int
+		Reason     func(childComplexity int) int
+		Ref        func(childComplexity int) int
+		Until      func(childComplexity int) int
+	}
+
+	Schedule struct {
+		Actor     func(childComplexity int) int
+		CreatedAt func(childComplexity int) int
+		Data      func(childComplexity int) int
+		EndsAt    func(childComplexity int) int
+		ID        func(childComplexity int) int
+		LastAt    func(childComplexity int) int
+		NextAt    func(childComplexity int) int
+		Paused    func(childComplexity int) int
+		Recipient func(childComplexity int) int
+		Rules     func(childComplexity int) int
+		StartsAt  func(childComplexity int) int
+		Tenant    func(childComplexity int) int
+		Workflow  func(childComplexity int) int
+	}
+
+	ScheduleConnection struct {
+		Edges    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	ScheduleEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
+	ScheduleResult struct {
+		Error    func(childComplexity int) int
+		Schedule func(childComplexity int) int
+	}
+
+	SchemaViolation struct {
+		Message func(childComplexity int) int
+		Path    func(childComplexity int) int
+	}
+
+	SendEventPayload struct {
+		Event func(childComplexity int) int
+	}
+
+	SetPartialPayload struct {
+		Partial func(childComplexity int) int
+	}
+
+	SetVariablePayload struct {
+		Variable func(childComplexity int) int
+	}
+
+	SetWorkflowActivePayload struct {
+		Workflow func(childComplexity int) int
+	}
+
 	Subscription struct {
 		FeedEvents func(childComplexity int, feed model.FeedRef, since *string) int
+		RunEvents  func(childComplexity int, run string) int
+	}
+
+	TemplatePreview struct {
+		HTML     func(childComplexity int) int
+		Problems func(childComplexity int) int
+		Rendered func(childComplexity int) int
+	}
+
+	TemplateProblem struct {
+		Column  func(childComplexity int) int
+		Line    func(childComplexity int) int
+		Message func(childComplexity int) int
+		Partial func(childComplexity int) int
+	}
+
+	TestFetch struct {
+		At      func(childComplexity int) int
+		Body    func(childComplexity int) int
+		Headers func(childComplexity int) int
+		Method  func(childComplexity int) int
+		Step    func(childComplexity int) int
+		URL     func(childComplexity int) int
+	}
+
+	TestMessage struct {
+		At      func(childComplexity int) int
+		Channel func(childComplexity int) int
+		Content func(childComplexity int) int
+		SendAt  func(childComplexity int) int
+		Step    func(childComplexity int) int
+		Type    func(childComplexity int) int
+	}
+
+	TestRun struct {
+		DurationSeconds func(childComplexity int) int
+		Fetches         func(childComplexity int) int
+		Messages        func(childComplexity int) int
+		Status          func(childComplexity int) int
+		Steps           func(childComplexity int) int
+	}
+
+	TestWorkflowPayload struct {
+		Others   func(childComplexity int) int
+		Problems func(childComplexity int) int
+		Run      func(childComplexity int) int
 	}
 
 	TextBlock struct {
@@ -177,17 +370,52 @@ type ComplexityRoot struct {
 	}
 
 	Trigger struct {
-		AcceptedAt     func(childComplexity int) int
-		Data           func(childComplexity int) int
-		ID             func(childComplexity int) int
-		RecipientCount func(childComplexity int) int
-		Workflow       func(childComplexity int) int
+		AcceptedAt      func(childComplexity int) int
+		CancellationKey func(childComplexity int) int
+		Data            func(childComplexity int) int
+		ID              func(childComplexity int) int
+		Priority        func(childComplexity int) int
+		Progress        func(childComplexity int) int
+		RecipientCount  func(childComplexity int) int
+		Runs            func(childComplexity int, first int, after *string, filter *model.TriggerRunFilter) int
+		Settings        func(childComplexity int) int
+		Source          func(childComplexity int) int
+		Workflow        func(childComplexity int) int
+	}
+
+	TriggerProgress struct {
+		Cancelled  func(childComplexity int) int
+		Done       func(childComplexity int) int
+		Failed     func(childComplexity int) int
+		Pending    func(childComplexity int) int
+		Recipients func(childComplexity int) int
+		Waiting    func(childComplexity int) int
+	}
+
+	TriggerSettings struct {
+		Sandbox   func(childComplexity int) int
+		SkipDelay func(childComplexity int) int
 	}
 
 	TriggerWorkflowPayload struct {
 		Rejected func(childComplexity int) int
 		Replayed func(childComplexity int) int
 		Trigger  func(childComplexity int) int
+	}
+
+	TriggerWorkflowResult struct {
+		Error    func(childComplexity int) int
+		Rejected func(childComplexity int) int
+		Replayed func(childComplexity int) int
+		Trigger  func(childComplexity int) int
+	}
+
+	TriggerWorkflowsPayload struct {
+		Results func(childComplexity int) int
+	}
+
+	UpdateSchedulesPayload struct {
+		Results func(childComplexity int) int
 	}
 
 	UpsertWorkflowPayload struct {
@@ -209,6 +437,25 @@ type ComplexityRoot struct {
 		UpdatedAt   func(childComplexity int) int
 	}
 
+	ValidateWorkflowPayload struct {
+		Problems func(childComplexity int) int
+	}
+
+	Variable struct {
+		Name  func(childComplexity int) int
+		Value func(childComplexity int) int
+	}
+
+	WorkflowConnection struct {
+		Edges    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	WorkflowEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
 	WorkflowProblem struct {
 		Column  func(childComplexity int) int
 		Line    func(childComplexity int) int
@@ -217,14 +464,27 @@ type ComplexityRoot struct {
 		Step    func(childComplexity int) int
 	}
 
+	WorkflowSettings struct {
+		Commercial          func(childComplexity int) int
+		OverridePreferences func(childComplexity int) int
+	}
+
 	WorkflowVersion struct {
-		Categories func(childComplexity int) int
-		CreatedAt  func(childComplexity int) int
-		ID         func(childComplexity int) int
-		Key        func(childComplexity int) int
-		Name       func(childComplexity int) int
-		Number     func(childComplexity int) int
-		Steps      func(childComplexity int) int
+		Active      func(childComplexity int) int
+		Categories  func(childComplexity int) int
+		Condition   func(childComplexity int) int
+		Conditions  func(childComplexity int) int
+		CreatedAt   func(childComplexity int) int
+		DataSchema  func(childComplexity int) int
+		Description func(childComplexity int) int
+		Frequency   func(childComplexity int) int
+		ID          func(childComplexity int) int
+		Key         func(childComplexity int) int
+		Name        func(childComplexity int) int
+		Number      func(childComplexity int) int
+		Settings    func(childComplexity int) int
+		Steps       func(childComplexity int) int
+		Tags        func(childComplexity int) int
 	}
 }
 
@@ -286,6 +546,64 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ButtonSetBlock.Name(childComplexity), true
+
+	case "CancelTriggersPayload.alreadyFinished":
+		if e.ComplexityRoot.CancelTriggersPayload.AlreadyFinished == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CancelTriggersPayload.AlreadyFinished(childComplexity), true
+	case "CancelTriggersPayload.cancelled":
+		if e.ComplexityRoot.CancelTriggersPayload.Cancelled == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CancelTriggersPayload.Cancelled(childComplexity), true
+
+	case "ConvertedCondition.conditions":
+		if e.ComplexityRoot.ConvertedCondition.Conditions == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConvertedCondition.Conditions(childComplexity), true
+	case "ConvertedCondition.exact":
+		if e.ComplexityRoot.ConvertedCondition.Exact == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConvertedCondition.Exact(childComplexity), true
+	case "ConvertedCondition.expression":
+		if e.ComplexityRoot.ConvertedCondition.Expression == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConvertedCondition.Expression(childComplexity), true
+	case "ConvertedCondition.problems":
+		if e.ComplexityRoot.ConvertedCondition.Problems == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConvertedCondition.Problems(childComplexity), true
+
+	case "CreateSchedulesPayload.results":
+		if e.ComplexityRoot.CreateSchedulesPayload.Results == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateSchedulesPayload.Results(childComplexity), true
+
+	case "DeleteSchedulesPayload.deleted":
+		if e.ComplexityRoot.DeleteSchedulesPayload.Deleted == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeleteSchedulesPayload.Deleted(childComplexity), true
+	case "DeleteSchedulesPayload.notFound":
+		if e.ComplexityRoot.DeleteSchedulesPayload.NotFound == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeleteSchedulesPayload.NotFound(childComplexity), true
 
 	case "Feed.badge":
 		if e.ComplexityRoot.Feed.Badge == nil {
@@ -407,6 +725,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.FeedItem.Tenant(childComplexity), true
+	case "FeedItem.totalActivities":
+		if e.ComplexityRoot.FeedItem.TotalActivities == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedItem.TotalActivities(childComplexity), true
 	case "FeedItem.workflow":
 		if e.ComplexityRoot.FeedItem.Workflow == nil {
 			break
@@ -572,6 +896,43 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.IdentifyUserPayload.User(childComplexity), true
 
+	case "ItemError.code":
+		if e.ComplexityRoot.ItemError.Code == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ItemError.Code(childComplexity), true
+	case "ItemError.field":
+		if e.ComplexityRoot.ItemError.Field == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ItemError.Field(childComplexity), true
+	case "ItemError.limit":
+		if e.ComplexityRoot.ItemError.Limit == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ItemError.Limit(childComplexity), true
+	case "ItemError.message":
+		if e.ComplexityRoot.ItemError.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ItemError.Message(childComplexity), true
+	case "ItemError.reference":
+		if e.ComplexityRoot.ItemError.Reference == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ItemError.Reference(childComplexity), true
+	case "ItemError.violations":
+		if e.ComplexityRoot.ItemError.Violations == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ItemError.Violations(childComplexity), true
+
 	case "MarkItemsPayload.badge":
 		if e.ComplexityRoot.MarkItemsPayload.Badge == nil {
 			break
@@ -616,6 +977,39 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.MarkdownBlock.Rendered(childComplexity), true
 
+	case "Mutation.cancelTriggers":
+		if e.ComplexityRoot.Mutation.CancelTriggers == nil {
+			break
+		}
+
+		args, err := field_Mutation_cancelTriggers_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CancelTriggers(childComplexity, args["input"].(model.CancelTriggersInput)), true
+	case "Mutation.createSchedules":
+		if e.ComplexityRoot.Mutation.CreateSchedules == nil {
+			break
+		}
+
+		args, err := field_Mutation_createSchedules_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CreateSchedules(childComplexity, args["input"].(model.CreateSchedulesInput)), true
+	case "Mutation.deleteSchedules":
+		if e.ComplexityRoot.Mutation.DeleteSchedules == nil {
+			break
+		}
+
+		args, err := field_Mutation_deleteSchedules_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.DeleteSchedules(childComplexity, args["input"].(model.DeleteSchedulesInput)), true
 	case "Mutation.identifyUser":
 		if e.ComplexityRoot.Mutation.IdentifyUser == nil {
 			break
@@ -638,6 +1032,61 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.MarkItems(childComplexity, args["input"].(model.MarkItemsInput)), true
+	case "Mutation.sendEvent":
+		if e.ComplexityRoot.Mutation.SendEvent == nil {
+			break
+		}
+
+		args, err := field_Mutation_sendEvent_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SendEvent(childComplexity, args["input"].(model.SendEventInput)), true
+	case "Mutation.setPartial":
+		if e.ComplexityRoot.Mutation.SetPartial == nil {
+			break
+		}
+
+		args, err := field_Mutation_setPartial_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SetPartial(childComplexity, args["input"].(model.SetPartialInput)), true
+	case "Mutation.setVariable":
+		if e.ComplexityRoot.Mutation.SetVariable == nil {
+			break
+		}
+
+		args, err := field_Mutation_setVariable_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SetVariable(childComplexity, args["input"].(model.SetVariableInput)), true
+	case "Mutation.setWorkflowActive":
+		if e.ComplexityRoot.Mutation.SetWorkflowActive == nil {
+			break
+		}
+
+		args, err := field_Mutation_setWorkflowActive_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SetWorkflowActive(childComplexity, args["input"].(model.SetWorkflowActiveInput)), true
+	case "Mutation.testWorkflow":
+		if e.ComplexityRoot.Mutation.TestWorkflow == nil {
+			break
+		}
+
+		args, err := field_Mutation_testWorkflow_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.TestWorkflow(childComplexity, args["input"].(model.TestWorkflowInput)), true
 	case "Mutation.triggerWorkflow":
 		if e.ComplexityRoot.Mutation.TriggerWorkflow == nil {
 			break
@@ -649,6 +1098,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.TriggerWorkflow(childComplexity, args["input"].(model.TriggerWorkflowInput)), true
+	case "Mutation.triggerWorkflows":
+		if e.ComplexityRoot.Mutation.TriggerWorkflows == nil {
+			break
+		}
+
+		args, err := field_Mutation_triggerWorkflows_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.TriggerWorkflows(childComplexity, args["input"].(model.TriggerWorkflowsInput)), true
+	case "Mutation.updateSchedules":
+		if e.ComplexityRoot.Mutation.UpdateSchedules == nil {
+			break
+		}
+
+		args, err := field_Mutation_updateSchedules_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.UpdateSchedules(childComplexity, args["input"].(model.UpdateSchedulesInput)), true
 	case "Mutation.upsertWorkflow":
 		if e.ComplexityRoot.Mutation.UpsertWorkflow == nil {
 			break
@@ -660,6 +1131,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.UpsertWorkflow(childComplexity, args["input"].(model.UpsertWorkflowInput)), true
+	case "Mutation.validateWorkflow":
+		if e.ComplexityRoot.Mutation.ValidateWorkflow == nil {
+			break
+		}
+
+		args, err := field_Mutation_validateWorkflow_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ValidateWorkflow(childComplexity, args["input"].(model.UpsertWorkflowInput)), true
 
 	case "PageInfo.endCursor":
 		if e.ComplexityRoot.PageInfo.EndCursor == nil {
@@ -686,6 +1168,30 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.PageInfo.StartCursor(childComplexity), true
 
+	case "Partial.key":
+		if e.ComplexityRoot.Partial.Key == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Partial.Key(childComplexity), true
+	case "Partial.source":
+		if e.ComplexityRoot.Partial.Source == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Partial.Source(childComplexity), true
+
+	case "Query.convertCondition":
+		if e.ComplexityRoot.Query.ConvertCondition == nil {
+			break
+		}
+
+		args, err := field_Query_convertCondition_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ConvertCondition(childComplexity, args["input"].(model.ConvertConditionInput)), true
 	case "Query.feed":
 		if e.ComplexityRoot.Query.Feed == nil {
 			break
@@ -715,6 +1221,78 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Node(childComplexity, args["id"].(string)), true
+	case "Query.partials":
+		if e.ComplexityRoot.Query.Partials == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.Partials(childComplexity), true
+	case "Query.previewTemplate":
+		if e.ComplexityRoot.Query.PreviewTemplate == nil {
+			break
+		}
+
+		args, err := field_Query_previewTemplate_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.PreviewTemplate(childComplexity, args["input"].(model.PreviewTemplateInput)), true
+	case "Query.run":
+		if e.ComplexityRoot.Query.Run == nil {
+			break
+		}
+
+		args, err := field_Query_run_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Run(childComplexity, args["id"].(string)), true
+	case "Query.runs":
+		if e.ComplexityRoot.Query.Runs == nil {
+			break
+		}
+
+		args, err := field_Query_runs_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Runs(childComplexity, args["first"].(int), args["after"].(*string), args["filter"].(*model.RunFilter)), true
+	case "Query.schedule":
+		if e.ComplexityRoot.Query.Schedule == nil {
+			break
+		}
+
+		args, err := field_Query_schedule_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Schedule(childComplexity, args["id"].(string)), true
+	case "Query.schedules":
+		if e.ComplexityRoot.Query.Schedules == nil {
+			break
+		}
+
+		args, err := field_Query_schedules_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Schedules(childComplexity, args["first"].(int), args["after"].(*string), args["filter"].(*model.ScheduleFilter)), true
+	case "Query.trigger":
+		if e.ComplexityRoot.Query.Trigger == nil {
+			break
+		}
+
+		args, err := field_Query_trigger_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Trigger(childComplexity, args["id"].(string)), true
 	case "Query.user":
 		if e.ComplexityRoot.Query.User == nil {
 			break
@@ -726,6 +1304,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.User(childComplexity, args["id"].(string)), true
+	case "Query.variables":
+		if e.ComplexityRoot.Query.Variables == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.Variables(childComplexity), true
 	case "Query.workflow":
 		if e.ComplexityRoot.Query.Workflow == nil {
 			break
@@ -737,6 +1321,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Workflow(childComplexity, args["key"].(string), args["number"].(*int)), true
+	case "Query.workflows":
+		if e.ComplexityRoot.Query.Workflows == nil {
+			break
+		}
+
+		args, err := field_Query_workflows_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Workflows(childComplexity, args["first"].(int), args["after"].(*string)), true
 
 	case "RejectedRecipient.code":
 		if e.ComplexityRoot.RejectedRecipient.Code == nil {
@@ -757,6 +1352,307 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.RejectedRecipient.Message(childComplexity), true
 
+	case "Run.dueAt":
+		if e.ComplexityRoot.Run.DueAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Run.DueAt(childComplexity), true
+	case "Run.finishedAt":
+		if e.ComplexityRoot.Run.FinishedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Run.FinishedAt(childComplexity), true
+	case "Run.hasErrors":
+		if e.ComplexityRoot.Run.HasErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Run.HasErrors(childComplexity), true
+	case "Run.id":
+		if e.ComplexityRoot.Run.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Run.ID(childComplexity), true
+	case "Run.recipient":
+		if e.ComplexityRoot.Run.Recipient == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Run.Recipient(childComplexity), true
+	case "Run.startedAt":
+		if e.ComplexityRoot.Run.StartedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Run.StartedAt(childComplexity), true
+	case "Run.status":
+		if e.ComplexityRoot.Run.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Run.Status(childComplexity), true
+	case "Run.steps":
+		if e.ComplexityRoot.Run.Steps == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Run.Steps(childComplexity), true
+	case "Run.trigger":
+		if e.ComplexityRoot.Run.Trigger == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Run.Trigger(childComplexity), true
+	case "Run.waitingFor":
+		if e.ComplexityRoot.Run.WaitingFor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Run.WaitingFor(childComplexity), true
+	case "Run.workflow":
+		if e.ComplexityRoot.Run.Workflow == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Run.Workflow(childComplexity), true
+
+	case "RunConnection.edges":
+		if e.ComplexityRoot.RunConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RunConnection.Edges(childComplexity), true
+	case "RunConnection.pageInfo":
+		if e.ComplexityRoot.RunConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RunConnection.PageInfo(childComplexity), true
+
+	case "RunEdge.cursor":
+		if e.ComplexityRoot.RunEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RunEdge.Cursor(childComplexity), true
+	case "RunEdge.node":
+		if e.ComplexityRoot.RunEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RunEdge.Node(childComplexity), true
+
+	case "RunStep.at":
+		if e.ComplexityRoot.RunStep.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RunStep.At(childComplexity), true
+	case "RunStep.conditions":
+		if e.ComplexityRoot.RunStep.Conditions == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RunStep.Conditions(childComplexity), true
+	case "RunStep.detail":
+		if e.ComplexityRoot.RunStep.Detail == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RunStep.Detail(childComplexity), true
+	case "RunStep.message":
+		if e.ComplexityRoot.RunStep.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RunStep.Message(childComplexity), true
+	case "RunStep.outcome":
+		if e.ComplexityRoot.RunStep.Outcome == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RunStep.Outcome(childComplexity), true
+	case "RunStep.reason":
+		if e.ComplexityRoot.RunStep.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RunStep.Reason(childComplexity), true
+	case "RunStep.ref":
+		if e.ComplexityRoot.RunStep.Ref == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RunStep.Ref(childComplexity), true
+	case "RunStep.until":
+		if e.ComplexityRoot.RunStep.Until == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RunStep.Until(childComplexity), true
+
+	case "Schedule.actor":
+		if e.ComplexityRoot.Schedule.Actor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.Actor(childComplexity), true
+	case "Schedule.createdAt":
+		if e.ComplexityRoot.Schedule.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.CreatedAt(childComplexity), true
+	case "Schedule.data":
+		if e.ComplexityRoot.Schedule.Data == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.Data(childComplexity), true
+	case "Schedule.endsAt":
+		if e.ComplexityRoot.Schedule.EndsAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.EndsAt(childComplexity), true
+	case "Schedule.id":
+		if e.ComplexityRoot.Schedule.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.ID(childComplexity), true
+	case "Schedule.lastAt":
+		if e.ComplexityRoot.Schedule.LastAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.LastAt(childComplexity), true
+	case "Schedule.nextAt":
+		if e.ComplexityRoot.Schedule.NextAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.NextAt(childComplexity), true
+	case "Schedule.paused":
+		if e.ComplexityRoot.Schedule.Paused == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.Paused(childComplexity), true
+	case "Schedule.recipient":
+		if e.ComplexityRoot.Schedule.Recipient == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.Recipient(childComplexity), true
+	case "Schedule.rules":
+		if e.ComplexityRoot.Schedule.Rules == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.Rules(childComplexity), true
+	case "Schedule.startsAt":
+		if e.ComplexityRoot.Schedule.StartsAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.StartsAt(childComplexity), true
+	case "Schedule.tenant":
+		if e.ComplexityRoot.Schedule.Tenant == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.Tenant(childComplexity), true
+	case "Schedule.workflow":
+		if e.ComplexityRoot.Schedule.Workflow == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.Workflow(childComplexity), true
+
+	case "ScheduleConnection.edges":
+		if e.ComplexityRoot.ScheduleConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScheduleConnection.Edges(childComplexity), true
+	case "ScheduleConnection.pageInfo":
+		if e.ComplexityRoot.ScheduleConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScheduleConnection.PageInfo(childComplexity), true
+
+	case "ScheduleEdge.cursor":
+		if e.ComplexityRoot.ScheduleEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScheduleEdge.Cursor(childComplexity), true
+	case "ScheduleEdge.node":
+		if e.ComplexityRoot.ScheduleEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScheduleEdge.Node(childComplexity), true
+
+	case "ScheduleResult.error":
+		if e.ComplexityRoot.ScheduleResult.Error == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScheduleResult.Error(childComplexity), true
+	case "ScheduleResult.schedule":
+		if e.ComplexityRoot.ScheduleResult.Schedule == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScheduleResult.Schedule(childComplexity), true
+
+	case "SchemaViolation.message":
+		if e.ComplexityRoot.SchemaViolation.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SchemaViolation.Message(childComplexity), true
+	case "SchemaViolation.path":
+		if e.ComplexityRoot.SchemaViolation.Path == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SchemaViolation.Path(childComplexity), true
+
+	case "SendEventPayload.event":
+		if e.ComplexityRoot.SendEventPayload.Event == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SendEventPayload.Event(childComplexity), true
+
+	case "SetPartialPayload.partial":
+		if e.ComplexityRoot.SetPartialPayload.Partial == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SetPartialPayload.Partial(childComplexity), true
+
+	case "SetVariablePayload.variable":
+		if e.ComplexityRoot.SetVariablePayload.Variable == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SetVariablePayload.Variable(childComplexity), true
+
+	case "SetWorkflowActivePayload.workflow":
+		if e.ComplexityRoot.SetWorkflowActivePayload.Workflow == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SetWorkflowActivePayload.Workflow(childComplexity), true
+
 	case "Subscription.feedEvents":
 		if e.ComplexityRoot.Subscription.FeedEvents == nil {
 			break
@@ -768,6 +1664,185 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Subscription.FeedEvents(childComplexity, args["feed"].(model.FeedRef), args["since"].(*string)), true
+	case "Subscription.runEvents":
+		if e.ComplexityRoot.Subscription.RunEvents == nil {
+			break
+		}
+
+		args, err := field_Subscription_runEvents_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Subscription.RunEvents(childComplexity, args["run"].(string)), true
+
+	case "TemplatePreview.html":
+		if e.ComplexityRoot.TemplatePreview.HTML == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TemplatePreview.HTML(childComplexity), true
+	case "TemplatePreview.problems":
+		if e.ComplexityRoot.TemplatePreview.Problems == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TemplatePreview.Problems(childComplexity), true
+	case "TemplatePreview.rendered":
+		if e.ComplexityRoot.TemplatePreview.Rendered == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TemplatePreview.Rendered(childComplexity), true
+
+	case "TemplateProblem.column":
+		if e.ComplexityRoot.TemplateProblem.Column == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TemplateProblem.Column(childComplexity), true
+	case "TemplateProblem.line":
+		if e.ComplexityRoot.TemplateProblem.Line == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TemplateProblem.Line(childComplexity), true
+	case "TemplateProblem.message":
+		if e.ComplexityRoot.TemplateProblem.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TemplateProblem.Message(childComplexity), true
+	case "TemplateProblem.partial":
+		if e.ComplexityRoot.TemplateProblem.Partial == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TemplateProblem.Partial(childComplexity), true
+
+	case "TestFetch.at":
+		if e.ComplexityRoot.TestFetch.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TestFetch.At(childComplexity), true
+	case "TestFetch.body":
+		if e.ComplexityRoot.TestFetch.Body == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TestFetch.Body(childComplexity), true
+	case "TestFetch.headers":
+		if e.ComplexityRoot.TestFetch.Headers == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TestFetch.Headers(childComplexity), true
+	case "TestFetch.method":
+		if e.ComplexityRoot.TestFetch.Method == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TestFetch.Method(childComplexity), true
+	case "TestFetch.step":
+		if e.ComplexityRoot.TestFetch.Step == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TestFetch.Step(childComplexity), true
+	case "TestFetch.url":
+		if e.ComplexityRoot.TestFetch.URL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TestFetch.URL(childComplexity), true
+
+	case "TestMessage.at":
+		if e.ComplexityRoot.TestMessage.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TestMessage.At(childComplexity), true
+	case "TestMessage.channel":
+		if e.ComplexityRoot.TestMessage.Channel == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TestMessage.Channel(childComplexity), true
+	case "TestMessage.content":
+		if e.ComplexityRoot.TestMessage.Content == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TestMessage.Content(childComplexity), true
+	case "TestMessage.sendAt":
+		if e.ComplexityRoot.TestMessage.SendAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TestMessage.SendAt(childComplexity), true
+	case "TestMessage.step":
+		if e.ComplexityRoot.TestMessage.Step == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TestMessage.Step(childComplexity), true
+	case "TestMessage.type":
+		if e.ComplexityRoot.TestMessage.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TestMessage.Type(childComplexity), true
+
+	case "TestRun.durationSeconds":
+		if e.ComplexityRoot.TestRun.DurationSeconds == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TestRun.DurationSeconds(childComplexity), true
+	case "TestRun.fetches":
+		if e.ComplexityRoot.TestRun.Fetches == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TestRun.Fetches(childComplexity), true
+	case "TestRun.messages":
+		if e.ComplexityRoot.TestRun.Messages == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TestRun.Messages(childComplexity), true
+	case "TestRun.status":
+		if e.ComplexityRoot.TestRun.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TestRun.Status(childComplexity), true
+	case "TestRun.steps":
+		if e.ComplexityRoot.TestRun.Steps == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TestRun.Steps(childComplexity), true
+
+	case "TestWorkflowPayload.others":
+		if e.ComplexityRoot.TestWorkflowPayload.Others == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TestWorkflowPayload.Others(childComplexity), true
+	case "TestWorkflowPayload.problems":
+		if e.ComplexityRoot.TestWorkflowPayload.Problems == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TestWorkflowPayload.Problems(childComplexity), true
+	case "TestWorkflowPayload.run":
+		if e.ComplexityRoot.TestWorkflowPayload.Run == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TestWorkflowPayload.Run(childComplexity), true
 
 	case "TextBlock.content":
 		if e.ComplexityRoot.TextBlock.Content == nil {
@@ -794,6 +1869,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Trigger.AcceptedAt(childComplexity), true
+	case "Trigger.cancellationKey":
+		if e.ComplexityRoot.Trigger.CancellationKey == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Trigger.CancellationKey(childComplexity), true
 	case "Trigger.data":
 		if e.ComplexityRoot.Trigger.Data == nil {
 			break
@@ -806,18 +1887,103 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Trigger.ID(childComplexity), true
+	case "Trigger.priority":
+		if e.ComplexityRoot.Trigger.Priority == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Trigger.Priority(childComplexity), true
+	case "Trigger.progress":
+		if e.ComplexityRoot.Trigger.Progress == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Trigger.Progress(childComplexity), true
 	case "Trigger.recipientCount":
 		if e.ComplexityRoot.Trigger.RecipientCount == nil {
 			break
 		}
 
 		return e.ComplexityRoot.Trigger.RecipientCount(childComplexity), true
+	case "Trigger.runs":
+		if e.ComplexityRoot.Trigger.Runs == nil {
+			break
+		}
+
+		args, err := field_Trigger_runs_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Trigger.Runs(childComplexity, args["first"].(int), args["after"].(*string), args["filter"].(*model.TriggerRunFilter)), true
+	case "Trigger.settings":
+		if e.ComplexityRoot.Trigger.Settings == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Trigger.Settings(childComplexity), true
+	case "Trigger.source":
+		if e.ComplexityRoot.Trigger.Source == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Trigger.Source(childComplexity), true
 	case "Trigger.workflow":
 		if e.ComplexityRoot.Trigger.Workflow == nil {
 			break
 		}
 
 		return e.ComplexityRoot.Trigger.Workflow(childComplexity), true
+
+	case "TriggerProgress.cancelled":
+		if e.ComplexityRoot.TriggerProgress.Cancelled == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerProgress.Cancelled(childComplexity), true
+	case "TriggerProgress.done":
+		if e.ComplexityRoot.TriggerProgress.Done == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerProgress.Done(childComplexity), true
+	case "TriggerProgress.failed":
+		if e.ComplexityRoot.TriggerProgress.Failed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerProgress.Failed(childComplexity), true
+	case "TriggerProgress.pending":
+		if e.ComplexityRoot.TriggerProgress.Pending == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerProgress.Pending(childComplexity), true
+	case "TriggerProgress.recipients":
+		if e.ComplexityRoot.TriggerProgress.Recipients == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerProgress.Recipients(childComplexity), true
+	case "TriggerProgress.waiting":
+		if e.ComplexityRoot.TriggerProgress.Waiting == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerProgress.Waiting(childComplexity), true
+
+	case "TriggerSettings.sandbox":
+		if e.ComplexityRoot.TriggerSettings.Sandbox == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerSettings.Sandbox(childComplexity), true
+	case "TriggerSettings.skipDelay":
+		if e.ComplexityRoot.TriggerSettings.SkipDelay == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerSettings.SkipDelay(childComplexity), true
 
 	case "TriggerWorkflowPayload.rejected":
 		if e.ComplexityRoot.TriggerWorkflowPayload.Rejected == nil {
@@ -837,6 +2003,45 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.TriggerWorkflowPayload.Trigger(childComplexity), true
+
+	case "TriggerWorkflowResult.error":
+		if e.ComplexityRoot.TriggerWorkflowResult.Error == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerWorkflowResult.Error(childComplexity), true
+	case "TriggerWorkflowResult.rejected":
+		if e.ComplexityRoot.TriggerWorkflowResult.Rejected == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerWorkflowResult.Rejected(childComplexity), true
+	case "TriggerWorkflowResult.replayed":
+		if e.ComplexityRoot.TriggerWorkflowResult.Replayed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerWorkflowResult.Replayed(childComplexity), true
+	case "TriggerWorkflowResult.trigger":
+		if e.ComplexityRoot.TriggerWorkflowResult.Trigger == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerWorkflowResult.Trigger(childComplexity), true
+
+	case "TriggerWorkflowsPayload.results":
+		if e.ComplexityRoot.TriggerWorkflowsPayload.Results == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerWorkflowsPayload.Results(childComplexity), true
+
+	case "UpdateSchedulesPayload.results":
+		if e.ComplexityRoot.UpdateSchedulesPayload.Results == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UpdateSchedulesPayload.Results(childComplexity), true
 
 	case "UpsertWorkflowPayload.problems":
 		if e.ComplexityRoot.UpsertWorkflowPayload.Problems == nil {
@@ -918,6 +2123,52 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.User.UpdatedAt(childComplexity), true
 
+	case "ValidateWorkflowPayload.problems":
+		if e.ComplexityRoot.ValidateWorkflowPayload.Problems == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ValidateWorkflowPayload.Problems(childComplexity), true
+
+	case "Variable.name":
+		if e.ComplexityRoot.Variable.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Variable.Name(childComplexity), true
+	case "Variable.value":
+		if e.ComplexityRoot.Variable.Value == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Variable.Value(childComplexity), true
+
+	case "WorkflowConnection.edges":
+		if e.ComplexityRoot.WorkflowConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowConnection.Edges(childComplexity), true
+	case "WorkflowConnection.pageInfo":
+		if e.ComplexityRoot.WorkflowConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowConnection.PageInfo(childComplexity), true
+
+	case "WorkflowEdge.cursor":
+		if e.ComplexityRoot.WorkflowEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowEdge.Cursor(childComplexity), true
+	case "WorkflowEdge.node":
+		if e.ComplexityRoot.WorkflowEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowEdge.Node(childComplexity), true
+
 	case "WorkflowProblem.column":
 		if e.ComplexityRoot.WorkflowProblem.Column == nil {
 			break
@@ -949,18 +2200,67 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.WorkflowProblem.Step(childComplexity), true
 
+	case "WorkflowSettings.commercial":
+		if e.ComplexityRoot.WorkflowSettings.Commercial == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowSettings.Commercial(childComplexity), true
+	case "WorkflowSettings.overridePreferences":
+		if e.ComplexityRoot.WorkflowSettings.OverridePreferences == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowSettings.OverridePreferences(childComplexity), true
+
+	case "WorkflowVersion.active":
+		if e.ComplexityRoot.WorkflowVersion.Active == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowVersion.Active(childComplexity), true
 	case "WorkflowVersion.categories":
 		if e.ComplexityRoot.WorkflowVersion.Categories == nil {
 			break
 		}
 
 		return e.ComplexityRoot.WorkflowVersion.Categories(childComplexity), true
+	case "WorkflowVersion.condition":
+		if e.ComplexityRoot.WorkflowVersion.Condition == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowVersion.Condition(childComplexity), true
+	case "WorkflowVersion.conditions":
+		if e.ComplexityRoot.WorkflowVersion.Conditions == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowVersion.Conditions(childComplexity), true
 	case "WorkflowVersion.createdAt":
 		if e.ComplexityRoot.WorkflowVersion.CreatedAt == nil {
 			break
 		}
 
 		return e.ComplexityRoot.WorkflowVersion.CreatedAt(childComplexity), true
+	case "WorkflowVersion.dataSchema":
+		if e.ComplexityRoot.WorkflowVersion.DataSchema == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowVersion.DataSchema(childComplexity), true
+	case "WorkflowVersion.description":
+		if e.ComplexityRoot.WorkflowVersion.Description == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowVersion.Description(childComplexity), true
+	case "WorkflowVersion.frequency":
+		if e.ComplexityRoot.WorkflowVersion.Frequency == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowVersion.Frequency(childComplexity), true
 	case "WorkflowVersion.id":
 		if e.ComplexityRoot.WorkflowVersion.ID == nil {
 			break
@@ -985,12 +2285,24 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.WorkflowVersion.Number(childComplexity), true
+	case "WorkflowVersion.settings":
+		if e.ComplexityRoot.WorkflowVersion.Settings == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowVersion.Settings(childComplexity), true
 	case "WorkflowVersion.steps":
 		if e.ComplexityRoot.WorkflowVersion.Steps == nil {
 			break
 		}
 
 		return e.ComplexityRoot.WorkflowVersion.Steps(childComplexity), true
+	case "WorkflowVersion.tags":
+		if e.ComplexityRoot.WorkflowVersion.Tags == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowVersion.Tags(childComplexity), true
 
 	}
 	return 0, false
@@ -1000,16 +2312,64 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	opCtx := graphql.GetOperationContext(ctx)
 	ec := newExecutionContext(opCtx, e, make(chan graphql.DeferredResult))
 	inputUnmarshalMap := graphql.BuildUnmarshalerMap(
+		unmarshalInputBatchStepInput,
+		unmarshalInputBranchInput,
+		unmarshalInputBranchStepInput,
 		unmarshalInputButtonInput,
+		unmarshalInputCancelTriggersInput,
+		unmarshalInputChatStepInput,
+		unmarshalInputCohortInput,
+		unmarshalInputConvertConditionInput,
+		unmarshalInputCreateSchedulesInput,
+		unmarshalInputDefaultBranchInput,
+		unmarshalInputDelayStepInput,
+		unmarshalInputDeleteSchedulesInput,
+		unmarshalInputEmailStepInput,
 		unmarshalInputFeedFilter,
 		unmarshalInputFeedRef,
+		unmarshalInputFetchStepInput,
+		unmarshalInputHeaderInput,
 		unmarshalInputIdentifyUserInput,
 		unmarshalInputInAppStepInput,
 		unmarshalInputMarkItemsInput,
+		unmarshalInputObjectRefInput,
+		unmarshalInputPreviewTemplateInput,
+		unmarshalInputPushStepInput,
+		unmarshalInputRandomCohortStepInput,
 		unmarshalInputRecipientInput,
+		unmarshalInputRuleInput,
+		unmarshalInputRunFilter,
+		unmarshalInputScheduleFilter,
+		unmarshalInputScheduleInput,
+		unmarshalInputSendEventInput,
+		unmarshalInputSendWindowInput,
+		unmarshalInputSetPartialInput,
+		unmarshalInputSetVariableInput,
+		unmarshalInputSetWorkflowActiveInput,
+		unmarshalInputSmsStepInput,
 		unmarshalInputStepInput,
+		unmarshalInputTestEventInput,
+		unmarshalInputTestPartyInput,
+		unmarshalInputTestResponseInput,
+		unmarshalInputTestTriggerInput,
+		unmarshalInputTestWorkflowInput,
+		unmarshalInputThrottleStepInput,
+		unmarshalInputTriggerRecipientInput,
+		unmarshalInputTriggerRunFilter,
+		unmarshalInputTriggerSettingsInput,
 		unmarshalInputTriggerWorkflowInput,
+		unmarshalInputTriggerWorkflowStepInput,
+		unmarshalInputTriggerWorkflowsInput,
+		unmarshalInputUpdateDataStepInput,
+		unmarshalInputUpdateObjectStepInput,
+		unmarshalInputUpdateSchedulesInput,
+		unmarshalInputUpdateTenantStepInput,
+		unmarshalInputUpdateUserStepInput,
 		unmarshalInputUpsertWorkflowInput,
+		unmarshalInputWaitEventInput,
+		unmarshalInputWaitForEventStepInput,
+		unmarshalInputWebhookStepInput,
+		unmarshalInputWorkflowSettingsInput,
 	)
 	first := true
 
@@ -1201,8 +2561,10 @@ type FeedItem implements Node {
   actionUrl: String
   "What the workflow hands to your frontend."
   data: JSON
-  "Who caused it, oldest first."
+  "Who caused it, oldest first. Of a batch with many, the first 10."
   actors: [User!]!
+  "How many triggers it sums up: more than 1 behind a batch."
+  totalActivities: Int!
   "Your customer in whose name it happened, by your own id."
   tenant: String
   "Key of the workflow."
@@ -1443,6 +2805,14 @@ type IdentifyUserPayload {
   user: User!
 }
 
+"One of your objects that was made known before: a project, a team."
+input ObjectRefInput {
+  "Which kind of object: your own word, such as projects. It doesn't begin with '$'."
+  collection: String!
+  "Your own id of the object in its collection."
+  id: String!
+}
+
 "A user, either by id alone (must have been identified before) or identified on the spot. Exactly one of the two."
 input RecipientInput {
   "Your own id of a user that was identified before."
@@ -1469,6 +2839,16 @@ scalar Time
 "A JSON object. At most 32 levels deep, without NUL characters."
 scalar JSON
 
+"Any JSON value but null. At most 32 levels deep, without NUL characters."
+scalar JSONValue
+
+"""
+A length of time: ISO 8601 in whole numbers (` + "`" + `PT15M` + "`" + `, ` + "`" + `P1DT12H` + "`" + `, ` + "`" + `P3M` + "`" + `), hours, minutes and seconds as in ` + "`" + `1h30m` + "`" + `, or
+` + "`" + `{unit: "minutes", value: 15}` + "`" + ` with seconds, minutes, hours, days, weeks or months. A day is 24 hours; months are those of
+the calendar and can't be mixed with smaller units. Answers are in ISO 8601.
+"""
+scalar Duration
+
 "Anything that can be fetched again by its id."
 interface Node {
   "Opaque and globally unique. Store it, compare it, don't take it apart."
@@ -1492,7 +2872,7 @@ Everything that can be read. Who may call is said at each field: a backend has a
 or app has a public key (` + "`" + `pk_…` + "`" + `) and a user token, and then sees that user's own data only.
 """
 type Query {
-  "Fetch a user, a workflow version, a trigger or a feed item by its id. Null when there is none that the caller may see. Backends and users."
+  "Fetch a user, a workflow version, a trigger, a run, a schedule or a feed item by its id. Null when there is none that the caller may see. Backends and users."
   node(id: ID!): Node
 }
 
@@ -1505,101 +2885,329 @@ credentials: ` + "`" + `{"authorization": "Bearer pk_…", "userToken": "…"}` 
 """
 type Subscription
 `, BuiltIn: false},
-	{Name: "../schema/trigger.graphqls", Input: `"One accepted request to run a workflow."
-type Trigger implements Node {
+	{Name: "../schema/run.graphqls", Input: `"One workflow for one recipient, as far as it has got."
+type Run implements Node {
   id: ID!
-  "The version that its runs follow."
+  "The trigger that it is part of."
+  trigger: Trigger!
+  "The version that it follows: that of the trigger, or a newer one behind a batch."
   workflow: WorkflowVersion!
-  "When it was accepted."
-  acceptedAt: Time!
-  "How many recipients it was accepted for."
-  recipientCount: Int!
-  "What came with the trigger."
-  data: JSON!
+  "Who it is for. Null if that is no user, or deleted."
+  recipient: User
+  "The state that it reached."
+  status: RunStatus!
+  "What it waits for; null unless it waits."
+  waitingFor: RunWait
+  "When it goes on by itself, if it does."
+  dueAt: Time
+  "When its first step was done."
+  startedAt: Time!
+  "When it ended; null while it waits."
+  finishedAt: Time
+  "What happened, in order. A step may have several entries: waiting, then passed."
+  steps: [RunStep!]!
+  "Whether something went wrong at a step, be it that the run went on without it."
+  hasErrors: Boolean!
 }
 
-"A request to run a workflow for some recipients."
-input TriggerWorkflowInput {
+"The state that a run reached. WAITING leads to one of the others."
+enum RunStatus {
+  "For a time, an event, a response or the end of a batch."
+  WAITING
+  "It went through its workflow, or a step ended it as it is meant to."
+  DONE
+  "A step could not be done."
+  FAILED
+  "By cancelTriggers, or because the workflow is switched off."
+  CANCELLED
+}
+
+"What a run waits for."
+enum RunWait {
+  "The end of a delay."
+  DELAY
+  "The end of a batch."
+  BATCH
+  "The response to a request."
+  FETCH
+  "An event, or the end of the time for it."
+  EVENT
+}
+
+"What happened at a step of a run, and why."
+type RunStep {
+  "Ref of the step; null if it is about the run as a whole."
+  ref: String
+  "What became of it."
+  outcome: StepOutcome!
+  "A stable word: condition, missing_recipient_data, throttled, template_error, …"
+  reason: String
+  "More about it, for people."
+  detail: String
+  "When."
+  at: Time!
+  "Until when it waits, or is put off."
+  until: Time
+  "Id of the message that the step made."
+  message: ID
+  "With reason condition: what each part of the condition saw, and whether it held."
+  conditions: [JSON!]!
+}
+
+"What became of a step."
+enum StepOutcome {
+  "A message."
+  SENT
+  "A message that is sent later, at ` + "`" + `until` + "`" + `."
+  QUEUED
+  "The run went on without it."
+  SKIPPED
+  "The run ended with it."
+  FAILED
+  "It ended the run, as it is meant to."
+  HALTED
+  "Until ` + "`" + `until` + "`" + ` at the latest."
+  WAITING
+  "A throttle let the run pass, or a delay is over."
+  PASSED
+  "A batch, without waiting for it."
+  OPENED
+  "A batch that was open: the run that carries the batch goes on for this one."
+  JOINED
+  "A batch: the run goes on with all that it gathered."
+  CLOSED
+  "A branch or cohort: ` + "`" + `detail` + "`" + ` is its name."
+  TOOK
+  "A response: ` + "`" + `detail` + "`" + ` is its status."
+  FETCHED
+  "An event."
+  MATCHED
+  "No event came in time."
+  TIMED_OUT
+  "Another workflow: ` + "`" + `detail` + "`" + ` begins with the trigger."
+  STARTED
+  "Data, or properties of a recipient."
+  UPDATED
+  "The run was cancelled."
+  CANCELLED
+}
+
+"Which runs. Everything that is given must hold."
+input RunFilter {
+  "Key of the workflow."
+  workflow: String
+  "For this user, by your own id."
+  user: String
+  "In the name of this customer of yours, by your own id."
+  tenant: String
+  "In one of these states."
+  statuses: [RunStatus!]
+  "With or without errors."
+  hasErrors: Boolean
+  "Triggered at or after."
+  acceptedFrom: Time
+  "Triggered before."
+  acceptedBefore: Time
+}
+
+"Which runs of a trigger. Everything that is given must hold."
+input TriggerRunFilter {
+  "For this user, by your own id."
+  user: String
+  "In one of these states."
+  statuses: [RunStatus!]
+  "With or without errors."
+  hasErrors: Boolean
+}
+
+"""
+A page of runs. With a filter that few runs meet it may hold fewer than asked for, even none, with more to come: go on from
+endCursor while hasNextPage is true.
+"""
+type RunConnection {
+  "The newest trigger first."
+  edges: [RunEdge!]!
+  "Where the page begins and ends."
+  pageInfo: PageInfo!
+}
+
+"A run on a page."
+type RunEdge {
+  "Pass it as ` + "`" + `after` + "`" + ` to go on from here."
+  cursor: String!
+  "The run."
+  node: Run!
+}
+
+extend type Query {
+  "A run by its id; null if there is none, or if it hasn't begun. Backends."
+  run(id: ID!): Run
+  "Runs, the newest trigger first. At most 100 a page. Backends."
+  runs(first: Int! = 25, after: String, filter: RunFilter): RunConnection!
+}
+
+extend type Subscription {
+  "A run: as it is, then whenever it got further, until it ends. One that hasn't begun is waited for. Backends."
+  runEvents(run: ID!): Run!
+}
+`, BuiltIn: false},
+	{Name: "../schema/schedule.graphqls", Input: `"Triggers a workflow for one recipient: once, or whenever one of its rules says so."
+type Schedule implements Node {
+  id: ID!
+  "Key of the workflow. The version that is current at each occurrence is run."
+  workflow: String!
+  "Who it is for. Null if that is no user, or deleted."
+  recipient: User
+  "Who caused it."
+  actor: User
+  "Your customer in whose name it happens, by your own id."
+  tenant: String
+  "What comes with each trigger."
+  data: JSON!
+  "In the form in which they were given, as JSON. None: once, at startsAt."
+  rules: [JSON!]!
+  "Nothing happens before it. Intervals of rules count from it."
+  startsAt: Time!
+  "Nothing happens after it; null: no end."
+  endsAt: Time
+  "While it is true, occurrences are left out."
+  paused: Boolean!
+  "When it happens next; null: never again, or paused."
+  nextAt: Time
+  "When the latest occurrence was due that triggered the workflow."
+  lastAt: Time
+  "When it was made."
+  createdAt: Time!
+}
+
+"When to trigger which workflow for whom."
+input ScheduleInput {
   "Key of the workflow."
   workflow: String!
-  "Who is notified: 1 to 1,000. Naming somebody twice is the same as once."
-  recipients: [RecipientInput!]!
-  "Facts for conditions and templates, as ` + "`" + `data.…` + "`" + `. At most 512 KiB."
+  "For whom. Its data are laid over those of the schedule."
+  recipient: TriggerRecipientInput!
+  "When, by the recipient's clock: at most 10. Left out: once, at startsAt."
+  rules: [RuleInput!]
+  "Nothing happens before it. Left out: from now on. Required, and in the future, without rules."
+  startsAt: Time
+  "Nothing happens after it. Left out: no end."
+  endsAt: Time
+  "What comes with each trigger. At most 512 KiB. It has to meet the workflow's dataSchema, if that has one."
   data: JSON
   "Who caused it."
   actor: RecipientInput
   "Your customer in whose name it happens. Made known if it was not."
   tenant: String
-  """
-  Makes a repeated request safe: for 24 hours the same key with the same input returns the first answer and does nothing
-  else; with another input it is a conflict. At most 255 characters.
-  """
-  idempotencyKey: String
 }
 
-"A recipient who was left out, and why. The others are notified."
-type RejectedRecipient {
-  "Position in input.recipients, from 0."
-  index: Int!
-  "NOT_FOUND or INVALID."
-  code: String!
-  "What to do about it."
-  message: String!
+"Schedules to make."
+input CreateSchedulesInput {
+  "1 to 1,000. Each is made or refused for itself."
+  schedules: [ScheduleInput!]!
 }
 
-"The accepted trigger."
-type TriggerWorkflowPayload {
-  "It is stored: from here on nothing is lost."
-  trigger: Trigger!
-  "True when the idempotency key had been seen with this same input: this is the first answer again."
-  replayed: Boolean!
-  "Recipients who were left out. Never silently."
-  rejected: [RejectedRecipient!]!
+"What became of one of several schedules. Either ` + "`" + `schedule` + "`" + ` or ` + "`" + `error` + "`" + ` is there."
+type ScheduleResult {
+  "As it is now."
+  schedule: Schedule
+  "Why it was refused."
+  error: ItemError
+}
+
+"What became of each schedule."
+type CreateSchedulesPayload {
+  "In the order of the input, one for each."
+  results: [ScheduleResult!]!
+}
+
+"What to change about schedules. What is left out stays as it is."
+input UpdateSchedulesInput {
+  "Which ones: 1 to 100."
+  ids: [ID!]!
+  "Leave occurrences out, or no longer. What would have happened during a pause doesn't happen behind it."
+  paused: Boolean
+  "When, by the recipient's clock: at most 10. An empty list: once, at startsAt."
+  rules: [RuleInput!]
+  "Nothing happens before it."
+  startsAt: Time
+  "Nothing happens after it. Null: no end."
+  endsAt: Time
+  "What comes with each trigger, in place of what was there."
+  data: JSON
+}
+
+"What became of each schedule."
+type UpdateSchedulesPayload {
+  "In the order of the ids, one for each."
+  results: [ScheduleResult!]!
+}
+
+"Schedules to remove."
+input DeleteSchedulesInput {
+  "Which ones: 1 to 100."
+  ids: [ID!]!
+}
+
+"What was removed. What the schedules have triggered goes on."
+type DeleteSchedulesPayload {
+  "How many there were."
+  deleted: Int!
+  "Those that there were not."
+  notFound: [ID!]!
+}
+
+"Which schedules. Everything that is given must hold."
+input ScheduleFilter {
+  "Key of the workflow."
+  workflow: String
+  "For this user, by your own id."
+  user: String
+}
+
+"A page of schedules."
+type ScheduleConnection {
+  "The newest first."
+  edges: [ScheduleEdge!]!
+  "Where the page begins and ends."
+  pageInfo: PageInfo!
+}
+
+"A schedule on a page."
+type ScheduleEdge {
+  "Pass it as ` + "`" + `after` + "`" + ` to go on from here."
+  cursor: String!
+  "The schedule."
+  node: Schedule!
+}
+
+extend type Query {
+  "A schedule by its id; null if there is none. Backends."
+  schedule(id: ID!): Schedule
+  "Schedules, the newest first. At most 100 a page. Backends."
+  schedules(first: Int! = 25, after: String, filter: ScheduleFilter): ScheduleConnection!
 }
 
 extend type Mutation {
-  "Run a workflow for up to 1,000 recipients. Backends."
-  triggerWorkflow(input: TriggerWorkflowInput!): TriggerWorkflowPayload!
+  "Make up to 1,000 schedules. Each is made or refused for itself: look at each result. Backends."
+  createSchedules(input: CreateSchedulesInput!): CreateSchedulesPayload!
+  "Change up to 100 schedules in the same way. Backends."
+  updateSchedules(input: UpdateSchedulesInput!): UpdateSchedulesPayload!
+  "Remove up to 100 schedules. Backends."
+  deleteSchedules(input: DeleteSchedulesInput!): DeleteSchedulesPayload!
 }
 `, BuiltIn: false},
-	{Name: "../schema/workflow.graphqls", Input: `"One immutable version of a workflow. Runs keep the version that was current when they were triggered."
-type WorkflowVersion implements Node {
-  id: ID!
-  "The workflow's key, as triggers name it."
-  key: String!
-  "1, 2, 3, … within the workflow."
-  number: Int!
-  "For people."
-  name: String!
-  "What the messages are about: people set preferences by category."
-  categories: [String!]!
-  "The steps, in the form in which they were given, as JSON."
-  steps: [JSON!]!
-  "When this version was stored."
-  createdAt: Time!
-}
-
-"A workflow: what shall happen when something is triggered."
-input UpsertWorkflowInput {
-  "Names the workflow in triggers: 1 to 255 characters of a-z, 0-9, '_' and '-'. It can't change."
-  key: String!
-  "For people. At most 255 characters."
-  name: String!
-  "At most 20, each at most 255 characters."
-  categories: [String!]
-  "Run in order. 1 to 100."
-  steps: [StepInput!]!
-}
-
-"One step of a workflow. Exactly one kind (for now: inApp) is given."
+	{Name: "../schema/step.graphqls", Input: `"One step of a workflow. Exactly one kind is given: inApp, delay, branch, …"
 input StepInput {
   "Names the step within the workflow: 1 to 255 characters of a-z, 0-9, '_' and '-'."
   ref: String!
   "For people."
   name: String
+  "For people. At most 1,000 characters."
+  description: String
   """
   Run this step only if this expression is true, such as ` + "`" + `data.total > 100 and recipient.plan == "pro"` + "`" + `.
-  In scope: data, recipient, actor, tenant, workflow, run. Not together with ` + "`" + `conditions` + "`" + `.
+  In scope: data, recipient, actor, tenant, vars, workflow, run, refs. Not together with ` + "`" + `conditions` + "`" + `. Branches and batches
+  take neither.
   """
   condition: String
   """
@@ -1607,11 +3215,90 @@ input StepInput {
   "argument": 100}]}` + "`" + `, or ` + "`" + `any` + "`" + `. The same evaluator as for ` + "`" + `condition` + "`" + `. Not together with it.
   """
   conditions: JSON
+  """
+  When messages of this step may go out, by the recipient's clock: exactly one window for each day of the week. Outside of
+  them the message waits for the next; the run goes on. Channel steps only.
+  """
+  sendWindows: [SendWindowInput!]
+
   "Put a message into the recipient's feed."
   inApp: InAppStepInput
+  "Send an e-mail to the recipient's address."
+  email: EmailStepInput
+  "Send a text message to the recipient's phone number."
+  sms: SmsStepInput
+  "Send a push notification to the recipient's devices."
+  push: PushStepInput
+  "Send a message to the recipient's chat connections."
+  chat: ChatStepInput
+  "Make a request to a URL of yours. It needs no data of the recipient."
+  webhook: WebhookStepInput
+
+  "Wait."
+  delay: DelayStepInput
+  "Gather what is triggered for the recipient until a window closes, and go on once for all of it."
+  batch: BatchStepInput
+  "Let so many runs of a recipient pass within a window; end the others."
+  throttle: ThrottleStepInput
+  "Go one of several ways, by conditions."
+  branch: BranchStepInput
+  "Go one of several ways, by chance, for each recipient always the same."
+  randomCohort: RandomCohortStepInput
+  "Make a request and merge the JSON object that it gets into the run's data."
+  fetch: FetchStepInput
+  "Wait until something happens to the recipient."
+  waitForEvent: WaitForEventStepInput
+  "Trigger another workflow."
+  triggerWorkflow: TriggerWorkflowStepInput
+  "Merge values into the run's data."
+  updateData: UpdateDataStepInput
+  "Merge properties into a user."
+  updateUser: UpdateUserStepInput
+  "Merge properties into an object."
+  updateObject: UpdateObjectStepInput
+  "Merge properties into a tenant."
+  updateTenant: UpdateTenantStepInput
 }
 
-"A message for the in-app feed. Every string is a Liquid template; in scope are data, recipient, actor, tenant, workflow and timestamp."
+"When messages may go out on one day of the week."
+input SendWindowInput {
+  "Which day."
+  day: WeekdayName!
+  "Whether messages go out at all."
+  type: SendWindowType!
+  "From when, as 09:00 or 09:00:00. Left out: from the beginning of the day."
+  from: String
+  "Until when; that moment is not included. Left out: until the end of the day."
+  until: String
+}
+
+"A day of the week."
+enum WeekdayName {
+  "Monday."
+  monday
+  "Tuesday."
+  tuesday
+  "Wednesday."
+  wednesday
+  "Thursday."
+  thursday
+  "Friday."
+  friday
+  "Saturday."
+  saturday
+  "Sunday."
+  sunday
+}
+
+"What a send window does with its day."
+enum SendWindowType {
+  "Messages go out between ` + "`" + `from` + "`" + ` and ` + "`" + `until` + "`" + `."
+  send
+  "No message goes out that day."
+  do_not_send
+}
+
+"A message for the in-app feed. Every string is a Liquid template; in scope is what conditions see, and timestamp and, behind a batch, activities, total_activities, actors and total_actors."
 input InAppStepInput {
   "Key of the in-app channel: which of a user's feeds it goes to."
   channel: String! = "in-app"
@@ -1623,7 +3310,7 @@ input InAppStepInput {
   actionUrl: String
   "Calls to action. At most 5."
   buttons: [ButtonInput!]
-  "Handed to your frontend with the message. String values are templates, at any depth."
+  "Handed to your frontend with the message. String values are templates, at any depth. At most 64 KiB."
   data: JSON
 }
 
@@ -1643,7 +3330,1016 @@ enum BodyFormat {
   MARKDOWN
 }
 
-"Something that is wrong in a workflow."
+"An e-mail. Strings are templates, as in all channel steps."
+input EmailStepInput {
+  "Key of the channel."
+  channel: String! = "email"
+  "What it is about."
+  subject: String!
+  "The text."
+  body: String!
+  "How the body is to be read."
+  format: BodyFormat! = MARKDOWN
+}
+
+"A text message."
+input SmsStepInput {
+  "Key of the channel."
+  channel: String! = "sms"
+  "The text."
+  body: String!
+}
+
+"A push notification."
+input PushStepInput {
+  "Key of the channel."
+  channel: String! = "push"
+  "What stands above the text."
+  title: String
+  "The text."
+  body: String!
+  "Where a tap leads, as actionUrl of an in-app message."
+  actionUrl: String
+  "Handed to your app. String values are templates. At most 64 KiB."
+  data: JSON
+}
+
+"A chat message."
+input ChatStepInput {
+  "Key of the channel."
+  channel: String! = "chat"
+  "The text."
+  body: String!
+  "What the provider calls blocks, cards or embeds. String values are templates. At most 64 KiB."
+  data: JSON
+}
+
+"A request to a URL of yours."
+input WebhookStepInput {
+  "Key of the channel."
+  channel: String! = "webhook"
+  "How."
+  method: HttpMethod! = POST
+  "Where to: http or https."
+  url: String!
+  "At most 30."
+  headers: [HeaderInput!]
+  "What to send: JSON, unless a header says otherwise."
+  body: String
+}
+
+"The method of a request."
+enum HttpMethod {
+  "Read."
+  GET
+  "Make."
+  POST
+  "Replace."
+  PUT
+  "Remove."
+  DELETE
+  "Change."
+  PATCH
+}
+
+"A header of a request, or a parameter of its query."
+input HeaderInput {
+  "Its name."
+  name: String!
+  "Its value: a template."
+  value: String!
+}
+
+"How long to wait: exactly one of ` + "`" + `for` + "`" + `, ` + "`" + `until` + "`" + ` and ` + "`" + `rule` + "`" + `. At most 366 days."
+input DelayStepInput {
+  "So long."
+  for: Duration
+  "Path to a value that says until when: a timestamp, a duration or a rule, such as data.due_at or recipient.digest_rule."
+  until: String
+  "With ` + "`" + `until` + "`" + `: so long before or after the timestamp."
+  offset: Duration
+  "On which side of the timestamp."
+  direction: OffsetDirection
+  "Until the next moment that this rule matches, by the recipient's clock."
+  rule: RuleInput
+  "What to do if ` + "`" + `until` + "`" + ` leads to nothing usable. Left out: SKIP."
+  onInvalid: OnInvalid
+}
+
+"On which side of a moment an offset lies."
+enum OffsetDirection {
+  "So long before it."
+  BEFORE
+  "So long after it. The default."
+  AFTER
+}
+
+"What a run does at a step whose window or key makes no sense for it."
+enum OnInvalid {
+  "It goes on as if the step weren't there."
+  SKIP
+  "It ends."
+  HALT
+}
+
+"A recurrence: ` + "`" + `{frequency: weekly, days: [mon, fri], hours: 9, minutes: 30}` + "`" + `."
+input RuleInput {
+  "How often."
+  frequency: RuleFrequency!
+  "Every so many hours, days, weeks or months: 1 to 1,000. Left out: every."
+  interval: Int
+  "On which days. Not for monthly rules."
+  days: [RuleDay!]
+  "1 to 31, at most the month's last. For monthly rules only."
+  dayOfMonth: Int
+  "0 to 23. Not for hourly rules."
+  hours: Int
+  "0 to 55, in steps of 5."
+  minutes: Int
+}
+
+"How often a rule happens."
+enum RuleFrequency {
+  "Every hour, or every so many."
+  hourly
+  "Every day, or every so many."
+  daily
+  "Every week, or every so many."
+  weekly
+  "Every month, or every so many."
+  monthly
+}
+
+"A day of the week."
+enum RuleDay {
+  "Monday."
+  mon
+  "Tuesday."
+  tue
+  "Wednesday."
+  wed
+  "Thursday."
+  thu
+  "Friday."
+  fri
+  "Saturday."
+  sat
+  "Sunday."
+  sun
+}
+
+"""
+Gathers triggers until a window closes: exactly one of ` + "`" + `for` + "`" + `, ` + "`" + `until` + "`" + ` and ` + "`" + `rule` + "`" + `, as in a delay. The run of the first trigger
+goes on then, for all of them; the runs of the others end when they join.
+"""
+input BatchStepInput {
+  "So long after it opened."
+  for: Duration
+  "Path to a value that says until when."
+  until: String
+  "With ` + "`" + `until` + "`" + `: so long before or after the timestamp."
+  offset: Duration
+  "On which side of the timestamp."
+  direction: OffsetDirection
+  "Until the next moment that this rule matches, by the recipient's clock."
+  rule: RuleInput
+  "What to do if ` + "`" + `until` + "`" + ` or ` + "`" + `key` + "`" + ` leads to nothing usable. Left out: SKIP."
+  onInvalid: OnInvalid
+  "Whether later triggers move the end. Left out: FIXED."
+  type: BatchType
+  "How long after its opening a sliding window closes at the latest. Required for SLIDING."
+  extensionLimit: Duration
+  "A path such as data.thread_id, or a template: one batch for each value."
+  key: String
+  "Which activities templates see, if there are more than ` + "`" + `renderLimit` + "`" + `. Left out: FIRST."
+  order: BatchOrder
+  "Close at once when there are so many: 2 to 1,000."
+  maxItems: Int
+  "How many activities templates see: 1 to 100. Left out: 10."
+  renderLimit: Int
+  "Let the first trigger pass at once, and gather what follows."
+  leadingFlush: Boolean
+  "How a batch lives through a new version of its workflow. Left out: LATEST."
+  versionMode: BatchVersionMode
+}
+
+"Whether later triggers move the end of a batch."
+enum BatchType {
+  "They don't."
+  FIXED
+  "Each starts the window over, up to extensionLimit."
+  SLIDING
+}
+
+"Which activities of a batch templates see."
+enum BatchOrder {
+  "The first ones."
+  FIRST
+  "The last ones."
+  LAST
+}
+
+"How a batch lives through a new version of its workflow."
+enum BatchVersionMode {
+  "It goes on, and continues in the newest version that has the step."
+  LATEST
+  "Each version has its own."
+  PINNED
+}
+
+"Lets so many runs of a recipient pass within a window: exactly one of ` + "`" + `for` + "`" + `, ` + "`" + `until` + "`" + ` and ` + "`" + `rule` + "`" + `, as in a delay. At most 31 days."
+input ThrottleStepInput {
+  "So long after the first."
+  for: Duration
+  "Path to a value that says until when."
+  until: String
+  "With ` + "`" + `until` + "`" + `: so long before or after the timestamp."
+  offset: Duration
+  "On which side of the timestamp."
+  direction: OffsetDirection
+  "Until the next moment that this rule matches, by the recipient's clock."
+  rule: RuleInput
+  "What to do if ` + "`" + `until` + "`" + ` or ` + "`" + `key` + "`" + ` leads to nothing usable. Left out: SKIP."
+  onInvalid: OnInvalid
+  "How many pass: 1 to 10,000. Left out: 1."
+  limit: Int
+  "A path such as data.project_id, or a template: one throttle for each value."
+  key: String
+}
+
+"Goes the first way whose condition is true, else the default one. Afterwards the workflow goes on behind the step."
+input BranchStepInput {
+  "1 to 9, tried in order."
+  branches: [BranchInput!]!
+  "Taken when no other is."
+  default: DefaultBranchInput! = {}
+}
+
+"One way through a branch step. Either form of its condition is required."
+input BranchInput {
+  "For people, and the run's log."
+  name: String
+  "An expression, as in a step."
+  condition: String
+  "Structured conditions, as in a step."
+  conditions: JSON
+  "What to do: none is fine. Branches and cohorts nest at most 5 deep."
+  steps: [StepInput!]
+  "The workflow ends with this branch."
+  terminates: Boolean
+}
+
+"The way through a branch step that has no condition."
+input DefaultBranchInput {
+  "For people, and the run's log."
+  name: String
+  "What to do: none is fine."
+  steps: [StepInput!]
+  "The workflow ends with this branch."
+  terminates: Boolean
+}
+
+"Splits recipients by chance. Who was in a cohort is in it the next time."
+input RandomCohortStepInput {
+  "A path or template whose value decides. Left out: recipient.id."
+  key: String
+  "2 to 10."
+  cohorts: [CohortInput!]!
+}
+
+"A share of the recipients."
+input CohortInput {
+  "For people, and the run's log."
+  name: String
+  "0 to 100, with one decimal at most. All add up to 100."
+  percentage: Float!
+  "What to do: none is fine. Branches and cohorts nest at most 5 deep."
+  steps: [StepInput!]
+  "The workflow ends with this cohort."
+  terminates: Boolean
+}
+
+"A request whose response, a JSON object, is merged into the run's data. Strings are templates."
+input FetchStepInput {
+  "How."
+  method: HttpMethod! = GET
+  "Where to: http or https."
+  url: String!
+  "At most 30."
+  headers: [HeaderInput!]
+  "Parameters that are added to the URL. At most 30."
+  query: [HeaderInput!]
+  "What to send: JSON, unless a header says otherwise."
+  body: String
+  "Put the response at this path of the data, such as profile.details, instead of merging it on the top level."
+  responsePath: String
+}
+
+"Waits for an event, or until it has waited long enough."
+input WaitForEventStepInput {
+  "Which event."
+  event: WaitEventInput!
+  "The event counts only if this expression is true. It sees ` + "`" + `event` + "`" + `, besides what conditions of steps see."
+  condition: String
+  "The same as structured conditions."
+  conditions: JSON
+  "How long to wait: at most 30 days. Left out: 15 minutes."
+  timeout: Duration
+  "How to go on when the event came. Left out: CONTINUE."
+  onMatch: OnEvent
+  "How to go on when none came. Left out: HALT."
+  onTimeout: OnEvent
+}
+
+"What to wait for."
+input WaitEventInput {
+  "What kind of thing it happens to."
+  type: EventType!
+  """
+  What happens. MESSAGE: sent, delivered, undelivered, bounced, not_sent, seen, unseen, read, unread, interacted, archived or
+  unarchived. WORKFLOW: started or completed. RECIPIENT: updated. CUSTOM: the name that sendEvent gives.
+  """
+  name: String!
+  "With MESSAGE: ref of the step of this workflow whose message is meant."
+  step: String
+  "With MESSAGE and WORKFLOW: key of the workflow that is meant."
+  workflow: String
+}
+
+"What kind of thing an event happens to."
+enum EventType {
+  "A message to the recipient."
+  MESSAGE
+  "Another run for the recipient."
+  WORKFLOW
+  "What is known of the recipient."
+  RECIPIENT
+  "Told with sendEvent."
+  CUSTOM
+}
+
+"How a run goes on behind a wait."
+enum OnEvent {
+  "With the next step."
+  CONTINUE
+  "Not at all."
+  HALT
+}
+
+"Triggers another workflow. Strings are templates; what is left out is as in this run. At most 10 workflows trigger each other in a row."
+input TriggerWorkflowStepInput {
+  "Key of the workflow."
+  workflow: String!
+  "Your own id of a user, or a JSON list of them."
+  recipients: String
+  "Your own id of the user who caused it."
+  actor: String
+  "Your own id of the tenant."
+  tenant: String
+  "Renders a JSON object."
+  data: String
+  "Lets cancelTriggers find it."
+  cancellationKey: String
+}
+
+"Merges values into the run's data, on the top level. Exactly one of ` + "`" + `data` + "`" + ` and ` + "`" + `json` + "`" + `."
+input UpdateDataStepInput {
+  "String values are templates, at any depth."
+  data: JSON
+  "A template that renders a JSON object: print values with the json filter."
+  json: String
+}
+
+"Merges properties into a user, deeply. Exactly one of ` + "`" + `properties` + "`" + ` and ` + "`" + `json` + "`" + `."
+input UpdateUserStepInput {
+  "A template that renders your own id of the user. Left out: the run's recipient."
+  id: String
+  "String values are templates, at any depth."
+  properties: JSON
+  "A template that renders a JSON object: print values with the json filter."
+  json: String
+}
+
+"Merges properties into an object, deeply; one that isn't known yet becomes known. Exactly one of ` + "`" + `properties` + "`" + ` and ` + "`" + `json` + "`" + `."
+input UpdateObjectStepInput {
+  "A template that renders the kind of object."
+  collection: String!
+  "A template that renders your own id of the object."
+  id: String!
+  "String values are templates, at any depth."
+  properties: JSON
+  "A template that renders a JSON object: print values with the json filter."
+  json: String
+}
+
+"Merges properties into a tenant, deeply. Exactly one of ` + "`" + `properties` + "`" + ` and ` + "`" + `json` + "`" + `."
+input UpdateTenantStepInput {
+  "A template that renders your own id of the tenant. Left out: the run's tenant."
+  id: String
+  "String values are templates, at any depth."
+  properties: JSON
+  "A template that renders a JSON object: print values with the json filter."
+  json: String
+}
+`, BuiltIn: false},
+	{Name: "../schema/template.graphqls", Input: `"A piece of Liquid that the environment's templates may render by its key: ` + "`" + `{% render 'footer' %}` + "`" + `."
+type Partial {
+  "1 to 255 characters of a-z, 0-9, '_' and '-'."
+  key: String!
+  "Liquid."
+  source: String!
+}
+
+"A value that conditions and templates of the environment see as ` + "`" + `vars.…` + "`" + `."
+type Variable {
+  "1 to 255 characters of a-z, 0-9, '_' and '-'."
+  name: String!
+  "Any JSON."
+  value: JSONValue!
+}
+
+"A piece of Liquid."
+input SetPartialInput {
+  "1 to 255 characters of a-z, 0-9, '_' and '-'."
+  key: String!
+  "Liquid. Empty: the partial is removed."
+  source: String!
+}
+
+"The stored partial."
+type SetPartialPayload {
+  "As it is now; null if it was removed."
+  partial: Partial
+}
+
+"A value for conditions and templates."
+input SetVariableInput {
+  "1 to 255 characters of a-z, 0-9, '_' and '-'."
+  name: String!
+  "Any JSON, at most 16 KiB. Null: the variable is removed."
+  value: JSONValue
+}
+
+"The stored variable."
+type SetVariablePayload {
+  "As it is now; null if it was removed."
+  variable: Variable
+}
+
+"A template, and what it shall see."
+input PreviewTemplateInput {
+  "Liquid. At most 64 KiB."
+  template: String!
+  "How it is to be read."
+  format: BodyFormat! = MARKDOWN
+  "Your own id of the user whom it sees as ` + "`" + `recipient` + "`" + `."
+  recipient: String
+  "Your own id of the user whom it sees as ` + "`" + `actor` + "`" + `."
+  actor: String
+  "What it sees as ` + "`" + `data` + "`" + `. At most 512 KiB, with ` + "`" + `scope` + "`" + `."
+  data: JSON
+  "Whatever else it shall see, such as tenant or activities, by name. It goes before the above."
+  scope: JSON
+}
+
+"What a template renders to, or what is wrong with it."
+type TemplatePreview {
+  "The filled-in template; null when there are problems."
+  rendered: String
+  "With MARKDOWN: what that renders to, as sanitised HTML."
+  html: String
+  "Why it can't be compiled or rendered."
+  problems: [TemplateProblem!]!
+}
+
+"Something that is wrong with a template."
+type TemplateProblem {
+  "Key of the partial that line and column are in; null for the template itself."
+  partial: String
+  "Line, from 1; null where it isn't known."
+  line: Int
+  "Column in that line, from 1; null where it isn't known."
+  column: Int
+  "What to do about it."
+  message: String!
+}
+
+"A condition in one of its two forms. Exactly one of them."
+input ConvertConditionInput {
+  "An expression."
+  expression: String
+  "Structured conditions."
+  conditions: JSON
+}
+
+"A condition in both of its forms, as far as it has both."
+type ConvertedCondition {
+  "As an expression; null if it has no such form."
+  expression: String
+  "As structured conditions; null if it has no such form."
+  conditions: JSON
+  "Whether both are there. They decide the same for whatever they see."
+  exact: Boolean!
+  "Why it is no condition. Then neither form is there."
+  problems: [WorkflowProblem!]!
+}
+
+extend type Query {
+  "All pieces of Liquid that templates may render, by key: at most 200. Backends."
+  partials: [Partial!]!
+  "All values that conditions and templates see as vars, by name: at most 200. Backends."
+  variables: [Variable!]!
+  "Render a template, with the environment's partials and variables, and send nothing. Backends."
+  previewTemplate(input: PreviewTemplateInput!): TemplatePreview!
+  "Write a condition in its other form, if it has one. Backends."
+  convertCondition(input: ConvertConditionInput!): ConvertedCondition!
+}
+
+extend type Mutation {
+  "Store or remove a piece of Liquid. Workflows take it up when they are stored the next time. Backends."
+  setPartial(input: SetPartialInput!): SetPartialPayload!
+  "Store or remove a value for conditions and templates. Runs see it from their next step on. Backends."
+  setVariable(input: SetVariableInput!): SetVariablePayload!
+}
+`, BuiltIn: false},
+	{Name: "../schema/test.graphqls", Input: `"What to try, for whom, and what happens meanwhile. Exactly one of ` + "`" + `workflow` + "`" + ` and ` + "`" + `definition` + "`" + `."
+input TestWorkflowInput {
+  "Key of the workflow: its current version is tried."
+  workflow: String
+  "A workflow that need not be stored."
+  definition: UpsertWorkflowInput
+  "For whom."
+  recipient: TestPartyInput!
+  "Who caused it. Left out: nobody."
+  actor: TestPartyInput
+  "Your customer in whose name it happens; made up if it isn't known."
+  tenant: String
+  "Laid over what is known of the tenant."
+  tenantProperties: JSON
+  "What comes with the trigger."
+  data: JSON
+  "When the virtual clock begins. Left out: now."
+  at: Time
+  "What happens meanwhile. At most 100."
+  events: [TestEventInput!]
+  "What servers answer to the requests of fetch steps. A step that is left out gets an empty response."
+  responses: [TestResponseInput!]
+  "The same workflow again for the same recipient, as for batches. At most 100."
+  triggers: [TestTriggerInput!]
+  "Skip delays."
+  skipDelays: Boolean! = false
+}
+
+"Somebody in a test: at most one of ` + "`" + `user` + "`" + ` and ` + "`" + `object` + "`" + `. A recipient may be neither: then a user is made up of ` + "`" + `properties` + "`" + `."
+input TestPartyInput {
+  "Your own id of a user. One who isn't known is made up, if there are ` + "`" + `properties` + "`" + `."
+  user: String
+  "An object. One that isn't known is made up, if there are ` + "`" + `properties` + "`" + `."
+  object: ObjectRefInput
+  "Laid over what is known. Names as in conditions and templates: email, phone_number, timezone, and your own."
+  properties: JSON
+}
+
+"Something that happens during a test."
+input TestEventInput {
+  "How long after the start. Left out: at once."
+  after: Duration
+  "What kind of thing it happens to."
+  type: EventType!
+  "What happens, as steps that wait for it name it."
+  name: String!
+  "With MESSAGE: ref of the step whose message is meant."
+  step: String
+  "With MESSAGE and WORKFLOW: key of the workflow that is meant."
+  workflow: String
+  "Of a CUSTOM event: what comes with it. Of a RECIPIENT event: the properties that change."
+  data: JSON
+}
+
+"What a server answers to the request of a fetch step."
+input TestResponseInput {
+  "Ref of the step."
+  step: String!
+  "HTTP status."
+  status: Int! = 200
+  "The object that it answers with; left out: an empty answer."
+  body: JSON
+}
+
+"A further trigger of a test."
+input TestTriggerInput {
+  "How long after the start. Left out: at once."
+  after: Duration
+  "What comes with it."
+  data: JSON
+  "Who caused it. Left out: nobody."
+  actor: TestPartyInput
+}
+
+"What the workflow would do, or why it can't be run."
+type TestWorkflowPayload {
+  "The run; null when there are problems."
+  run: TestRun
+  "The runs of the further triggers, in the order in which they happen."
+  others: [TestRun!]!
+  "Everything that is wrong with the definition."
+  problems: [WorkflowProblem!]!
+}
+
+"A run that didn't happen."
+type TestRun {
+  "The state that it would reach."
+  status: RunStatus!
+  "What would happen, in order."
+  steps: [RunStep!]!
+  "What it would send. Whether channels and preferences let it out is decided later, and not tried here."
+  messages: [TestMessage!]!
+  "Requests that it would make."
+  fetches: [TestFetch!]!
+  "How long it would take, in seconds."
+  durationSeconds: Float!
+}
+
+"A message that a run would send."
+type TestMessage {
+  "Ref of the step."
+  step: String!
+  "Key of the channel."
+  channel: String!
+  "Its medium."
+  type: ChannelType!
+  "What it shows, by channel: body, subject, to, actionUrl, buttons, data, request."
+  content: JSON!
+  "When it would be made."
+  at: Time!
+  "When it would be sent, if that is later."
+  sendAt: Time
+}
+
+"The medium of a channel."
+enum ChannelType {
+  "The feed inside your own product."
+  IN_APP
+  "E-mail."
+  EMAIL
+  "Text messages."
+  SMS
+  "Push notifications."
+  PUSH
+  "Chat messages."
+  CHAT
+  "Requests to a URL of yours."
+  WEBHOOK
+}
+
+"A request that a run would make."
+type TestFetch {
+  "Ref of the step."
+  step: String!
+  "How."
+  method: String!
+  "Where to."
+  url: String!
+  "By name."
+  headers: JSON!
+  "What would be sent."
+  body: String
+  "When."
+  at: Time!
+}
+
+extend type Mutation {
+  """
+  Find out what a workflow would do, by a virtual clock that jumps from one thing that happens to the next. Nothing is
+  stored, sent or requested. Frequency lets pass, throttles and batches are new. Backends.
+  """
+  testWorkflow(input: TestWorkflowInput!): TestWorkflowPayload!
+}
+`, BuiltIn: false},
+	{Name: "../schema/trigger.graphqls", Input: `"One accepted request to run a workflow."
+type Trigger implements Node {
+  id: ID!
+  "The version that its runs follow."
+  workflow: WorkflowVersion!
+  "What caused it."
+  source: TriggerSource!
+  "When it was accepted."
+  acceptedAt: Time!
+  "How many recipients it was accepted for."
+  recipientCount: Int!
+  "What came with the trigger, without what single recipients brought."
+  data: JSON!
+  "Which work goes first."
+  priority: TriggerPriority!
+  "What cancelTriggers calls it by."
+  cancellationKey: String
+  "How its runs differ from usual ones."
+  settings: TriggerSettings!
+  "How far its runs have got, counted when it is asked for."
+  progress: TriggerProgress!
+  "Its runs, by recipient. Those of recipients whose turn hasn't come are missing."
+  runs(first: Int! = 25, after: String, filter: TriggerRunFilter): RunConnection!
+}
+
+"What caused a trigger."
+enum TriggerSource {
+  "This API."
+  API
+  "A schedule."
+  SCHEDULE
+  "A step of another workflow."
+  WORKFLOW_STEP
+}
+
+"Which work goes first."
+enum TriggerPriority {
+  "Before everything else."
+  HIGH
+  "Before what is for more than 50 recipients."
+  NORMAL
+  "Beside other work, a little at a time."
+  LOW
+}
+
+"How the runs of a trigger differ from usual ones."
+type TriggerSettings {
+  "Messages are made and kept, but handed to nobody."
+  sandbox: Boolean!
+  "Delays are skipped."
+  skipDelay: Boolean!
+}
+
+"How far the runs of a trigger have got. The parts add up to ` + "`" + `recipients` + "`" + `."
+type TriggerProgress {
+  "How many recipients it was accepted for."
+  recipients: Int!
+  "Their turn hasn't come."
+  pending: Int!
+  "For a time, an event, a response or the end of a batch."
+  waiting: Int!
+  "At their end."
+  done: Int!
+  "At a step that could not be done."
+  failed: Int!
+  "By cancelTriggers, or because the workflow is switched off."
+  cancelled: Int!
+}
+
+"A request to run a workflow for some recipients."
+input TriggerWorkflowInput {
+  "Key of the workflow. One that is switched off is refused as WORKFLOW_INACTIVE."
+  workflow: String!
+  "Who is notified: 1 to 1,000. Naming somebody twice is the same as once."
+  recipients: [TriggerRecipientInput!]!
+  "Facts for conditions and templates, as ` + "`" + `data.…` + "`" + `. At most 512 KiB. It has to meet the workflow's dataSchema, if that has one."
+  data: JSON
+  "Who caused it."
+  actor: RecipientInput
+  "Your customer in whose name it happens. Made known if it was not."
+  tenant: String
+  "Lets cancelTriggers find it. It need not be unique. At most 255 characters."
+  cancellationKey: String
+  """
+  Makes a repeated request safe: for 24 hours the same key with the same input returns the first answer and does nothing
+  else; with another input it is a conflict. At most 255 characters.
+  """
+  idempotencyKey: String
+  "Which work goes first."
+  priority: TriggerPriority! = NORMAL
+  "How its runs differ from usual ones."
+  settings: TriggerSettingsInput
+}
+
+"Who is notified. Exactly one of ` + "`" + `user` + "`" + `, ` + "`" + `object` + "`" + ` and ` + "`" + `identify` + "`" + `."
+input TriggerRecipientInput {
+  "Your own id of a user that was identified before."
+  user: String
+  "An object that is known already. Objects have no feed; other channels go by their properties."
+  object: ObjectRefInput
+  "Identify the user first, then notify."
+  identify: IdentifyUserInput
+  "Laid over the trigger's data, on the top level, for this recipient alone. At most 512 KiB for all recipients together."
+  data: JSON
+}
+
+"How the runs of a trigger differ from usual ones."
+input TriggerSettingsInput {
+  "Make the messages and keep them, but hand them to nobody."
+  sandbox: Boolean! = false
+  "Skip delays."
+  skipDelay: Boolean! = false
+}
+
+"A recipient who was left out, and why. The others are notified."
+type RejectedRecipient {
+  "Position in the trigger's recipients, from 0."
+  index: Int!
+  "NOT_FOUND or INVALID."
+  code: String!
+  "What to do about it."
+  message: String!
+}
+
+"The accepted trigger."
+type TriggerWorkflowPayload {
+  "It is stored: from here on nothing is lost."
+  trigger: Trigger!
+  "True when the idempotency key had been seen with this same input: this is the first answer again."
+  replayed: Boolean!
+  "Recipients who were left out. Never silently."
+  rejected: [RejectedRecipient!]!
+}
+
+"Many requests to run workflows."
+input TriggerWorkflowsInput {
+  "1 to 100. Each is accepted or refused for itself, in this order."
+  triggers: [TriggerWorkflowInput!]!
+}
+
+"What became of one of many requests. Either ` + "`" + `trigger` + "`" + ` or ` + "`" + `error` + "`" + ` is there."
+type TriggerWorkflowResult {
+  "It is stored: from here on nothing is lost."
+  trigger: Trigger
+  "True when the idempotency key had been seen with this same input: this is the first answer again."
+  replayed: Boolean!
+  "Recipients who were left out. Never silently."
+  rejected: [RejectedRecipient!]!
+  "Why it was refused."
+  error: ItemError
+}
+
+"Why one of many things was not done. The same as the extensions of an error."
+type ItemError {
+  "Such as INVALID, NOT_FOUND, CONFLICT, TOO_LARGE, WORKFLOW_INACTIVE or INTERNAL."
+  code: String!
+  "What to do about it."
+  message: String!
+  "Which input it is about, such as input.triggers[3].recipients."
+  field: String
+  "The limit that was broken."
+  limit: Int
+  "How the data doesn't meet the workflow's schema."
+  violations: [SchemaViolation!]!
+  "With INTERNAL: what the server's log has it under."
+  reference: String
+}
+
+"A way in which data doesn't meet a schema."
+type SchemaViolation {
+  "JSON pointer into the data, such as /order/id; empty for the data as a whole."
+  path: String!
+  "What the schema says."
+  message: String!
+}
+
+"What became of each request."
+type TriggerWorkflowsPayload {
+  "In the order of the input, one for each."
+  results: [TriggerWorkflowResult!]!
+}
+
+"Which triggers to cancel."
+input CancelTriggersInput {
+  "Key of the workflow."
+  workflow: String!
+  "All triggers of the workflow that were accepted with this key so far are meant; later ones aren't."
+  cancellationKey: String!
+  "For these users alone, by your own ids: at most 1,000. Left out: for every recipient."
+  recipients: [String!]
+}
+
+"What the cancellation did, in runs."
+type CancelTriggersPayload {
+  "Runs that won't go on, and activities that were taken out of their batch."
+  cancelled: Int!
+  "Too late for these."
+  alreadyFinished: Int!
+}
+
+"Something that happened to a user."
+input SendEventInput {
+  "Your own id of the user."
+  user: String!
+  "What happened, as steps that wait for it name it. At most 255 characters."
+  event: String!
+  "What conditions see as ` + "`" + `event.data` + "`" + `. At most 512 KiB."
+  data: JSON
+}
+
+"The event is told."
+type SendEventPayload {
+  "The name that it was told under: that of the input, without blanks around it."
+  event: String!
+}
+
+extend type Query {
+  "A trigger by its id; null if there is none. Backends."
+  trigger(id: ID!): Trigger
+}
+
+extend type Mutation {
+  "Run a workflow for up to 1,000 recipients. Backends."
+  triggerWorkflow(input: TriggerWorkflowInput!): TriggerWorkflowPayload!
+  """
+  Run up to 100 workflows. Each request is accepted or refused for itself: look at each result. To repeat a call safely
+  give each trigger an idempotencyKey. Backends.
+  """
+  triggerWorkflows(input: TriggerWorkflowsInput!): TriggerWorkflowsPayload!
+  """
+  Stop what was triggered with a cancellation key: runs that wait, that haven't begun, and activities of open batches.
+  Messages that were sent stay. Backends.
+  """
+  cancelTriggers(input: CancelTriggersInput!): CancelTriggersPayload!
+  "Tell runs of a user that wait for a custom event that it has happened. Backends."
+  sendEvent(input: SendEventInput!): SendEventPayload!
+}
+`, BuiltIn: false},
+	{Name: "../schema/workflow.graphqls", Input: `"One immutable version of a workflow. Runs keep the version that was current when they were triggered."
+type WorkflowVersion implements Node {
+  id: ID!
+  "The workflow's key, as triggers name it."
+  key: String!
+  "1, 2, 3, … within the workflow."
+  number: Int!
+  "Whether the workflow, in whichever version, may be triggered now."
+  active: Boolean!
+  "For people."
+  name: String!
+  "For people."
+  description: String
+  "What the messages are about: people set preferences by category."
+  categories: [String!]!
+  "For people: they mean nothing to a run."
+  tags: [String!]!
+  "A trigger starts a run for a recipient only if this expression is true."
+  condition: String
+  "The same as structured conditions."
+  conditions: JSON
+  "Which triggers start a run for a recipient."
+  frequency: WorkflowFrequency!
+  "A JSON Schema that the data of triggers has to meet."
+  dataSchema: JSON
+  "How preferences apply."
+  settings: WorkflowSettings!
+  "The steps, in the form in which they were given, as JSON: they can be given again."
+  steps: [JSON!]!
+  "When this version was stored."
+  createdAt: Time!
+}
+
+"How preferences apply to a workflow."
+type WorkflowSettings {
+  "Advertising: it can be unsubscribed from as a whole."
+  commercial: Boolean!
+  "Sent whatever people prefer."
+  overridePreferences: Boolean!
+}
+
+"Which triggers start a run for a recipient."
+enum WorkflowFrequency {
+  "Every one."
+  EVERY_TRIGGER
+  "The first."
+  ONCE_PER_RECIPIENT
+  "The first in the name of each tenant."
+  ONCE_PER_RECIPIENT_PER_TENANT
+}
+
+"A workflow: what shall happen when something is triggered. At most 512 KiB of JSON."
+input UpsertWorkflowInput {
+  "Names the workflow in triggers: 1 to 255 characters of a-z, 0-9, '_' and '-'. It can't change."
+  key: String!
+  "For people. At most 255 characters."
+  name: String!
+  "For people. At most 1,000 characters."
+  description: String
+  "At most 20, each at most 255 characters."
+  categories: [String!]
+  "For people. At most 20, each at most 255 characters."
+  tags: [String!]
+  "A trigger starts a run for a recipient only if this expression is true. As in a step."
+  condition: String
+  "The same as structured conditions. Not together with ` + "`" + `condition` + "`" + `."
+  conditions: JSON
+  "Which triggers start a run for a recipient."
+  frequency: WorkflowFrequency! = EVERY_TRIGGER
+  "A JSON Schema (2020-12) that the data of triggers has to meet. At most 64 KiB; it refers to nothing outside of itself."
+  dataSchema: JSON
+  "How preferences apply."
+  settings: WorkflowSettingsInput
+  "Run in order. 1 to 100, those in branches included."
+  steps: [StepInput!]!
+}
+
+"How preferences apply to a workflow."
+input WorkflowSettingsInput {
+  "Advertising: it can be unsubscribed from as a whole."
+  commercial: Boolean! = false
+  "Sent whatever people prefer."
+  overridePreferences: Boolean! = false
+}
+
+"Something that is wrong in a workflow, condition or template."
 type WorkflowProblem {
   "Ref of the step; null if it is about the workflow as a whole."
   step: String
@@ -1665,7 +4361,45 @@ type UpsertWorkflowPayload {
   problems: [WorkflowProblem!]!
 }
 
+"What is wrong."
+type ValidateWorkflowPayload {
+  "Everything that is wrong, not only the first. None: upsertWorkflow would store it."
+  problems: [WorkflowProblem!]!
+}
+
+"Which workflow to switch on or off."
+input SetWorkflowActiveInput {
+  "Key of the workflow."
+  key: String!
+  "Off, triggers are refused as WORKFLOW_INACTIVE, and runs that would go on are cancelled."
+  active: Boolean!
+}
+
+"The workflow as it is now."
+type SetWorkflowActivePayload {
+  "Its current version."
+  workflow: WorkflowVersion!
+}
+
+"A page of workflows."
+type WorkflowConnection {
+  "By key."
+  edges: [WorkflowEdge!]!
+  "Where the page begins and ends."
+  pageInfo: PageInfo!
+}
+
+"A workflow on a page."
+type WorkflowEdge {
+  "Pass it as ` + "`" + `after` + "`" + ` to go on from here."
+  cursor: String!
+  "The current version."
+  node: WorkflowVersion!
+}
+
 extend type Query {
+  "All workflows, by key: the current version of each. At most 100 on a page. Backends."
+  workflows(first: Int! = 25, after: String): WorkflowConnection!
   "The current version of a workflow, or the one with a number. Backends."
   workflow(key: String!, number: Int): WorkflowVersion
 }
@@ -1673,6 +4407,10 @@ extend type Query {
 extend type Mutation {
   "Store a new version of a workflow and make it the current one. The same definition again stores nothing. Backends."
   upsertWorkflow(input: UpsertWorkflowInput!): UpsertWorkflowPayload!
+  "Find out what upsertWorkflow would say, and store nothing. Backends."
+  validateWorkflow(input: UpsertWorkflowInput!): ValidateWorkflowPayload!
+  "Switch a workflow on or off. Backends."
+  setWorkflowActive(input: SetWorkflowActiveInput!): SetWorkflowActivePayload!
 }
 `, BuiltIn: false},
 }
@@ -1702,6 +4440,48 @@ func childFields_Button(ctx context.Context, ec *executionContext, field graphql
 		return fieldContext_Button_action(ctx, ec, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Button", field.Name)
+}
+
+func childFields_CancelTriggersPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cancelled":
+		return fieldContext_CancelTriggersPayload_cancelled(ctx, ec, field)
+	case "alreadyFinished":
+		return fieldContext_CancelTriggersPayload_alreadyFinished(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CancelTriggersPayload", field.Name)
+}
+
+func childFields_ConvertedCondition(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "expression":
+		return fieldContext_ConvertedCondition_expression(ctx, ec, field)
+	case "conditions":
+		return fieldContext_ConvertedCondition_conditions(ctx, ec, field)
+	case "exact":
+		return fieldContext_ConvertedCondition_exact(ctx, ec, field)
+	case "problems":
+		return fieldContext_ConvertedCondition_problems(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ConvertedCondition", field.Name)
+}
+
+func childFields_CreateSchedulesPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "results":
+		return fieldContext_CreateSchedulesPayload_results(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CreateSchedulesPayload", field.Name)
+}
+
+func childFields_DeleteSchedulesPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "deleted":
+		return fieldContext_DeleteSchedulesPayload_deleted(ctx, ec, field)
+	case "notFound":
+		return fieldContext_DeleteSchedulesPayload_notFound(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeleteSchedulesPayload", field.Name)
 }
 
 func childFields_Feed(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -1734,6 +4514,8 @@ func childFields_FeedItem(ctx context.Context, ec *executionContext, field graph
 		return fieldContext_FeedItem_data(ctx, ec, field)
 	case "actors":
 		return fieldContext_FeedItem_actors(ctx, ec, field)
+	case "totalActivities":
+		return fieldContext_FeedItem_totalActivities(ctx, ec, field)
 	case "tenant":
 		return fieldContext_FeedItem_tenant(ctx, ec, field)
 	case "workflow":
@@ -1788,6 +4570,24 @@ func childFields_IdentifyUserPayload(ctx context.Context, ec *executionContext, 
 	return nil, fmt.Errorf("no field named %q was found under type IdentifyUserPayload", field.Name)
 }
 
+func childFields_ItemError(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "code":
+		return fieldContext_ItemError_code(ctx, ec, field)
+	case "message":
+		return fieldContext_ItemError_message(ctx, ec, field)
+	case "field":
+		return fieldContext_ItemError_field(ctx, ec, field)
+	case "limit":
+		return fieldContext_ItemError_limit(ctx, ec, field)
+	case "violations":
+		return fieldContext_ItemError_violations(ctx, ec, field)
+	case "reference":
+		return fieldContext_ItemError_reference(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ItemError", field.Name)
+}
+
 func childFields_MarkItemsPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "badge":
@@ -1816,6 +4616,16 @@ func childFields_PageInfo(ctx context.Context, ec *executionContext, field graph
 	return nil, fmt.Errorf("no field named %q was found under type PageInfo", field.Name)
 }
 
+func childFields_Partial(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "key":
+		return fieldContext_Partial_key(ctx, ec, field)
+	case "source":
+		return fieldContext_Partial_source(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Partial", field.Name)
+}
+
 func childFields_RejectedRecipient(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "index":
@@ -1828,20 +4638,324 @@ func childFields_RejectedRecipient(ctx context.Context, ec *executionContext, fi
 	return nil, fmt.Errorf("no field named %q was found under type RejectedRecipient", field.Name)
 }
 
+func childFields_Run(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return fieldContext_Run_id(ctx, ec, field)
+	case "trigger":
+		return fieldContext_Run_trigger(ctx, ec, field)
+	case "workflow":
+		return fieldContext_Run_workflow(ctx, ec, field)
+	case "recipient":
+		return fieldContext_Run_recipient(ctx, ec, field)
+	case "status":
+		return fieldContext_Run_status(ctx, ec, field)
+	case "waitingFor":
+		return fieldContext_Run_waitingFor(ctx, ec, field)
+	case "dueAt":
+		return fieldContext_Run_dueAt(ctx, ec, field)
+	case "startedAt":
+		return fieldContext_Run_startedAt(ctx, ec, field)
+	case "finishedAt":
+		return fieldContext_Run_finishedAt(ctx, ec, field)
+	case "steps":
+		return fieldContext_Run_steps(ctx, ec, field)
+	case "hasErrors":
+		return fieldContext_Run_hasErrors(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Run", field.Name)
+}
+
+func childFields_RunConnection(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return fieldContext_RunConnection_edges(ctx, ec, field)
+	case "pageInfo":
+		return fieldContext_RunConnection_pageInfo(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RunConnection", field.Name)
+}
+
+func childFields_RunEdge(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return fieldContext_RunEdge_cursor(ctx, ec, field)
+	case "node":
+		return fieldContext_RunEdge_node(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RunEdge", field.Name)
+}
+
+func childFields_RunStep(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "ref":
+		return fieldContext_RunStep_ref(ctx, ec, field)
+	case "outcome":
+		return fieldContext_RunStep_outcome(ctx, ec, field)
+	case "reason":
+		return fieldContext_RunStep_reason(ctx, ec, field)
+	case "detail":
+		return fieldContext_RunStep_detail(ctx, ec, field)
+	case "at":
+		return fieldContext_RunStep_at(ctx, ec, field)
+	case "until":
+		return fieldContext_RunStep_until(ctx, ec, field)
+	case "message":
+		return fieldContext_RunStep_message(ctx, ec, field)
+	case "conditions":
+		return fieldContext_RunStep_conditions(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RunStep", field.Name)
+}
+
+func childFields_Schedule(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return fieldContext_Schedule_id(ctx, ec, field)
+	case "workflow":
+		return fieldContext_Schedule_workflow(ctx, ec, field)
+	case "recipient":
+		return fieldContext_Schedule_recipient(ctx, ec, field)
+	case "actor":
+		return fieldContext_Schedule_actor(ctx, ec, field)
+	case "tenant":
+		return fieldContext_Schedule_tenant(ctx, ec, field)
+	case "data":
+		return fieldContext_Schedule_data(ctx, ec, field)
+	case "rules":
+		return fieldContext_Schedule_rules(ctx, ec, field)
+	case "startsAt":
+		return fieldContext_Schedule_startsAt(ctx, ec, field)
+	case "endsAt":
+		return fieldContext_Schedule_endsAt(ctx, ec, field)
+	case "paused":
+		return fieldContext_Schedule_paused(ctx, ec, field)
+	case "nextAt":
+		return fieldContext_Schedule_nextAt(ctx, ec, field)
+	case "lastAt":
+		return fieldContext_Schedule_lastAt(ctx, ec, field)
+	case "createdAt":
+		return fieldContext_Schedule_createdAt(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Schedule", field.Name)
+}
+
+func childFields_ScheduleConnection(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return fieldContext_ScheduleConnection_edges(ctx, ec, field)
+	case "pageInfo":
+		return fieldContext_ScheduleConnection_pageInfo(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ScheduleConnection", field.Name)
+}
+
+func childFields_ScheduleEdge(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return fieldContext_ScheduleEdge_cursor(ctx, ec, field)
+	case "node":
+		return fieldContext_ScheduleEdge_node(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ScheduleEdge", field.Name)
+}
+
+func childFields_ScheduleResult(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "schedule":
+		return fieldContext_ScheduleResult_schedule(ctx, ec, field)
+	case "error":
+		return fieldContext_ScheduleResult_error(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ScheduleResult", field.Name)
+}
+
+func childFields_SchemaViolation(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "path":
+		return fieldContext_SchemaViolation_path(ctx, ec, field)
+	case "message":
+		return fieldContext_SchemaViolation_message(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SchemaViolation", field.Name)
+}
+
+func childFields_SendEventPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "event":
+		return fieldContext_SendEventPayload_event(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SendEventPayload", field.Name)
+}
+
+func childFields_SetPartialPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "partial":
+		return fieldContext_SetPartialPayload_partial(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SetPartialPayload", field.Name)
+}
+
+func childFields_SetVariablePayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "variable":
+		return fieldContext_SetVariablePayload_variable(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SetVariablePayload", field.Name)
+}
+
+func childFields_SetWorkflowActivePayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "workflow":
+		return fieldContext_SetWorkflowActivePayload_workflow(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SetWorkflowActivePayload", field.Name)
+}
+
+func childFields_TemplatePreview(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "rendered":
+		return fieldContext_TemplatePreview_rendered(ctx, ec, field)
+	case "html":
+		return fieldContext_TemplatePreview_html(ctx, ec, field)
+	case "problems":
+		return fieldContext_TemplatePreview_problems(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TemplatePreview", field.Name)
+}
+
+func childFields_TemplateProblem(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "partial":
+		return fieldContext_TemplateProblem_partial(ctx, ec, field)
+	case "line":
+		return fieldContext_TemplateProblem_line(ctx, ec, field)
+	case "column":
+		return fieldContext_TemplateProblem_column(ctx, ec, field)
+	case "message":
+		return fieldContext_TemplateProblem_message(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TemplateProblem", field.Name)
+}
+
+func childFields_TestFetch(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "step":
+		return fieldContext_TestFetch_step(ctx, ec, field)
+	case "method":
+		return fieldContext_TestFetch_method(ctx, ec, field)
+	case "url":
+		return fieldContext_TestFetch_url(ctx, ec, field)
+	case "headers":
+		return fieldContext_TestFetch_headers(ctx, ec, field)
+	case "body":
+		return fieldContext_TestFetch_body(ctx, ec, field)
+	case "at":
+		return fieldContext_TestFetch_at(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TestFetch", field.Name)
+}
+
+func childFields_TestMessage(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "step":
+		return fieldContext_TestMessage_step(ctx, ec, field)
+	case "channel":
+		return fieldContext_TestMessage_channel(ctx, ec, field)
+	case "type":
+		return fieldContext_TestMessage_type(ctx, ec, field)
+	case "content":
+		return fieldContext_TestMessage_content(ctx, ec, field)
+	case "at":
+		return fieldContext_TestMessage_at(ctx, ec, field)
+	case "sendAt":
+		return fieldContext_TestMessage_sendAt(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TestMessage", field.Name)
+}
+
+func childFields_TestRun(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "status":
+		return fieldContext_TestRun_status(ctx, ec, field)
+	case "steps":
+		return fieldContext_TestRun_steps(ctx, ec, field)
+	case "messages":
+		return fieldContext_TestRun_messages(ctx, ec, field)
+	case "fetches":
+		return fieldContext_TestRun_fetches(ctx, ec, field)
+	case "durationSeconds":
+		return fieldContext_TestRun_durationSeconds(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TestRun", field.Name)
+}
+
+func childFields_TestWorkflowPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "run":
+		return fieldContext_TestWorkflowPayload_run(ctx, ec, field)
+	case "others":
+		return fieldContext_TestWorkflowPayload_others(ctx, ec, field)
+	case "problems":
+		return fieldContext_TestWorkflowPayload_problems(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TestWorkflowPayload", field.Name)
+}
+
 func childFields_Trigger(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
 		return fieldContext_Trigger_id(ctx, ec, field)
 	case "workflow":
 		return fieldContext_Trigger_workflow(ctx, ec, field)
+	case "source":
+		return fieldContext_Trigger_source(ctx, ec, field)
 	case "acceptedAt":
 		return fieldContext_Trigger_acceptedAt(ctx, ec, field)
 	case "recipientCount":
 		return fieldContext_Trigger_recipientCount(ctx, ec, field)
 	case "data":
 		return fieldContext_Trigger_data(ctx, ec, field)
+	case "priority":
+		return fieldContext_Trigger_priority(ctx, ec, field)
+	case "cancellationKey":
+		return fieldContext_Trigger_cancellationKey(ctx, ec, field)
+	case "settings":
+		return fieldContext_Trigger_settings(ctx, ec, field)
+	case "progress":
+		return fieldContext_Trigger_progress(ctx, ec, field)
+	case "runs":
+		return fieldContext_Trigger_runs(ctx, ec, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Trigger", field.Name)
+}
+
+func childFields_TriggerProgress(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "recipients":
+		return fieldContext_TriggerProgress_recipients(ctx, ec, field)
+	case "pending":
+		return fieldContext_TriggerProgress_pending(ctx, ec, field)
+	case "waiting":
+		return fieldContext_TriggerProgress_waiting(ctx, ec, field)
+	case "done":
+		return fieldContext_TriggerProgress_done(ctx, ec, field)
+	case "failed":
+		return fieldContext_TriggerProgress_failed(ctx, ec, field)
+	case "cancelled":
+		return fieldContext_TriggerProgress_cancelled(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TriggerProgress", field.Name)
+}
+
+func childFields_TriggerSettings(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "sandbox":
+		return fieldContext_TriggerSettings_sandbox(ctx, ec, field)
+	case "skipDelay":
+		return fieldContext_TriggerSettings_skipDelay(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TriggerSettings", field.Name)
 }
 
 func childFields_TriggerWorkflowPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -1854,6 +4968,36 @@ func childFields_TriggerWorkflowPayload(ctx context.Context, ec *executionContex
 		return fieldContext_TriggerWorkflowPayload_rejected(ctx, ec, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type TriggerWorkflowPayload", field.Name)
+}
+
+func childFields_TriggerWorkflowResult(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "trigger":
+		return fieldContext_TriggerWorkflowResult_trigger(ctx, ec, field)
+	case "replayed":
+		return fieldContext_TriggerWorkflowResult_replayed(ctx, ec, field)
+	case "rejected":
+		return fieldContext_TriggerWorkflowResult_rejected(ctx, ec, field)
+	case "error":
+		return fieldContext_TriggerWorkflowResult_error(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TriggerWorkflowResult", field.Name)
+}
+
+func childFields_TriggerWorkflowsPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "results":
+		return fieldContext_TriggerWorkflowsPayload_results(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TriggerWorkflowsPayload", field.Name)
+}
+
+func childFields_UpdateSchedulesPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "results":
+		return fieldContext_UpdateSchedulesPayload_results(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UpdateSchedulesPayload", field.Name)
 }
 
 func childFields_UpsertWorkflowPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -1894,6 +5038,44 @@ func childFields_User(ctx context.Context, ec *executionContext, field graphql.C
 	return nil, fmt.Errorf("no field named %q was found under type User", field.Name)
 }
 
+func childFields_ValidateWorkflowPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "problems":
+		return fieldContext_ValidateWorkflowPayload_problems(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ValidateWorkflowPayload", field.Name)
+}
+
+func childFields_Variable(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return fieldContext_Variable_name(ctx, ec, field)
+	case "value":
+		return fieldContext_Variable_value(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Variable", field.Name)
+}
+
+func childFields_WorkflowConnection(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return fieldContext_WorkflowConnection_edges(ctx, ec, field)
+	case "pageInfo":
+		return fieldContext_WorkflowConnection_pageInfo(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WorkflowConnection", field.Name)
+}
+
+func childFields_WorkflowEdge(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return fieldContext_WorkflowEdge_cursor(ctx, ec, field)
+	case "node":
+		return fieldContext_WorkflowEdge_node(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WorkflowEdge", field.Name)
+}
+
 func childFields_WorkflowProblem(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "step":
@@ -1910,6 +5092,16 @@ func childFields_WorkflowProblem(ctx context.Context, ec *executionContext, fiel
 	return nil, fmt.Errorf("no field named %q was found under type WorkflowProblem", field.Name)
 }
 
+func childFields_WorkflowSettings(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "commercial":
+		return fieldContext_WorkflowSettings_commercial(ctx, ec, field)
+	case "overridePreferences":
+		return fieldContext_WorkflowSettings_overridePreferences(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WorkflowSettings", field.Name)
+}
+
 func childFields_WorkflowVersion(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -1918,10 +5110,26 @@ func childFields_WorkflowVersion(ctx context.Context, ec *executionContext, fiel
 		return fieldContext_WorkflowVersion_key(ctx, ec, field)
 	case "number":
 		return fieldContext_WorkflowVersion_number(ctx, ec, field)
+	case "active":
+		return fieldContext_WorkflowVersion_active(ctx, ec, field)
 	case "name":
 		return fieldContext_WorkflowVersion_name(ctx, ec, field)
+	case "description":
+		return fieldContext_WorkflowVersion_description(ctx, ec, field)
 	case "categories":
 		return fieldContext_WorkflowVersion_categories(ctx, ec, field)
+	case "tags":
+		return fieldContext_WorkflowVersion_tags(ctx, ec, field)
+	case "condition":
+		return fieldContext_WorkflowVersion_condition(ctx, ec, field)
+	case "conditions":
+		return fieldContext_WorkflowVersion_conditions(ctx, ec, field)
+	case "frequency":
+		return fieldContext_WorkflowVersion_frequency(ctx, ec, field)
+	case "dataSchema":
+		return fieldContext_WorkflowVersion_dataSchema(ctx, ec, field)
+	case "settings":
+		return fieldContext_WorkflowVersion_settings(ctx, ec, field)
 	case "steps":
 		return fieldContext_WorkflowVersion_steps(ctx, ec, field)
 	case "createdAt":

@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/belfryhq/belfry/engine"
 	"github.com/belfryhq/belfry/graph/model"
+	"github.com/belfryhq/belfry/workflow"
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
@@ -19,15 +21,241 @@ import (
 
 type TriggerResolver interface {
 	Workflow(ctx context.Context, obj *model.Trigger) (*model.WorkflowVersion, error)
+
+	Progress(ctx context.Context, obj *model.Trigger) (*engine.Progress, error)
+	Runs(ctx context.Context, obj *model.Trigger, first int, after *string, filter *model.TriggerRunFilter) (*model.RunConnection, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
 
 // region    ***************************** args.gotpl *****************************
 
+func field_Trigger_runs_args(ctx context.Context, ec *executionContext, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (int, error) {
+			return unmarshalNInt2int(ctx, ec, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return unmarshalOString2ᚖstring(ctx, ec, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
+		func(ctx context.Context, v any) (*model.TriggerRunFilter, error) {
+			return unmarshalOTriggerRunFilter2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐTriggerRunFilter(ctx, ec, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filter"] = arg2
+	return args, nil
+}
+
 // endregion ***************************** args.gotpl *****************************
 
 // region    **************************** field.gotpl *****************************
+
+func _CancelTriggersPayload_cancelled(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *engine.CancelResult) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_CancelTriggersPayload_cancelled(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cancelled, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return marshalNInt2int(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_CancelTriggersPayload_cancelled(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CancelTriggersPayload", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func _CancelTriggersPayload_alreadyFinished(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *engine.CancelResult) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_CancelTriggersPayload_alreadyFinished(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.AlreadyFinished, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return marshalNInt2int(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_CancelTriggersPayload_alreadyFinished(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CancelTriggersPayload", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func _ItemError_code(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.ItemError) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_ItemError_code(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Code, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return marshalNString2string(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_ItemError_code(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ItemError", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func _ItemError_message(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.ItemError) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_ItemError_message(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return marshalNString2string(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_ItemError_message(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ItemError", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func _ItemError_field(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.ItemError) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_ItemError_field(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Field, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return marshalOString2ᚖstring(ctx, ec, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func fieldContext_ItemError_field(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ItemError", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func _ItemError_limit(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.ItemError) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_ItemError_limit(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Limit, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return marshalOInt2ᚖint(ctx, ec, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func fieldContext_ItemError_limit(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ItemError", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func _ItemError_violations(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.ItemError) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_ItemError_violations(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Violations, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []workflow.Violation) graphql.Marshaler {
+			return marshalNSchemaViolation2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋworkflowᚐViolationᚄ(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_ItemError_violations(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ItemError",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return childFields_SchemaViolation(ctx, ec, field)
+		},
+	}
+	return fc, nil
+}
+
+func _ItemError_reference(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.ItemError) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_ItemError_reference(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reference, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return marshalOString2ᚖstring(ctx, ec, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func fieldContext_ItemError_reference(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ItemError", field, false, false, errors.New("field of type String does not have child fields"))
+}
 
 func _RejectedRecipient_index(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.RejectedRecipient) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
@@ -98,6 +326,75 @@ func fieldContext_RejectedRecipient_message(_ context.Context, ec *executionCont
 	return graphql.NewScalarFieldContext("RejectedRecipient", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
+func _SchemaViolation_path(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *workflow.Violation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_SchemaViolation_path(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Path, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return marshalNString2string(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_SchemaViolation_path(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SchemaViolation", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func _SchemaViolation_message(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *workflow.Violation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_SchemaViolation_message(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return marshalNString2string(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_SchemaViolation_message(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SchemaViolation", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func _SendEventPayload_event(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.SendEventPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_SendEventPayload_event(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Event, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return marshalNString2string(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_SendEventPayload_event(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SendEventPayload", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
 func _Trigger_id(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.Trigger) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -151,6 +448,29 @@ func fieldContext_Trigger_workflow(_ context.Context, ec *executionContext, fiel
 		},
 	}
 	return fc, nil
+}
+
+func _Trigger_source(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.Trigger) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_Trigger_source(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Source(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.TriggerSource) graphql.Marshaler {
+			return marshalNTriggerSource2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐTriggerSource(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_Trigger_source(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Trigger", field, true, false, errors.New("field of type TriggerSource does not have child fields"))
 }
 
 func _Trigger_acceptedAt(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.Trigger) (ret graphql.Marshaler) {
@@ -220,6 +540,344 @@ func _Trigger_data(ctx context.Context, ec *executionContext, field graphql.Coll
 }
 func fieldContext_Trigger_data(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Trigger", field, false, false, errors.New("field of type JSON does not have child fields"))
+}
+
+func _Trigger_priority(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.Trigger) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_Trigger_priority(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Priority(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.TriggerPriority) graphql.Marshaler {
+			return marshalNTriggerPriority2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐTriggerPriority(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_Trigger_priority(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Trigger", field, true, false, errors.New("field of type TriggerPriority does not have child fields"))
+}
+
+func _Trigger_cancellationKey(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.Trigger) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_Trigger_cancellationKey(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CancellationKey(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return marshalOString2ᚖstring(ctx, ec, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func fieldContext_Trigger_cancellationKey(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Trigger", field, true, false, errors.New("field of type String does not have child fields"))
+}
+
+func _Trigger_settings(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.Trigger) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_Trigger_settings(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Settings(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.TriggerSettings) graphql.Marshaler {
+			return marshalNTriggerSettings2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐTriggerSettings(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_Trigger_settings(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Trigger",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return childFields_TriggerSettings(ctx, ec, field)
+		},
+	}
+	return fc, nil
+}
+
+func _Trigger_progress(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.Trigger) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_Trigger_progress(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Trigger().Progress(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *engine.Progress) graphql.Marshaler {
+			return marshalNTriggerProgress2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋengineᚐProgress(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_Trigger_progress(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Trigger",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return childFields_TriggerProgress(ctx, ec, field)
+		},
+	}
+	return fc, nil
+}
+
+func _Trigger_runs(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.Trigger) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_Trigger_runs(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Trigger().Runs(ctx, obj, fc.Args["first"].(int), fc.Args["after"].(*string), fc.Args["filter"].(*model.TriggerRunFilter))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.RunConnection) graphql.Marshaler {
+			return marshalNRunConnection2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐRunConnection(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_Trigger_runs(ctx context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Trigger",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return childFields_RunConnection(ctx, ec, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = field_Trigger_runs_args(ctx, ec, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func _TriggerProgress_recipients(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *engine.Progress) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_TriggerProgress_recipients(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Recipients, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return marshalNInt2int(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_TriggerProgress_recipients(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TriggerProgress", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func _TriggerProgress_pending(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *engine.Progress) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_TriggerProgress_pending(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Pending, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return marshalNInt2int(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_TriggerProgress_pending(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TriggerProgress", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func _TriggerProgress_waiting(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *engine.Progress) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_TriggerProgress_waiting(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Waiting, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return marshalNInt2int(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_TriggerProgress_waiting(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TriggerProgress", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func _TriggerProgress_done(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *engine.Progress) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_TriggerProgress_done(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Done, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return marshalNInt2int(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_TriggerProgress_done(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TriggerProgress", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func _TriggerProgress_failed(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *engine.Progress) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_TriggerProgress_failed(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Failed, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return marshalNInt2int(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_TriggerProgress_failed(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TriggerProgress", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func _TriggerProgress_cancelled(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *engine.Progress) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_TriggerProgress_cancelled(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cancelled, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return marshalNInt2int(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_TriggerProgress_cancelled(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TriggerProgress", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func _TriggerSettings_sandbox(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.TriggerSettings) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_TriggerSettings_sandbox(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Sandbox, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return marshalNBoolean2bool(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_TriggerSettings_sandbox(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TriggerSettings", field, false, false, errors.New("field of type Boolean does not have child fields"))
+}
+
+func _TriggerSettings_skipDelay(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.TriggerSettings) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_TriggerSettings_skipDelay(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.SkipDelay, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return marshalNBoolean2bool(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_TriggerSettings_skipDelay(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TriggerSettings", field, false, false, errors.New("field of type Boolean does not have child fields"))
 }
 
 func _TriggerWorkflowPayload_trigger(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.TriggerWorkflowPayload) (ret graphql.Marshaler) {
@@ -309,9 +967,343 @@ func fieldContext_TriggerWorkflowPayload_rejected(_ context.Context, ec *executi
 	return fc, nil
 }
 
+func _TriggerWorkflowResult_trigger(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.TriggerWorkflowResult) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_TriggerWorkflowResult_trigger(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Trigger, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Trigger) graphql.Marshaler {
+			return marshalOTrigger2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐTrigger(ctx, ec, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func fieldContext_TriggerWorkflowResult_trigger(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "TriggerWorkflowResult",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return childFields_Trigger(ctx, ec, field)
+		},
+	}
+	return fc, nil
+}
+
+func _TriggerWorkflowResult_replayed(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.TriggerWorkflowResult) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_TriggerWorkflowResult_replayed(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Replayed, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return marshalNBoolean2bool(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_TriggerWorkflowResult_replayed(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TriggerWorkflowResult", field, false, false, errors.New("field of type Boolean does not have child fields"))
+}
+
+func _TriggerWorkflowResult_rejected(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.TriggerWorkflowResult) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_TriggerWorkflowResult_rejected(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Rejected, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []model.RejectedRecipient) graphql.Marshaler {
+			return marshalNRejectedRecipient2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐRejectedRecipientᚄ(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_TriggerWorkflowResult_rejected(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "TriggerWorkflowResult",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return childFields_RejectedRecipient(ctx, ec, field)
+		},
+	}
+	return fc, nil
+}
+
+func _TriggerWorkflowResult_error(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.TriggerWorkflowResult) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_TriggerWorkflowResult_error(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Error, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.ItemError) graphql.Marshaler {
+			return marshalOItemError2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐItemError(ctx, ec, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func fieldContext_TriggerWorkflowResult_error(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "TriggerWorkflowResult",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return childFields_ItemError(ctx, ec, field)
+		},
+	}
+	return fc, nil
+}
+
+func _TriggerWorkflowsPayload_results(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.TriggerWorkflowsPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_TriggerWorkflowsPayload_results(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Results, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []model.TriggerWorkflowResult) graphql.Marshaler {
+			return marshalNTriggerWorkflowResult2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐTriggerWorkflowResultᚄ(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_TriggerWorkflowsPayload_results(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "TriggerWorkflowsPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return childFields_TriggerWorkflowResult(ctx, ec, field)
+		},
+	}
+	return fc, nil
+}
+
 // endregion **************************** field.gotpl *****************************
 
 // region    **************************** input.gotpl *****************************
+
+func unmarshalInputCancelTriggersInput(ctx context.Context, ec *executionContext, obj any) (model.CancelTriggersInput, error) {
+	var it model.CancelTriggersInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"workflow", "cancellationKey", "recipients"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "workflow":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("workflow"))
+			data, err := unmarshalNString2string(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Workflow = data
+		case "cancellationKey":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("cancellationKey"))
+			data, err := unmarshalNString2string(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.CancellationKey = data
+		case "recipients":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("recipients"))
+			data, err := unmarshalOString2ᚕstringᚄ(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Recipients = data
+		}
+	}
+	return it, nil
+}
+
+func unmarshalInputSendEventInput(ctx context.Context, ec *executionContext, obj any) (model.SendEventInput, error) {
+	var it model.SendEventInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"user", "event", "data"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "user":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("user"))
+			data, err := unmarshalNString2string(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.User = data
+		case "event":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("event"))
+			data, err := unmarshalNString2string(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Event = data
+		case "data":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("data"))
+			data, err := unmarshalOJSON2map(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Data = data
+		}
+	}
+	return it, nil
+}
+
+func unmarshalInputTriggerRecipientInput(ctx context.Context, ec *executionContext, obj any) (model.TriggerRecipientInput, error) {
+	var it model.TriggerRecipientInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"user", "object", "identify", "data"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "user":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("user"))
+			data, err := unmarshalOString2ᚖstring(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.User = data
+		case "object":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("object"))
+			data, err := unmarshalOObjectRefInput2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐObjectRefInput(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Object = data
+		case "identify":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("identify"))
+			data, err := unmarshalOIdentifyUserInput2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐIdentifyUserInput(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Identify = data
+		case "data":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("data"))
+			data, err := unmarshalOJSON2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐUncheckedJSON(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Data = data
+		}
+	}
+	return it, nil
+}
+
+func unmarshalInputTriggerSettingsInput(ctx context.Context, ec *executionContext, obj any) (model.TriggerSettingsInput, error) {
+	var it model.TriggerSettingsInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["sandbox"]; !present {
+		asMap["sandbox"] = false
+	}
+	if _, present := asMap["skipDelay"]; !present {
+		asMap["skipDelay"] = false
+	}
+
+	fieldsInOrder := [...]string{"sandbox", "skipDelay"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "sandbox":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("sandbox"))
+			data, err := unmarshalNBoolean2bool(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Sandbox = data
+		case "skipDelay":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("skipDelay"))
+			data, err := unmarshalNBoolean2bool(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.SkipDelay = data
+		}
+	}
+	return it, nil
+}
 
 func unmarshalInputTriggerWorkflowInput(ctx context.Context, ec *executionContext, obj any) (model.TriggerWorkflowInput, error) {
 	var it model.TriggerWorkflowInput
@@ -324,7 +1316,11 @@ func unmarshalInputTriggerWorkflowInput(ctx context.Context, ec *executionContex
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"workflow", "recipients", "data", "actor", "tenant", "idempotencyKey"}
+	if _, present := asMap["priority"]; !present {
+		asMap["priority"] = "NORMAL"
+	}
+
+	fieldsInOrder := [...]string{"workflow", "recipients", "data", "actor", "tenant", "cancellationKey", "idempotencyKey", "priority", "settings"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -340,14 +1336,14 @@ func unmarshalInputTriggerWorkflowInput(ctx context.Context, ec *executionContex
 			it.Workflow = data
 		case "recipients":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("recipients"))
-			data, err := unmarshalNRecipientInput2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐRecipientInputᚄ(ctx, ec, v)
+			data, err := unmarshalNTriggerRecipientInput2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐTriggerRecipientInputᚄ(ctx, ec, v)
 			if err != nil {
 				return it, err
 			}
 			it.Recipients = data
 		case "data":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("data"))
-			data, err := unmarshalOJSON2map(ctx, ec, v)
+			data, err := unmarshalOJSON2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐUncheckedJSON(ctx, ec, v)
 			if err != nil {
 				return it, err
 			}
@@ -366,6 +1362,13 @@ func unmarshalInputTriggerWorkflowInput(ctx context.Context, ec *executionContex
 				return it, err
 			}
 			it.Tenant = data
+		case "cancellationKey":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("cancellationKey"))
+			data, err := unmarshalOString2ᚖstring(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.CancellationKey = data
 		case "idempotencyKey":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("idempotencyKey"))
 			data, err := unmarshalOString2ᚖstring(ctx, ec, v)
@@ -373,6 +1376,50 @@ func unmarshalInputTriggerWorkflowInput(ctx context.Context, ec *executionContex
 				return it, err
 			}
 			it.IdempotencyKey = data
+		case "priority":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("priority"))
+			data, err := unmarshalNTriggerPriority2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐTriggerPriority(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Priority = data
+		case "settings":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("settings"))
+			data, err := unmarshalOTriggerSettingsInput2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐTriggerSettingsInput(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Settings = data
+		}
+	}
+	return it, nil
+}
+
+func unmarshalInputTriggerWorkflowsInput(ctx context.Context, ec *executionContext, obj any) (model.TriggerWorkflowsInput, error) {
+	var it model.TriggerWorkflowsInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"triggers"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "triggers":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("triggers"))
+			data, err := unmarshalNTriggerWorkflowInput2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐTriggerWorkflowInputᚄ(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Triggers = data
 		}
 	}
 	return it, nil
@@ -385,6 +1432,112 @@ func unmarshalInputTriggerWorkflowInput(ctx context.Context, ec *executionContex
 // endregion ************************** interface.gotpl ***************************
 
 // region    **************************** object.gotpl ****************************
+
+var cancelTriggersPayloadImplementors = []string{"CancelTriggersPayload"}
+
+func _CancelTriggersPayload(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj *engine.CancelResult) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, cancelTriggersPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("CancelTriggersPayload")
+		case "cancelled":
+			out.Values[i] = _CancelTriggersPayload_cancelled(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "alreadyFinished":
+			out.Values[i] = _CancelTriggersPayload_alreadyFinished(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var itemErrorImplementors = []string{"ItemError"}
+
+func _ItemError(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj *model.ItemError) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, itemErrorImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ItemError")
+		case "code":
+			out.Values[i] = _ItemError_code(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "message":
+			out.Values[i] = _ItemError_message(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "field":
+			out.Values[i] = _ItemError_field(ctx, ec, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "limit":
+			out.Values[i] = _ItemError_limit(ctx, ec, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "violations":
+			out.Values[i] = _ItemError_violations(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "reference":
+			out.Values[i] = _ItemError_reference(ctx, ec, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
 
 var rejectedRecipientImplementors = []string{"RejectedRecipient"}
 
@@ -410,6 +1563,87 @@ func _RejectedRecipient(ctx context.Context, ec *executionContext, sel ast.Selec
 			}
 		case "message":
 			out.Values[i] = _RejectedRecipient_message(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var schemaViolationImplementors = []string{"SchemaViolation"}
+
+func _SchemaViolation(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj *workflow.Violation) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, schemaViolationImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("SchemaViolation")
+		case "path":
+			out.Values[i] = _SchemaViolation_path(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "message":
+			out.Values[i] = _SchemaViolation_message(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var sendEventPayloadImplementors = []string{"SendEventPayload"}
+
+func _SendEventPayload(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj *model.SendEventPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, sendEventPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("SendEventPayload")
+		case "event":
+			out.Values[i] = _SendEventPayload_event(ctx, ec, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -489,6 +1723,11 @@ func _Trigger(ctx context.Context, ec *executionContext, sel ast.SelectionSet, o
 			}
 
 			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "source":
+			out.Values[i] = _Trigger_source(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		case "acceptedAt":
 			out.Values[i] = _Trigger_acceptedAt(ctx, ec, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -503,6 +1742,203 @@ func _Trigger(ctx context.Context, ec *executionContext, sel ast.SelectionSet, o
 			out.Values[i] = _Trigger_data(ctx, ec, field, obj)
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "priority":
+			out.Values[i] = _Trigger_priority(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "cancellationKey":
+			out.Values[i] = _Trigger_cancellationKey(ctx, ec, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "settings":
+			out.Values[i] = _Trigger_settings(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "progress":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = _Trigger_progress(ctx, ec, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "runs":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = _Trigger_runs(ctx, ec, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var triggerProgressImplementors = []string{"TriggerProgress"}
+
+func _TriggerProgress(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj *engine.Progress) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, triggerProgressImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("TriggerProgress")
+		case "recipients":
+			out.Values[i] = _TriggerProgress_recipients(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pending":
+			out.Values[i] = _TriggerProgress_pending(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "waiting":
+			out.Values[i] = _TriggerProgress_waiting(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "done":
+			out.Values[i] = _TriggerProgress_done(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "failed":
+			out.Values[i] = _TriggerProgress_failed(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "cancelled":
+			out.Values[i] = _TriggerProgress_cancelled(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var triggerSettingsImplementors = []string{"TriggerSettings"}
+
+func _TriggerSettings(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj *model.TriggerSettings) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, triggerSettingsImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("TriggerSettings")
+		case "sandbox":
+			out.Values[i] = _TriggerSettings_sandbox(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "skipDelay":
+			out.Values[i] = _TriggerSettings_skipDelay(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
 			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
@@ -573,9 +2009,115 @@ func _TriggerWorkflowPayload(ctx context.Context, ec *executionContext, sel ast.
 	return out
 }
 
+var triggerWorkflowResultImplementors = []string{"TriggerWorkflowResult"}
+
+func _TriggerWorkflowResult(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj *model.TriggerWorkflowResult) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, triggerWorkflowResultImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("TriggerWorkflowResult")
+		case "trigger":
+			out.Values[i] = _TriggerWorkflowResult_trigger(ctx, ec, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "replayed":
+			out.Values[i] = _TriggerWorkflowResult_replayed(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "rejected":
+			out.Values[i] = _TriggerWorkflowResult_rejected(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "error":
+			out.Values[i] = _TriggerWorkflowResult_error(ctx, ec, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var triggerWorkflowsPayloadImplementors = []string{"TriggerWorkflowsPayload"}
+
+func _TriggerWorkflowsPayload(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj *model.TriggerWorkflowsPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, triggerWorkflowsPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("TriggerWorkflowsPayload")
+		case "results":
+			out.Values[i] = _TriggerWorkflowsPayload_results(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
 // endregion **************************** object.gotpl ****************************
 
 // region    ***************************** type.gotpl *****************************
+
+func unmarshalNCancelTriggersInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐCancelTriggersInput(ctx context.Context, ec *executionContext, v any) (model.CancelTriggersInput, error) {
+	res, err := unmarshalInputCancelTriggersInput(ctx, ec, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func marshalNCancelTriggersPayload2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋengineᚐCancelResult(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v *engine.CancelResult) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return _CancelTriggersPayload(ctx, ec, sel, v)
+}
 
 func marshalNRejectedRecipient2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐRejectedRecipient(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v model.RejectedRecipient) graphql.Marshaler {
 	return _RejectedRecipient(ctx, ec, sel, &v)
@@ -597,13 +2139,125 @@ func marshalNRejectedRecipient2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmod
 	return ret
 }
 
+func marshalNSchemaViolation2githubᚗcomᚋbelfryhqᚋbelfryᚋworkflowᚐViolation(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v workflow.Violation) graphql.Marshaler {
+	return _SchemaViolation(ctx, ec, sel, &v)
+}
+
+func marshalNSchemaViolation2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋworkflowᚐViolationᚄ(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v []workflow.Violation) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return marshalNSchemaViolation2githubᚗcomᚋbelfryhqᚋbelfryᚋworkflowᚐViolation(ctx, ec, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func unmarshalNSendEventInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐSendEventInput(ctx context.Context, ec *executionContext, v any) (model.SendEventInput, error) {
+	res, err := unmarshalInputSendEventInput(ctx, ec, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func marshalNSendEventPayload2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐSendEventPayload(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v *model.SendEventPayload) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return _SendEventPayload(ctx, ec, sel, v)
+}
+
 func marshalNTrigger2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐTrigger(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v model.Trigger) graphql.Marshaler {
 	return _Trigger(ctx, ec, sel, &v)
+}
+
+func marshalNTrigger2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐTrigger(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v *model.Trigger) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return _Trigger(ctx, ec, sel, v)
+}
+
+func unmarshalNTriggerPriority2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐTriggerPriority(ctx context.Context, ec *executionContext, v any) (model.TriggerPriority, error) {
+	var res model.TriggerPriority
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func marshalNTriggerPriority2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐTriggerPriority(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v model.TriggerPriority) graphql.Marshaler {
+	return v
+}
+
+func marshalNTriggerProgress2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋengineᚐProgress(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v *engine.Progress) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return _TriggerProgress(ctx, ec, sel, v)
+}
+
+func unmarshalNTriggerRecipientInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐTriggerRecipientInput(ctx context.Context, ec *executionContext, v any) (model.TriggerRecipientInput, error) {
+	res, err := unmarshalInputTriggerRecipientInput(ctx, ec, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func unmarshalNTriggerRecipientInput2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐTriggerRecipientInputᚄ(ctx context.Context, ec *executionContext, v any) ([]model.TriggerRecipientInput, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]model.TriggerRecipientInput, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = unmarshalNTriggerRecipientInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐTriggerRecipientInput(ctx, ec, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func marshalNTriggerSettings2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐTriggerSettings(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v model.TriggerSettings) graphql.Marshaler {
+	return _TriggerSettings(ctx, ec, sel, &v)
+}
+
+func unmarshalNTriggerSource2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐTriggerSource(ctx context.Context, ec *executionContext, v any) (model.TriggerSource, error) {
+	var res model.TriggerSource
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func marshalNTriggerSource2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐTriggerSource(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v model.TriggerSource) graphql.Marshaler {
+	return v
 }
 
 func unmarshalNTriggerWorkflowInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐTriggerWorkflowInput(ctx context.Context, ec *executionContext, v any) (model.TriggerWorkflowInput, error) {
 	res, err := unmarshalInputTriggerWorkflowInput(ctx, ec, v)
 	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func unmarshalNTriggerWorkflowInput2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐTriggerWorkflowInputᚄ(ctx context.Context, ec *executionContext, v any) ([]model.TriggerWorkflowInput, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]model.TriggerWorkflowInput, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = unmarshalNTriggerWorkflowInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐTriggerWorkflowInput(ctx, ec, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
 }
 
 func marshalNTriggerWorkflowPayload2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐTriggerWorkflowPayload(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v *model.TriggerWorkflowPayload) graphql.Marshaler {
@@ -614,6 +2268,63 @@ func marshalNTriggerWorkflowPayload2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraph�
 		return graphql.Null
 	}
 	return _TriggerWorkflowPayload(ctx, ec, sel, v)
+}
+
+func marshalNTriggerWorkflowResult2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐTriggerWorkflowResult(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v model.TriggerWorkflowResult) graphql.Marshaler {
+	return _TriggerWorkflowResult(ctx, ec, sel, &v)
+}
+
+func marshalNTriggerWorkflowResult2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐTriggerWorkflowResultᚄ(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v []model.TriggerWorkflowResult) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return marshalNTriggerWorkflowResult2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐTriggerWorkflowResult(ctx, ec, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func unmarshalNTriggerWorkflowsInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐTriggerWorkflowsInput(ctx context.Context, ec *executionContext, v any) (model.TriggerWorkflowsInput, error) {
+	res, err := unmarshalInputTriggerWorkflowsInput(ctx, ec, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func marshalNTriggerWorkflowsPayload2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐTriggerWorkflowsPayload(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v *model.TriggerWorkflowsPayload) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return _TriggerWorkflowsPayload(ctx, ec, sel, v)
+}
+
+func marshalOItemError2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐItemError(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v *model.ItemError) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return _ItemError(ctx, ec, sel, v)
+}
+
+func marshalOTrigger2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐTrigger(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v *model.Trigger) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return _Trigger(ctx, ec, sel, v)
+}
+
+func unmarshalOTriggerSettingsInput2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐTriggerSettingsInput(ctx context.Context, ec *executionContext, v any) (*model.TriggerSettingsInput, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := unmarshalInputTriggerSettingsInput(ctx, ec, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
 // endregion ***************************** type.gotpl *****************************

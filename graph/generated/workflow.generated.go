@@ -12,10 +12,15 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/belfryhq/belfry/graph/model"
+	"github.com/belfryhq/belfry/workflow"
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
 // region    ************************** generated!.gotpl **************************
+
+type WorkflowVersionResolver interface {
+	Active(ctx context.Context, obj *model.WorkflowVersion) (bool, error)
+}
 
 // endregion ************************** generated!.gotpl **************************
 
@@ -24,6 +29,38 @@ import (
 // endregion ***************************** args.gotpl *****************************
 
 // region    **************************** field.gotpl *****************************
+
+func _SetWorkflowActivePayload_workflow(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.SetWorkflowActivePayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_SetWorkflowActivePayload_workflow(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Workflow, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.WorkflowVersion) graphql.Marshaler {
+			return marshalNWorkflowVersion2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐWorkflowVersion(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_SetWorkflowActivePayload_workflow(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "SetWorkflowActivePayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return childFields_WorkflowVersion(ctx, ec, field)
+		},
+	}
+	return fc, nil
+}
 
 func _UpsertWorkflowPayload_workflow(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.UpsertWorkflowPayload) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
@@ -84,6 +121,157 @@ func fieldContext_UpsertWorkflowPayload_problems(_ context.Context, ec *executio
 		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return childFields_WorkflowProblem(ctx, ec, field)
+		},
+	}
+	return fc, nil
+}
+
+func _ValidateWorkflowPayload_problems(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.ValidateWorkflowPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_ValidateWorkflowPayload_problems(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Problems, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []model.WorkflowProblem) graphql.Marshaler {
+			return marshalNWorkflowProblem2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐWorkflowProblemᚄ(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_ValidateWorkflowPayload_problems(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ValidateWorkflowPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return childFields_WorkflowProblem(ctx, ec, field)
+		},
+	}
+	return fc, nil
+}
+
+func _WorkflowConnection_edges(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.WorkflowConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_WorkflowConnection_edges(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Edges, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []model.WorkflowEdge) graphql.Marshaler {
+			return marshalNWorkflowEdge2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐWorkflowEdgeᚄ(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_WorkflowConnection_edges(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "WorkflowConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return childFields_WorkflowEdge(ctx, ec, field)
+		},
+	}
+	return fc, nil
+}
+
+func _WorkflowConnection_pageInfo(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.WorkflowConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_WorkflowConnection_pageInfo(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PageInfo, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.PageInfo) graphql.Marshaler {
+			return marshalNPageInfo2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐPageInfo(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_WorkflowConnection_pageInfo(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "WorkflowConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return childFields_PageInfo(ctx, ec, field)
+		},
+	}
+	return fc, nil
+}
+
+func _WorkflowEdge_cursor(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.WorkflowEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_WorkflowEdge_cursor(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return marshalNString2string(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_WorkflowEdge_cursor(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("WorkflowEdge", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func _WorkflowEdge_node(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.WorkflowEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_WorkflowEdge_node(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.WorkflowVersion) graphql.Marshaler {
+			return marshalNWorkflowVersion2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐWorkflowVersion(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_WorkflowEdge_node(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "WorkflowEdge",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return childFields_WorkflowVersion(ctx, ec, field)
 		},
 	}
 	return fc, nil
@@ -204,6 +392,52 @@ func fieldContext_WorkflowProblem_message(_ context.Context, ec *executionContex
 	return graphql.NewScalarFieldContext("WorkflowProblem", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
+func _WorkflowSettings_commercial(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *workflow.Settings) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_WorkflowSettings_commercial(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Commercial, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return marshalNBoolean2bool(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_WorkflowSettings_commercial(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("WorkflowSettings", field, false, false, errors.New("field of type Boolean does not have child fields"))
+}
+
+func _WorkflowSettings_overridePreferences(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *workflow.Settings) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_WorkflowSettings_overridePreferences(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.OverridePreferences, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return marshalNBoolean2bool(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_WorkflowSettings_overridePreferences(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("WorkflowSettings", field, false, false, errors.New("field of type Boolean does not have child fields"))
+}
+
 func _WorkflowVersion_id(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.WorkflowVersion) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -213,7 +447,7 @@ func _WorkflowVersion_id(ctx context.Context, ec *executionContext, field graphq
 			return fieldContext_WorkflowVersion_id(ctx, ec, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.ID, nil
+			return obj.ID(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
@@ -224,7 +458,7 @@ func _WorkflowVersion_id(ctx context.Context, ec *executionContext, field graphq
 	)
 }
 func fieldContext_WorkflowVersion_id(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("WorkflowVersion", field, false, false, errors.New("field of type ID does not have child fields"))
+	return graphql.NewScalarFieldContext("WorkflowVersion", field, true, false, errors.New("field of type ID does not have child fields"))
 }
 
 func _WorkflowVersion_key(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.WorkflowVersion) (ret graphql.Marshaler) {
@@ -273,6 +507,29 @@ func fieldContext_WorkflowVersion_number(_ context.Context, ec *executionContext
 	return graphql.NewScalarFieldContext("WorkflowVersion", field, false, false, errors.New("field of type Int does not have child fields"))
 }
 
+func _WorkflowVersion_active(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.WorkflowVersion) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_WorkflowVersion_active(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.WorkflowVersion().Active(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return marshalNBoolean2bool(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_WorkflowVersion_active(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("WorkflowVersion", field, true, true, errors.New("field of type Boolean does not have child fields"))
+}
+
 func _WorkflowVersion_name(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.WorkflowVersion) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -282,7 +539,7 @@ func _WorkflowVersion_name(ctx context.Context, ec *executionContext, field grap
 			return fieldContext_WorkflowVersion_name(ctx, ec, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Name, nil
+			return obj.Name(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
@@ -293,7 +550,30 @@ func _WorkflowVersion_name(ctx context.Context, ec *executionContext, field grap
 	)
 }
 func fieldContext_WorkflowVersion_name(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("WorkflowVersion", field, false, false, errors.New("field of type String does not have child fields"))
+	return graphql.NewScalarFieldContext("WorkflowVersion", field, true, false, errors.New("field of type String does not have child fields"))
+}
+
+func _WorkflowVersion_description(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.WorkflowVersion) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_WorkflowVersion_description(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Description(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return marshalOString2ᚖstring(ctx, ec, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func fieldContext_WorkflowVersion_description(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("WorkflowVersion", field, true, false, errors.New("field of type String does not have child fields"))
 }
 
 func _WorkflowVersion_categories(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.WorkflowVersion) (ret graphql.Marshaler) {
@@ -305,7 +585,7 @@ func _WorkflowVersion_categories(ctx context.Context, ec *executionContext, fiel
 			return fieldContext_WorkflowVersion_categories(ctx, ec, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Categories, nil
+			return obj.Categories(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
@@ -316,7 +596,154 @@ func _WorkflowVersion_categories(ctx context.Context, ec *executionContext, fiel
 	)
 }
 func fieldContext_WorkflowVersion_categories(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("WorkflowVersion", field, false, false, errors.New("field of type String does not have child fields"))
+	return graphql.NewScalarFieldContext("WorkflowVersion", field, true, false, errors.New("field of type String does not have child fields"))
+}
+
+func _WorkflowVersion_tags(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.WorkflowVersion) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_WorkflowVersion_tags(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Tags(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return marshalNString2ᚕstringᚄ(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_WorkflowVersion_tags(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("WorkflowVersion", field, true, false, errors.New("field of type String does not have child fields"))
+}
+
+func _WorkflowVersion_condition(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.WorkflowVersion) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_WorkflowVersion_condition(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Condition(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return marshalOString2ᚖstring(ctx, ec, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func fieldContext_WorkflowVersion_condition(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("WorkflowVersion", field, true, false, errors.New("field of type String does not have child fields"))
+}
+
+func _WorkflowVersion_conditions(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.WorkflowVersion) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_WorkflowVersion_conditions(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Conditions()
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return marshalOJSON2map(ctx, ec, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func fieldContext_WorkflowVersion_conditions(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("WorkflowVersion", field, true, false, errors.New("field of type JSON does not have child fields"))
+}
+
+func _WorkflowVersion_frequency(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.WorkflowVersion) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_WorkflowVersion_frequency(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Frequency(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.WorkflowFrequency) graphql.Marshaler {
+			return marshalNWorkflowFrequency2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐWorkflowFrequency(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_WorkflowVersion_frequency(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("WorkflowVersion", field, true, false, errors.New("field of type WorkflowFrequency does not have child fields"))
+}
+
+func _WorkflowVersion_dataSchema(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.WorkflowVersion) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_WorkflowVersion_dataSchema(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.DataSchema()
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return marshalOJSON2map(ctx, ec, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func fieldContext_WorkflowVersion_dataSchema(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("WorkflowVersion", field, true, false, errors.New("field of type JSON does not have child fields"))
+}
+
+func _WorkflowVersion_settings(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.WorkflowVersion) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_WorkflowVersion_settings(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Settings(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v workflow.Settings) graphql.Marshaler {
+			return marshalNWorkflowSettings2githubᚗcomᚋbelfryhqᚋbelfryᚋworkflowᚐSettings(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_WorkflowVersion_settings(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "WorkflowVersion",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return childFields_WorkflowSettings(ctx, ec, field)
+		},
+	}
+	return fc, nil
 }
 
 func _WorkflowVersion_steps(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.WorkflowVersion) (ret graphql.Marshaler) {
@@ -328,7 +755,7 @@ func _WorkflowVersion_steps(ctx context.Context, ec *executionContext, field gra
 			return fieldContext_WorkflowVersion_steps(ctx, ec, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Steps, nil
+			return obj.Steps()
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []map[string]any) graphql.Marshaler {
@@ -339,7 +766,7 @@ func _WorkflowVersion_steps(ctx context.Context, ec *executionContext, field gra
 	)
 }
 func fieldContext_WorkflowVersion_steps(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("WorkflowVersion", field, false, false, errors.New("field of type JSON does not have child fields"))
+	return graphql.NewScalarFieldContext("WorkflowVersion", field, true, false, errors.New("field of type JSON does not have child fields"))
 }
 
 func _WorkflowVersion_createdAt(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.WorkflowVersion) (ret graphql.Marshaler) {
@@ -369,8 +796,8 @@ func fieldContext_WorkflowVersion_createdAt(_ context.Context, ec *executionCont
 
 // region    **************************** input.gotpl *****************************
 
-func unmarshalInputButtonInput(ctx context.Context, ec *executionContext, obj any) (model.ButtonInput, error) {
-	var it model.ButtonInput
+func unmarshalInputSetWorkflowActiveInput(ctx context.Context, ec *executionContext, obj any) (model.SetWorkflowActiveInput, error) {
+	var it model.SetWorkflowActiveInput
 	if obj == nil {
 		return it, nil
 	}
@@ -380,157 +807,27 @@ func unmarshalInputButtonInput(ctx context.Context, ec *executionContext, obj an
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"label", "action"}
+	fieldsInOrder := [...]string{"key", "active"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
 			continue
 		}
 		switch k {
-		case "label":
-			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("label"))
+		case "key":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("key"))
 			data, err := unmarshalNString2string(ctx, ec, v)
 			if err != nil {
 				return it, err
 			}
-			it.Label = data
-		case "action":
-			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("action"))
-			data, err := unmarshalNString2string(ctx, ec, v)
+			it.Key = data
+		case "active":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("active"))
+			data, err := unmarshalNBoolean2bool(ctx, ec, v)
 			if err != nil {
 				return it, err
 			}
-			it.Action = data
-		}
-	}
-	return it, nil
-}
-
-func unmarshalInputInAppStepInput(ctx context.Context, ec *executionContext, obj any) (model.InAppStepInput, error) {
-	var it model.InAppStepInput
-	if obj == nil {
-		return it, nil
-	}
-
-	asMap := map[string]any{}
-	for k, v := range obj.(map[string]any) {
-		asMap[k] = v
-	}
-
-	if _, present := asMap["channel"]; !present {
-		asMap["channel"] = "in-app"
-	}
-	if _, present := asMap["format"]; !present {
-		asMap["format"] = "MARKDOWN"
-	}
-
-	fieldsInOrder := [...]string{"channel", "body", "format", "actionUrl", "buttons", "data"}
-	for _, k := range fieldsInOrder {
-		v, ok := asMap[k]
-		if !ok {
-			continue
-		}
-		switch k {
-		case "channel":
-			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("channel"))
-			data, err := unmarshalNString2string(ctx, ec, v)
-			if err != nil {
-				return it, err
-			}
-			it.Channel = data
-		case "body":
-			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("body"))
-			data, err := unmarshalNString2string(ctx, ec, v)
-			if err != nil {
-				return it, err
-			}
-			it.Body = data
-		case "format":
-			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("format"))
-			data, err := unmarshalNBodyFormat2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐBodyFormat(ctx, ec, v)
-			if err != nil {
-				return it, err
-			}
-			it.Format = data
-		case "actionUrl":
-			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("actionUrl"))
-			data, err := unmarshalOString2ᚖstring(ctx, ec, v)
-			if err != nil {
-				return it, err
-			}
-			it.ActionURL = data
-		case "buttons":
-			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("buttons"))
-			data, err := unmarshalOButtonInput2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐButtonInputᚄ(ctx, ec, v)
-			if err != nil {
-				return it, err
-			}
-			it.Buttons = data
-		case "data":
-			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("data"))
-			data, err := unmarshalOJSON2map(ctx, ec, v)
-			if err != nil {
-				return it, err
-			}
-			it.Data = data
-		}
-	}
-	return it, nil
-}
-
-func unmarshalInputStepInput(ctx context.Context, ec *executionContext, obj any) (model.StepInput, error) {
-	var it model.StepInput
-	if obj == nil {
-		return it, nil
-	}
-
-	asMap := map[string]any{}
-	for k, v := range obj.(map[string]any) {
-		asMap[k] = v
-	}
-
-	fieldsInOrder := [...]string{"ref", "name", "condition", "conditions", "inApp"}
-	for _, k := range fieldsInOrder {
-		v, ok := asMap[k]
-		if !ok {
-			continue
-		}
-		switch k {
-		case "ref":
-			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("ref"))
-			data, err := unmarshalNString2string(ctx, ec, v)
-			if err != nil {
-				return it, err
-			}
-			it.Ref = data
-		case "name":
-			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("name"))
-			data, err := unmarshalOString2ᚖstring(ctx, ec, v)
-			if err != nil {
-				return it, err
-			}
-			it.Name = data
-		case "condition":
-			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("condition"))
-			data, err := unmarshalOString2ᚖstring(ctx, ec, v)
-			if err != nil {
-				return it, err
-			}
-			it.Condition = data
-		case "conditions":
-			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("conditions"))
-			data, err := unmarshalOJSON2map(ctx, ec, v)
-			if err != nil {
-				return it, err
-			}
-			it.Conditions = data
-		case "inApp":
-			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("inApp"))
-			data, err := unmarshalOInAppStepInput2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐInAppStepInput(ctx, ec, v)
-			if err != nil {
-				return it, err
-			}
-			it.InApp = data
+			it.Active = data
 		}
 	}
 	return it, nil
@@ -547,7 +844,11 @@ func unmarshalInputUpsertWorkflowInput(ctx context.Context, ec *executionContext
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"key", "name", "categories", "steps"}
+	if _, present := asMap["frequency"]; !present {
+		asMap["frequency"] = "EVERY_TRIGGER"
+	}
+
+	fieldsInOrder := [...]string{"key", "name", "description", "categories", "tags", "condition", "conditions", "frequency", "dataSchema", "settings", "steps"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -568,6 +869,13 @@ func unmarshalInputUpsertWorkflowInput(ctx context.Context, ec *executionContext
 				return it, err
 			}
 			it.Name = data
+		case "description":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("description"))
+			data, err := unmarshalOString2ᚖstring(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Description = data
 		case "categories":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("categories"))
 			data, err := unmarshalOString2ᚕstringᚄ(ctx, ec, v)
@@ -575,6 +883,48 @@ func unmarshalInputUpsertWorkflowInput(ctx context.Context, ec *executionContext
 				return it, err
 			}
 			it.Categories = data
+		case "tags":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("tags"))
+			data, err := unmarshalOString2ᚕstringᚄ(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Tags = data
+		case "condition":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("condition"))
+			data, err := unmarshalOString2ᚖstring(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Condition = data
+		case "conditions":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("conditions"))
+			data, err := unmarshalOJSON2map(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Conditions = data
+		case "frequency":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("frequency"))
+			data, err := unmarshalNWorkflowFrequency2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐWorkflowFrequency(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Frequency = data
+		case "dataSchema":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("dataSchema"))
+			data, err := unmarshalOJSON2map(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.DataSchema = data
+		case "settings":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("settings"))
+			data, err := unmarshalOWorkflowSettingsInput2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐWorkflowSettingsInput(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Settings = data
 		case "steps":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("steps"))
 			data, err := unmarshalNStepInput2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐStepInputᚄ(ctx, ec, v)
@@ -587,6 +937,50 @@ func unmarshalInputUpsertWorkflowInput(ctx context.Context, ec *executionContext
 	return it, nil
 }
 
+func unmarshalInputWorkflowSettingsInput(ctx context.Context, ec *executionContext, obj any) (model.WorkflowSettingsInput, error) {
+	var it model.WorkflowSettingsInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["commercial"]; !present {
+		asMap["commercial"] = false
+	}
+	if _, present := asMap["overridePreferences"]; !present {
+		asMap["overridePreferences"] = false
+	}
+
+	fieldsInOrder := [...]string{"commercial", "overridePreferences"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "commercial":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("commercial"))
+			data, err := unmarshalNBoolean2bool(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Commercial = data
+		case "overridePreferences":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("overridePreferences"))
+			data, err := unmarshalNBoolean2bool(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.OverridePreferences = data
+		}
+	}
+	return it, nil
+}
+
 // endregion **************************** input.gotpl *****************************
 
 // region    ************************** interface.gotpl ***************************
@@ -594,6 +988,44 @@ func unmarshalInputUpsertWorkflowInput(ctx context.Context, ec *executionContext
 // endregion ************************** interface.gotpl ***************************
 
 // region    **************************** object.gotpl ****************************
+
+var setWorkflowActivePayloadImplementors = []string{"SetWorkflowActivePayload"}
+
+func _SetWorkflowActivePayload(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj *model.SetWorkflowActivePayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, setWorkflowActivePayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("SetWorkflowActivePayload")
+		case "workflow":
+			out.Values[i] = _SetWorkflowActivePayload_workflow(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
 
 var upsertWorkflowPayloadImplementors = []string{"UpsertWorkflowPayload"}
 
@@ -614,6 +1046,130 @@ func _UpsertWorkflowPayload(ctx context.Context, ec *executionContext, sel ast.S
 			}
 		case "problems":
 			out.Values[i] = _UpsertWorkflowPayload_problems(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var validateWorkflowPayloadImplementors = []string{"ValidateWorkflowPayload"}
+
+func _ValidateWorkflowPayload(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj *model.ValidateWorkflowPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, validateWorkflowPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ValidateWorkflowPayload")
+		case "problems":
+			out.Values[i] = _ValidateWorkflowPayload_problems(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var workflowConnectionImplementors = []string{"WorkflowConnection"}
+
+func _WorkflowConnection(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj *model.WorkflowConnection) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, workflowConnectionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("WorkflowConnection")
+		case "edges":
+			out.Values[i] = _WorkflowConnection_edges(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pageInfo":
+			out.Values[i] = _WorkflowConnection_pageInfo(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var workflowEdgeImplementors = []string{"WorkflowEdge"}
+
+func _WorkflowEdge(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj *model.WorkflowEdge) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, workflowEdgeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("WorkflowEdge")
+		case "cursor":
+			out.Values[i] = _WorkflowEdge_cursor(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "node":
+			out.Values[i] = _WorkflowEdge_node(ctx, ec, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -696,6 +1252,49 @@ func _WorkflowProblem(ctx context.Context, ec *executionContext, sel ast.Selecti
 	return out
 }
 
+var workflowSettingsImplementors = []string{"WorkflowSettings"}
+
+func _WorkflowSettings(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj *workflow.Settings) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, workflowSettingsImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("WorkflowSettings")
+		case "commercial":
+			out.Values[i] = _WorkflowSettings_commercial(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "overridePreferences":
+			out.Values[i] = _WorkflowSettings_overridePreferences(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
 var workflowVersionImplementors = []string{"WorkflowVersion", "Node"}
 
 func _WorkflowVersion(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj *model.WorkflowVersion) graphql.Marshaler {
@@ -711,37 +1310,110 @@ func _WorkflowVersion(ctx context.Context, ec *executionContext, sel ast.Selecti
 		case "id":
 			out.Values[i] = _WorkflowVersion_id(ctx, ec, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "key":
 			out.Values[i] = _WorkflowVersion_key(ctx, ec, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "number":
 			out.Values[i] = _WorkflowVersion_number(ctx, ec, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "active":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = _WorkflowVersion_active(ctx, ec, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
 		case "name":
 			out.Values[i] = _WorkflowVersion_name(ctx, ec, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "description":
+			out.Values[i] = _WorkflowVersion_description(ctx, ec, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "categories":
 			out.Values[i] = _WorkflowVersion_categories(ctx, ec, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "tags":
+			out.Values[i] = _WorkflowVersion_tags(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "condition":
+			out.Values[i] = _WorkflowVersion_condition(ctx, ec, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "conditions":
+			out.Values[i] = _WorkflowVersion_conditions(ctx, ec, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "frequency":
+			out.Values[i] = _WorkflowVersion_frequency(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "dataSchema":
+			out.Values[i] = _WorkflowVersion_dataSchema(ctx, ec, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "settings":
+			out.Values[i] = _WorkflowVersion_settings(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "steps":
 			out.Values[i] = _WorkflowVersion_steps(ctx, ec, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "createdAt":
 			out.Values[i] = _WorkflowVersion_createdAt(ctx, ec, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
@@ -768,38 +1440,19 @@ func _WorkflowVersion(ctx context.Context, ec *executionContext, sel ast.Selecti
 
 // region    ***************************** type.gotpl *****************************
 
-func unmarshalNBodyFormat2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐBodyFormat(ctx context.Context, ec *executionContext, v any) (model.BodyFormat, error) {
-	var res model.BodyFormat
-	err := res.UnmarshalGQL(v)
+func unmarshalNSetWorkflowActiveInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐSetWorkflowActiveInput(ctx context.Context, ec *executionContext, v any) (model.SetWorkflowActiveInput, error) {
+	res, err := unmarshalInputSetWorkflowActiveInput(ctx, ec, v)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func marshalNBodyFormat2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐBodyFormat(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v model.BodyFormat) graphql.Marshaler {
-	return v
-}
-
-func unmarshalNButtonInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐButtonInput(ctx context.Context, ec *executionContext, v any) (model.ButtonInput, error) {
-	res, err := unmarshalInputButtonInput(ctx, ec, v)
-	return res, graphql.ErrorOnPath(ctx, err)
-}
-
-func unmarshalNStepInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐStepInput(ctx context.Context, ec *executionContext, v any) (model.StepInput, error) {
-	res, err := unmarshalInputStepInput(ctx, ec, v)
-	return res, graphql.ErrorOnPath(ctx, err)
-}
-
-func unmarshalNStepInput2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐStepInputᚄ(ctx context.Context, ec *executionContext, v any) ([]model.StepInput, error) {
-	vSlice := graphql.CoerceList(v)
-	var err error
-	res := make([]model.StepInput, len(vSlice))
-	for i := range vSlice {
-		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
-		res[i], err = unmarshalNStepInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐStepInput(ctx, ec, vSlice[i])
-		if err != nil {
-			return nil, err
+func marshalNSetWorkflowActivePayload2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐSetWorkflowActivePayload(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v *model.SetWorkflowActivePayload) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
 		}
+		return graphql.Null
 	}
-	return res, nil
+	return _SetWorkflowActivePayload(ctx, ec, sel, v)
 }
 
 func unmarshalNUpsertWorkflowInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐUpsertWorkflowInput(ctx context.Context, ec *executionContext, v any) (model.UpsertWorkflowInput, error) {
@@ -815,6 +1468,56 @@ func marshalNUpsertWorkflowPayload2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraph�
 		return graphql.Null
 	}
 	return _UpsertWorkflowPayload(ctx, ec, sel, v)
+}
+
+func marshalNValidateWorkflowPayload2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐValidateWorkflowPayload(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v *model.ValidateWorkflowPayload) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return _ValidateWorkflowPayload(ctx, ec, sel, v)
+}
+
+func marshalNWorkflowConnection2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐWorkflowConnection(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v *model.WorkflowConnection) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return _WorkflowConnection(ctx, ec, sel, v)
+}
+
+func marshalNWorkflowEdge2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐWorkflowEdge(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v model.WorkflowEdge) graphql.Marshaler {
+	return _WorkflowEdge(ctx, ec, sel, &v)
+}
+
+func marshalNWorkflowEdge2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐWorkflowEdgeᚄ(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v []model.WorkflowEdge) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return marshalNWorkflowEdge2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐWorkflowEdge(ctx, ec, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func unmarshalNWorkflowFrequency2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐWorkflowFrequency(ctx context.Context, ec *executionContext, v any) (model.WorkflowFrequency, error) {
+	var res model.WorkflowFrequency
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func marshalNWorkflowFrequency2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐWorkflowFrequency(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v model.WorkflowFrequency) graphql.Marshaler {
+	return v
 }
 
 func marshalNWorkflowProblem2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐWorkflowProblem(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v model.WorkflowProblem) graphql.Marshaler {
@@ -837,6 +1540,14 @@ func marshalNWorkflowProblem2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodel
 	return ret
 }
 
+func marshalNWorkflowSettings2githubᚗcomᚋbelfryhqᚋbelfryᚋworkflowᚐSettings(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v workflow.Settings) graphql.Marshaler {
+	return _WorkflowSettings(ctx, ec, sel, &v)
+}
+
+func marshalNWorkflowVersion2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐWorkflowVersion(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v model.WorkflowVersion) graphql.Marshaler {
+	return _WorkflowVersion(ctx, ec, sel, &v)
+}
+
 func marshalNWorkflowVersion2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐWorkflowVersion(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v *model.WorkflowVersion) graphql.Marshaler {
 	if v == nil {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
@@ -847,28 +1558,19 @@ func marshalNWorkflowVersion2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodel
 	return _WorkflowVersion(ctx, ec, sel, v)
 }
 
-func unmarshalOButtonInput2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐButtonInputᚄ(ctx context.Context, ec *executionContext, v any) ([]model.ButtonInput, error) {
+func unmarshalOUpsertWorkflowInput2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐUpsertWorkflowInput(ctx context.Context, ec *executionContext, v any) (*model.UpsertWorkflowInput, error) {
 	if v == nil {
 		return nil, nil
 	}
-	vSlice := graphql.CoerceList(v)
-	var err error
-	res := make([]model.ButtonInput, len(vSlice))
-	for i := range vSlice {
-		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
-		res[i], err = unmarshalNButtonInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐButtonInput(ctx, ec, vSlice[i])
-		if err != nil {
-			return nil, err
-		}
-	}
-	return res, nil
+	res, err := unmarshalInputUpsertWorkflowInput(ctx, ec, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
-func unmarshalOInAppStepInput2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐInAppStepInput(ctx context.Context, ec *executionContext, v any) (*model.InAppStepInput, error) {
+func unmarshalOWorkflowSettingsInput2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐWorkflowSettingsInput(ctx context.Context, ec *executionContext, v any) (*model.WorkflowSettingsInput, error) {
 	if v == nil {
 		return nil, nil
 	}
-	res, err := unmarshalInputInAppStepInput(ctx, ec, v)
+	res, err := unmarshalInputWorkflowSettingsInput(ctx, ec, v)
 	return &res, graphql.ErrorOnPath(ctx, err)
 }
 

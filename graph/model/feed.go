@@ -5,6 +5,7 @@ import (
 
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/feed"
+	"github.com/belfryhq/belfry/recipient"
 )
 
 // Feed is a feed by name. Its fields are read when they are asked for.
@@ -22,6 +23,32 @@ func (f *Feed) Channel() string { return f.Ref.Channel }
 type FeedItem struct {
 	*feed.Item
 	Environment belfry.EnvironmentID
+	Page        *FeedPage // that it is on; nil if it is alone
+}
+
+// FeedPage loads what the items of a page refer to when the first of them is asked for it, once for all.
+type FeedPage struct {
+	Actors  func() (map[belfry.RecipientID]*recipient.User, error)
+	Tenants func() (map[belfry.RecipientID]*belfry.Recipient, error)
+}
+
+// ActorIDs is who caused it, oldest first.
+func (i *FeedItem) ActorIDs() []belfry.RecipientID {
+	switch {
+	case len(i.Item.Actors) > 0:
+		return i.Item.Actors
+	case i.Actor != 0:
+		return []belfry.RecipientID{i.Actor}
+	}
+	return nil
+}
+
+// TenantIDs is in whose name it happened: one, or none.
+func (i *FeedItem) TenantIDs() []belfry.RecipientID {
+	if i.Item.Tenant == 0 {
+		return nil
+	}
+	return []belfry.RecipientID{i.Item.Tenant}
 }
 
 // IsNode marks the item as fetchable by id.
@@ -74,7 +101,7 @@ func NewFeedEvent(ref feed.Ref, e feed.Event) FeedEvent {
 	position := e.Position.String()
 	switch e.Kind {
 	case feed.Upserted:
-		return FeedItemUpserted{Position: position, Badge: e.Badge, Item: FeedItem{e.Item, ref.Environment}}
+		return FeedItemUpserted{Position: position, Badge: e.Badge, Item: FeedItem{Item: e.Item, Environment: ref.Environment}}
 	case feed.Patched:
 		ids := make([]string, len(e.Seqs))
 		for i, seq := range e.Seqs {

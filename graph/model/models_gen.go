@@ -11,6 +11,8 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/workflow"
+	"github.com/belfryhq/belfry/workflow/calendar"
 )
 
 // A part of an item.
@@ -27,6 +29,61 @@ type FeedEvent interface {
 // Anything that can be fetched again by its id.
 type Node interface {
 	IsNode()
+}
+
+// Gathers triggers until a window closes: exactly one of `for`, `until` and `rule`, as in a delay. The run of the first trigger
+// goes on then, for all of them; the runs of the others end when they join.
+type BatchStepInput struct {
+	// So long after it opened.
+	For *calendar.Duration `json:"for,omitempty"`
+	// Path to a value that says until when.
+	Until *string `json:"until,omitempty"`
+	// With `until`: so long before or after the timestamp.
+	Offset *calendar.Duration `json:"offset,omitempty"`
+	// On which side of the timestamp.
+	Direction *OffsetDirection `json:"direction,omitempty"`
+	// Until the next moment that this rule matches, by the recipient's clock.
+	Rule *RuleInput `json:"rule,omitempty"`
+	// What to do if `until` or `key` leads to nothing usable. Left out: SKIP.
+	OnInvalid *OnInvalid `json:"onInvalid,omitempty"`
+	// Whether later triggers move the end. Left out: FIXED.
+	Type *BatchType `json:"type,omitempty"`
+	// How long after its opening a sliding window closes at the latest. Required for SLIDING.
+	ExtensionLimit *calendar.Duration `json:"extensionLimit,omitempty"`
+	// A path such as data.thread_id, or a template: one batch for each value.
+	Key *string `json:"key,omitempty"`
+	// Which activities templates see, if there are more than `renderLimit`. Left out: FIRST.
+	Order *BatchOrder `json:"order,omitempty"`
+	// Close at once when there are so many: 2 to 1,000.
+	MaxItems *int `json:"maxItems,omitempty"`
+	// How many activities templates see: 1 to 100. Left out: 10.
+	RenderLimit *int `json:"renderLimit,omitempty"`
+	// Let the first trigger pass at once, and gather what follows.
+	LeadingFlush *bool `json:"leadingFlush,omitempty"`
+	// How a batch lives through a new version of its workflow. Left out: LATEST.
+	VersionMode *BatchVersionMode `json:"versionMode,omitempty"`
+}
+
+// One way through a branch step. Either form of its condition is required.
+type BranchInput struct {
+	// For people, and the run's log.
+	Name *string `json:"name,omitempty"`
+	// An expression, as in a step.
+	Condition *string `json:"condition,omitempty"`
+	// Structured conditions, as in a step.
+	Conditions map[string]any `json:"conditions,omitempty"`
+	// What to do: none is fine. Branches and cohorts nest at most 5 deep.
+	Steps []StepInput `json:"steps,omitempty"`
+	// The workflow ends with this branch.
+	Terminates *bool `json:"terminates,omitempty"`
+}
+
+// Goes the first way whose condition is true, else the default one. Afterwards the workflow goes on behind the step.
+type BranchStepInput struct {
+	// 1 to 9, tried in order.
+	Branches []BranchInput `json:"branches"`
+	// Taken when no other is.
+	Default DefaultBranchInput `json:"default"`
 }
 
 // A call to action below a message.
@@ -46,6 +103,122 @@ type ButtonSetBlock struct {
 }
 
 func (ButtonSetBlock) IsBlock() {}
+
+// Which triggers to cancel.
+type CancelTriggersInput struct {
+	// Key of the workflow.
+	Workflow string `json:"workflow"`
+	// All triggers of the workflow that were accepted with this key so far are meant; later ones aren't.
+	CancellationKey string `json:"cancellationKey"`
+	// For these users alone, by your own ids: at most 1,000. Left out: for every recipient.
+	Recipients []string `json:"recipients,omitempty"`
+}
+
+// A chat message.
+type ChatStepInput struct {
+	// Key of the channel.
+	Channel string `json:"channel"`
+	// The text.
+	Body string `json:"body"`
+	// What the provider calls blocks, cards or embeds. String values are templates. At most 64 KiB.
+	Data map[string]any `json:"data,omitempty"`
+}
+
+// A share of the recipients.
+type CohortInput struct {
+	// For people, and the run's log.
+	Name *string `json:"name,omitempty"`
+	// 0 to 100, with one decimal at most. All add up to 100.
+	Percentage float64 `json:"percentage"`
+	// What to do: none is fine. Branches and cohorts nest at most 5 deep.
+	Steps []StepInput `json:"steps,omitempty"`
+	// The workflow ends with this cohort.
+	Terminates *bool `json:"terminates,omitempty"`
+}
+
+// A condition in one of its two forms. Exactly one of them.
+type ConvertConditionInput struct {
+	// An expression.
+	Expression *string `json:"expression,omitempty"`
+	// Structured conditions.
+	Conditions map[string]any `json:"conditions,omitempty"`
+}
+
+// A condition in both of its forms, as far as it has both.
+type ConvertedCondition struct {
+	// As an expression; null if it has no such form.
+	Expression *string `json:"expression,omitempty"`
+	// As structured conditions; null if it has no such form.
+	Conditions map[string]any `json:"conditions,omitempty"`
+	// Whether both are there. They decide the same for whatever they see.
+	Exact bool `json:"exact"`
+	// Why it is no condition. Then neither form is there.
+	Problems []WorkflowProblem `json:"problems"`
+}
+
+// Schedules to make.
+type CreateSchedulesInput struct {
+	// 1 to 1,000. Each is made or refused for itself.
+	Schedules []ScheduleInput `json:"schedules"`
+}
+
+// What became of each schedule.
+type CreateSchedulesPayload struct {
+	// In the order of the input, one for each.
+	Results []ScheduleResult `json:"results"`
+}
+
+// The way through a branch step that has no condition.
+type DefaultBranchInput struct {
+	// For people, and the run's log.
+	Name *string `json:"name,omitempty"`
+	// What to do: none is fine.
+	Steps []StepInput `json:"steps,omitempty"`
+	// The workflow ends with this branch.
+	Terminates *bool `json:"terminates,omitempty"`
+}
+
+// How long to wait: exactly one of `for`, `until` and `rule`. At most 366 days.
+type DelayStepInput struct {
+	// So long.
+	For *calendar.Duration `json:"for,omitempty"`
+	// Path to a value that says until when: a timestamp, a duration or a rule, such as data.due_at or recipient.digest_rule.
+	Until *string `json:"until,omitempty"`
+	// With `until`: so long before or after the timestamp.
+	Offset *calendar.Duration `json:"offset,omitempty"`
+	// On which side of the timestamp.
+	Direction *OffsetDirection `json:"direction,omitempty"`
+	// Until the next moment that this rule matches, by the recipient's clock.
+	Rule *RuleInput `json:"rule,omitempty"`
+	// What to do if `until` leads to nothing usable. Left out: SKIP.
+	OnInvalid *OnInvalid `json:"onInvalid,omitempty"`
+}
+
+// Schedules to remove.
+type DeleteSchedulesInput struct {
+	// Which ones: 1 to 100.
+	Ids []string `json:"ids"`
+}
+
+// What was removed. What the schedules have triggered goes on.
+type DeleteSchedulesPayload struct {
+	// How many there were.
+	Deleted int `json:"deleted"`
+	// Those that there were not.
+	NotFound []string `json:"notFound"`
+}
+
+// An e-mail. Strings are templates, as in all channel steps.
+type EmailStepInput struct {
+	// Key of the channel.
+	Channel string `json:"channel"`
+	// What it is about.
+	Subject string `json:"subject"`
+	// The text.
+	Body string `json:"body"`
+	// How the body is to be read.
+	Format BodyFormat `json:"format"`
+}
 
 // Which items of a feed. Everything that is given must hold.
 type FeedFilter struct {
@@ -143,6 +316,30 @@ type FeedSynced struct {
 
 func (FeedSynced) IsFeedEvent() {}
 
+// A request whose response, a JSON object, is merged into the run's data. Strings are templates.
+type FetchStepInput struct {
+	// How.
+	Method HTTPMethod `json:"method"`
+	// Where to: http or https.
+	URL string `json:"url"`
+	// At most 30.
+	Headers []HeaderInput `json:"headers,omitempty"`
+	// Parameters that are added to the URL. At most 30.
+	Query []HeaderInput `json:"query,omitempty"`
+	// What to send: JSON, unless a header says otherwise.
+	Body *string `json:"body,omitempty"`
+	// Put the response at this path of the data, such as profile.details, instead of merging it on the top level.
+	ResponsePath *string `json:"responsePath,omitempty"`
+}
+
+// A header of a request, or a parameter of its query.
+type HeaderInput struct {
+	// Its name.
+	Name string `json:"name"`
+	// Its value: a template.
+	Value string `json:"value"`
+}
+
 // What is known of a user. Identifying the same user again changes what is given and keeps the rest: properties are merged
 // deeply, null clears a value.
 type IdentifyUserInput struct {
@@ -161,7 +358,7 @@ type IdentifyUserInput struct {
 	// IANA time zone, such as Europe/Berlin.
 	Timezone graphql.Omittable[*string] `json:"timezone,omitempty"`
 	// Your own properties, merged into those already there. At most 256 KiB in all.
-	Properties map[string]any `json:"properties,omitempty"`
+	Properties UncheckedJSON `json:"properties,omitempty"`
 }
 
 // The identified user.
@@ -170,7 +367,7 @@ type IdentifyUserPayload struct {
 	User User `json:"user"`
 }
 
-// A message for the in-app feed. Every string is a Liquid template; in scope are data, recipient, actor, tenant, workflow and timestamp.
+// A message for the in-app feed. Every string is a Liquid template; in scope is what conditions see, and timestamp and, behind a batch, activities, total_activities, actors and total_actors.
 type InAppStepInput struct {
 	// Key of the in-app channel: which of a user's feeds it goes to.
 	Channel string `json:"channel"`
@@ -182,8 +379,24 @@ type InAppStepInput struct {
 	ActionURL *string `json:"actionUrl,omitempty"`
 	// Calls to action. At most 5.
 	Buttons []ButtonInput `json:"buttons,omitempty"`
-	// Handed to your frontend with the message. String values are templates, at any depth.
+	// Handed to your frontend with the message. String values are templates, at any depth. At most 64 KiB.
 	Data map[string]any `json:"data,omitempty"`
+}
+
+// Why one of many things was not done. The same as the extensions of an error.
+type ItemError struct {
+	// Such as INVALID, NOT_FOUND, CONFLICT, TOO_LARGE, WORKFLOW_INACTIVE or INTERNAL.
+	Code string `json:"code"`
+	// What to do about it.
+	Message string `json:"message"`
+	// Which input it is about, such as input.triggers[3].recipients.
+	Field *string `json:"field,omitempty"`
+	// The limit that was broken.
+	Limit *int `json:"limit,omitempty"`
+	// How the data doesn't meet the workflow's schema.
+	Violations []workflow.Violation `json:"violations"`
+	// With INTERNAL: what the server's log has it under.
+	Reference *string `json:"reference,omitempty"`
 }
 
 // Which items to mark, and as what. Exactly one of `ids` and `all`.
@@ -228,6 +441,14 @@ func (MarkdownBlock) IsBlock() {}
 type Mutation struct {
 }
 
+// One of your objects that was made known before: a project, a team.
+type ObjectRefInput struct {
+	// Which kind of object: your own word, such as projects. It doesn't begin with '$'.
+	Collection string `json:"collection"`
+	// Your own id of the object in its collection.
+	ID string `json:"id"`
+}
+
 // Where a page begins and ends, after the Relay connection specification.
 type PageInfo struct {
 	// Whether there are more edges after endCursor.
@@ -240,9 +461,55 @@ type PageInfo struct {
 	EndCursor *string `json:"endCursor,omitempty"`
 }
 
+// A piece of Liquid that the environment's templates may render by its key: `{% render 'footer' %}`.
+type Partial struct {
+	// 1 to 255 characters of a-z, 0-9, '_' and '-'.
+	Key string `json:"key"`
+	// Liquid.
+	Source string `json:"source"`
+}
+
+// A template, and what it shall see.
+type PreviewTemplateInput struct {
+	// Liquid. At most 64 KiB.
+	Template string `json:"template"`
+	// How it is to be read.
+	Format BodyFormat `json:"format"`
+	// Your own id of the user whom it sees as `recipient`.
+	Recipient *string `json:"recipient,omitempty"`
+	// Your own id of the user whom it sees as `actor`.
+	Actor *string `json:"actor,omitempty"`
+	// What it sees as `data`. At most 512 KiB, with `scope`.
+	Data map[string]any `json:"data,omitempty"`
+	// Whatever else it shall see, such as tenant or activities, by name. It goes before the above.
+	Scope map[string]any `json:"scope,omitempty"`
+}
+
+// A push notification.
+type PushStepInput struct {
+	// Key of the channel.
+	Channel string `json:"channel"`
+	// What stands above the text.
+	Title *string `json:"title,omitempty"`
+	// The text.
+	Body string `json:"body"`
+	// Where a tap leads, as actionUrl of an in-app message.
+	ActionURL *string `json:"actionUrl,omitempty"`
+	// Handed to your app. String values are templates. At most 64 KiB.
+	Data map[string]any `json:"data,omitempty"`
+}
+
 // Everything that can be read. Who may call is said at each field: a backend has a secret key (`sk_…`), a user's browser
 // or app has a public key (`pk_…`) and a user token, and then sees that user's own data only.
 type Query struct {
+}
+
+// Splits recipients by chance. Who was in a cohort is in it the next time.
+type RandomCohortStepInput struct {
+	// A path or template whose value decides. Left out: recipient.id.
+	Key *string `json:"key,omitempty"`
+	// 2 to 10.
+	Cohorts []CohortInput `json:"cohorts"`
 }
 
 // A user, either by id alone (must have been identified before) or identified on the spot. Exactly one of the two.
@@ -255,7 +522,7 @@ type RecipientInput struct {
 
 // A recipient who was left out, and why. The others are notified.
 type RejectedRecipient struct {
-	// Position in input.recipients, from 0.
+	// Position in the trigger's recipients, from 0.
 	Index int `json:"index"`
 	// NOT_FOUND or INVALID.
 	Code string `json:"code"`
@@ -263,25 +530,404 @@ type RejectedRecipient struct {
 	Message string `json:"message"`
 }
 
-// One step of a workflow. Exactly one kind (for now: inApp) is given.
+// A recurrence: `{frequency: weekly, days: [mon, fri], hours: 9, minutes: 30}`.
+type RuleInput struct {
+	// How often.
+	Frequency RuleFrequency `json:"frequency"`
+	// Every so many hours, days, weeks or months: 1 to 1,000. Left out: every.
+	Interval *int `json:"interval,omitempty"`
+	// On which days. Not for monthly rules.
+	Days []RuleDay `json:"days,omitempty"`
+	// 1 to 31, at most the month's last. For monthly rules only.
+	DayOfMonth *int `json:"dayOfMonth,omitempty"`
+	// 0 to 23. Not for hourly rules.
+	Hours *int `json:"hours,omitempty"`
+	// 0 to 55, in steps of 5.
+	Minutes *int `json:"minutes,omitempty"`
+}
+
+// A page of runs. With a filter that few runs meet it may hold fewer than asked for, even none, with more to come: go on from
+// endCursor while hasNextPage is true.
+type RunConnection struct {
+	// The newest trigger first.
+	Edges []RunEdge `json:"edges"`
+	// Where the page begins and ends.
+	PageInfo PageInfo `json:"pageInfo"`
+}
+
+// A run on a page.
+type RunEdge struct {
+	// Pass it as `after` to go on from here.
+	Cursor string `json:"cursor"`
+	// The run.
+	Node Run `json:"node"`
+}
+
+// Which runs. Everything that is given must hold.
+type RunFilter struct {
+	// Key of the workflow.
+	Workflow *string `json:"workflow,omitempty"`
+	// For this user, by your own id.
+	User *string `json:"user,omitempty"`
+	// In the name of this customer of yours, by your own id.
+	Tenant *string `json:"tenant,omitempty"`
+	// In one of these states.
+	Statuses []RunStatus `json:"statuses,omitempty"`
+	// With or without errors.
+	HasErrors *bool `json:"hasErrors,omitempty"`
+	// Triggered at or after.
+	AcceptedFrom *time.Time `json:"acceptedFrom,omitempty"`
+	// Triggered before.
+	AcceptedBefore *time.Time `json:"acceptedBefore,omitempty"`
+}
+
+// What happened at a step of a run, and why.
+type RunStep struct {
+	// Ref of the step; null if it is about the run as a whole.
+	Ref *string `json:"ref,omitempty"`
+	// What became of it.
+	Outcome StepOutcome `json:"outcome"`
+	// A stable word: condition, missing_recipient_data, throttled, template_error, …
+	Reason *string `json:"reason,omitempty"`
+	// More about it, for people.
+	Detail *string `json:"detail,omitempty"`
+	// When.
+	At time.Time `json:"at"`
+	// Until when it waits, or is put off.
+	Until *time.Time `json:"until,omitempty"`
+	// Id of the message that the step made.
+	Message *string `json:"message,omitempty"`
+	// With reason condition: what each part of the condition saw, and whether it held.
+	Conditions []map[string]any `json:"conditions"`
+}
+
+// A page of schedules.
+type ScheduleConnection struct {
+	// The newest first.
+	Edges []ScheduleEdge `json:"edges"`
+	// Where the page begins and ends.
+	PageInfo PageInfo `json:"pageInfo"`
+}
+
+// A schedule on a page.
+type ScheduleEdge struct {
+	// Pass it as `after` to go on from here.
+	Cursor string `json:"cursor"`
+	// The schedule.
+	Node Schedule `json:"node"`
+}
+
+// Which schedules. Everything that is given must hold.
+type ScheduleFilter struct {
+	// Key of the workflow.
+	Workflow *string `json:"workflow,omitempty"`
+	// For this user, by your own id.
+	User *string `json:"user,omitempty"`
+}
+
+// When to trigger which workflow for whom.
+type ScheduleInput struct {
+	// Key of the workflow.
+	Workflow string `json:"workflow"`
+	// For whom. Its data are laid over those of the schedule.
+	Recipient TriggerRecipientInput `json:"recipient"`
+	// When, by the recipient's clock: at most 10. Left out: once, at startsAt.
+	Rules []RuleInput `json:"rules,omitempty"`
+	// Nothing happens before it. Left out: from now on. Required, and in the future, without rules.
+	StartsAt *time.Time `json:"startsAt,omitempty"`
+	// Nothing happens after it. Left out: no end.
+	EndsAt *time.Time `json:"endsAt,omitempty"`
+	// What comes with each trigger. At most 512 KiB. It has to meet the workflow's dataSchema, if that has one.
+	Data UncheckedJSON `json:"data,omitempty"`
+	// Who caused it.
+	Actor *RecipientInput `json:"actor,omitempty"`
+	// Your customer in whose name it happens. Made known if it was not.
+	Tenant *string `json:"tenant,omitempty"`
+}
+
+// What became of one of several schedules. Either `schedule` or `error` is there.
+type ScheduleResult struct {
+	// As it is now.
+	Schedule *Schedule `json:"schedule,omitempty"`
+	// Why it was refused.
+	Error *ItemError `json:"error,omitempty"`
+}
+
+// Something that happened to a user.
+type SendEventInput struct {
+	// Your own id of the user.
+	User string `json:"user"`
+	// What happened, as steps that wait for it name it. At most 255 characters.
+	Event string `json:"event"`
+	// What conditions see as `event.data`. At most 512 KiB.
+	Data map[string]any `json:"data,omitempty"`
+}
+
+// The event is told.
+type SendEventPayload struct {
+	// The name that it was told under: that of the input, without blanks around it.
+	Event string `json:"event"`
+}
+
+// When messages may go out on one day of the week.
+type SendWindowInput struct {
+	// Which day.
+	Day WeekdayName `json:"day"`
+	// Whether messages go out at all.
+	Type SendWindowType `json:"type"`
+	// From when, as 09:00 or 09:00:00. Left out: from the beginning of the day.
+	From *string `json:"from,omitempty"`
+	// Until when; that moment is not included. Left out: until the end of the day.
+	Until *string `json:"until,omitempty"`
+}
+
+// A piece of Liquid.
+type SetPartialInput struct {
+	// 1 to 255 characters of a-z, 0-9, '_' and '-'.
+	Key string `json:"key"`
+	// Liquid. Empty: the partial is removed.
+	Source string `json:"source"`
+}
+
+// The stored partial.
+type SetPartialPayload struct {
+	// As it is now; null if it was removed.
+	Partial *Partial `json:"partial,omitempty"`
+}
+
+// A value for conditions and templates.
+type SetVariableInput struct {
+	// 1 to 255 characters of a-z, 0-9, '_' and '-'.
+	Name string `json:"name"`
+	// Any JSON, at most 16 KiB. Null: the variable is removed.
+	Value any `json:"value,omitempty"`
+}
+
+// The stored variable.
+type SetVariablePayload struct {
+	// As it is now; null if it was removed.
+	Variable *Variable `json:"variable,omitempty"`
+}
+
+// Which workflow to switch on or off.
+type SetWorkflowActiveInput struct {
+	// Key of the workflow.
+	Key string `json:"key"`
+	// Off, triggers are refused as WORKFLOW_INACTIVE, and runs that would go on are cancelled.
+	Active bool `json:"active"`
+}
+
+// The workflow as it is now.
+type SetWorkflowActivePayload struct {
+	// Its current version.
+	Workflow WorkflowVersion `json:"workflow"`
+}
+
+// A text message.
+type SmsStepInput struct {
+	// Key of the channel.
+	Channel string `json:"channel"`
+	// The text.
+	Body string `json:"body"`
+}
+
+// One step of a workflow. Exactly one kind is given: inApp, delay, branch, …
 type StepInput struct {
 	// Names the step within the workflow: 1 to 255 characters of a-z, 0-9, '_' and '-'.
 	Ref string `json:"ref"`
 	// For people.
 	Name *string `json:"name,omitempty"`
+	// For people. At most 1,000 characters.
+	Description *string `json:"description,omitempty"`
 	// Run this step only if this expression is true, such as `data.total > 100 and recipient.plan == "pro"`.
-	// In scope: data, recipient, actor, tenant, workflow, run. Not together with `conditions`.
+	// In scope: data, recipient, actor, tenant, vars, workflow, run, refs. Not together with `conditions`. Branches and batches
+	// take neither.
 	Condition *string `json:"condition,omitempty"`
 	// Run this step only if these conditions are true: `{"all": [{"variable": "data.total", "operator": "greater_than",
 	// "argument": 100}]}`, or `any`. The same evaluator as for `condition`. Not together with it.
 	Conditions map[string]any `json:"conditions,omitempty"`
+	// When messages of this step may go out, by the recipient's clock: exactly one window for each day of the week. Outside of
+	// them the message waits for the next; the run goes on. Channel steps only.
+	SendWindows []SendWindowInput `json:"sendWindows,omitempty"`
 	// Put a message into the recipient's feed.
 	InApp *InAppStepInput `json:"inApp,omitempty"`
+	// Send an e-mail to the recipient's address.
+	Email *EmailStepInput `json:"email,omitempty"`
+	// Send a text message to the recipient's phone number.
+	Sms *SmsStepInput `json:"sms,omitempty"`
+	// Send a push notification to the recipient's devices.
+	Push *PushStepInput `json:"push,omitempty"`
+	// Send a message to the recipient's chat connections.
+	Chat *ChatStepInput `json:"chat,omitempty"`
+	// Make a request to a URL of yours. It needs no data of the recipient.
+	Webhook *WebhookStepInput `json:"webhook,omitempty"`
+	// Wait.
+	Delay *DelayStepInput `json:"delay,omitempty"`
+	// Gather what is triggered for the recipient until a window closes, and go on once for all of it.
+	Batch *BatchStepInput `json:"batch,omitempty"`
+	// Let so many runs of a recipient pass within a window; end the others.
+	Throttle *ThrottleStepInput `json:"throttle,omitempty"`
+	// Go one of several ways, by conditions.
+	Branch *BranchStepInput `json:"branch,omitempty"`
+	// Go one of several ways, by chance, for each recipient always the same.
+	RandomCohort *RandomCohortStepInput `json:"randomCohort,omitempty"`
+	// Make a request and merge the JSON object that it gets into the run's data.
+	Fetch *FetchStepInput `json:"fetch,omitempty"`
+	// Wait until something happens to the recipient.
+	WaitForEvent *WaitForEventStepInput `json:"waitForEvent,omitempty"`
+	// Trigger another workflow.
+	TriggerWorkflow *TriggerWorkflowStepInput `json:"triggerWorkflow,omitempty"`
+	// Merge values into the run's data.
+	UpdateData *UpdateDataStepInput `json:"updateData,omitempty"`
+	// Merge properties into a user.
+	UpdateUser *UpdateUserStepInput `json:"updateUser,omitempty"`
+	// Merge properties into an object.
+	UpdateObject *UpdateObjectStepInput `json:"updateObject,omitempty"`
+	// Merge properties into a tenant.
+	UpdateTenant *UpdateTenantStepInput `json:"updateTenant,omitempty"`
 }
 
 // What happens from now on, over a WebSocket that speaks graphql-transport-ws. The connection_init payload carries the
 // credentials: `{"authorization": "Bearer pk_…", "userToken": "…"}` or `{"authorization": "Bearer sk_…"}`.
 type Subscription struct {
+}
+
+// What a template renders to, or what is wrong with it.
+type TemplatePreview struct {
+	// The filled-in template; null when there are problems.
+	Rendered *string `json:"rendered,omitempty"`
+	// With MARKDOWN: what that renders to, as sanitised HTML.
+	HTML *string `json:"html,omitempty"`
+	// Why it can't be compiled or rendered.
+	Problems []TemplateProblem `json:"problems"`
+}
+
+// Something that is wrong with a template.
+type TemplateProblem struct {
+	// Key of the partial that line and column are in; null for the template itself.
+	Partial *string `json:"partial,omitempty"`
+	// Line, from 1; null where it isn't known.
+	Line *int `json:"line,omitempty"`
+	// Column in that line, from 1; null where it isn't known.
+	Column *int `json:"column,omitempty"`
+	// What to do about it.
+	Message string `json:"message"`
+}
+
+// Something that happens during a test.
+type TestEventInput struct {
+	// How long after the start. Left out: at once.
+	After *calendar.Duration `json:"after,omitempty"`
+	// What kind of thing it happens to.
+	Type EventType `json:"type"`
+	// What happens, as steps that wait for it name it.
+	Name string `json:"name"`
+	// With MESSAGE: ref of the step whose message is meant.
+	Step *string `json:"step,omitempty"`
+	// With MESSAGE and WORKFLOW: key of the workflow that is meant.
+	Workflow *string `json:"workflow,omitempty"`
+	// Of a CUSTOM event: what comes with it. Of a RECIPIENT event: the properties that change.
+	Data map[string]any `json:"data,omitempty"`
+}
+
+// A request that a run would make.
+type TestFetch struct {
+	// Ref of the step.
+	Step string `json:"step"`
+	// How.
+	Method string `json:"method"`
+	// Where to.
+	URL string `json:"url"`
+	// By name.
+	Headers map[string]any `json:"headers"`
+	// What would be sent.
+	Body *string `json:"body,omitempty"`
+	// When.
+	At time.Time `json:"at"`
+}
+
+// A message that a run would send.
+type TestMessage struct {
+	// Ref of the step.
+	Step string `json:"step"`
+	// Key of the channel.
+	Channel string `json:"channel"`
+	// Its medium.
+	Type ChannelType `json:"type"`
+	// What it shows, by channel: body, subject, to, actionUrl, buttons, data, request.
+	Content map[string]any `json:"content"`
+	// When it would be made.
+	At time.Time `json:"at"`
+	// When it would be sent, if that is later.
+	SendAt *time.Time `json:"sendAt,omitempty"`
+}
+
+// Somebody in a test: at most one of `user` and `object`. A recipient may be neither: then a user is made up of `properties`.
+type TestPartyInput struct {
+	// Your own id of a user. One who isn't known is made up, if there are `properties`.
+	User *string `json:"user,omitempty"`
+	// An object. One that isn't known is made up, if there are `properties`.
+	Object *ObjectRefInput `json:"object,omitempty"`
+	// Laid over what is known. Names as in conditions and templates: email, phone_number, timezone, and your own.
+	Properties map[string]any `json:"properties,omitempty"`
+}
+
+// What a server answers to the request of a fetch step.
+type TestResponseInput struct {
+	// Ref of the step.
+	Step string `json:"step"`
+	// HTTP status.
+	Status int `json:"status"`
+	// The object that it answers with; left out: an empty answer.
+	Body map[string]any `json:"body,omitempty"`
+}
+
+// A further trigger of a test.
+type TestTriggerInput struct {
+	// How long after the start. Left out: at once.
+	After *calendar.Duration `json:"after,omitempty"`
+	// What comes with it.
+	Data map[string]any `json:"data,omitempty"`
+	// Who caused it. Left out: nobody.
+	Actor *TestPartyInput `json:"actor,omitempty"`
+}
+
+// What to try, for whom, and what happens meanwhile. Exactly one of `workflow` and `definition`.
+type TestWorkflowInput struct {
+	// Key of the workflow: its current version is tried.
+	Workflow *string `json:"workflow,omitempty"`
+	// A workflow that need not be stored.
+	Definition *UpsertWorkflowInput `json:"definition,omitempty"`
+	// For whom.
+	Recipient TestPartyInput `json:"recipient"`
+	// Who caused it. Left out: nobody.
+	Actor *TestPartyInput `json:"actor,omitempty"`
+	// Your customer in whose name it happens; made up if it isn't known.
+	Tenant *string `json:"tenant,omitempty"`
+	// Laid over what is known of the tenant.
+	TenantProperties map[string]any `json:"tenantProperties,omitempty"`
+	// What comes with the trigger.
+	Data map[string]any `json:"data,omitempty"`
+	// When the virtual clock begins. Left out: now.
+	At *time.Time `json:"at,omitempty"`
+	// What happens meanwhile. At most 100.
+	Events []TestEventInput `json:"events,omitempty"`
+	// What servers answer to the requests of fetch steps. A step that is left out gets an empty response.
+	Responses []TestResponseInput `json:"responses,omitempty"`
+	// The same workflow again for the same recipient, as for batches. At most 100.
+	Triggers []TestTriggerInput `json:"triggers,omitempty"`
+	// Skip delays.
+	SkipDelays bool `json:"skipDelays"`
+}
+
+// What the workflow would do, or why it can't be run.
+type TestWorkflowPayload struct {
+	// The run; null when there are problems.
+	Run *TestRun `json:"run,omitempty"`
+	// The runs of the further triggers, in the order in which they happen.
+	Others []TestRun `json:"others"`
+	// Everything that is wrong with the definition.
+	Problems []WorkflowProblem `json:"problems"`
 }
 
 // Plain text.
@@ -296,21 +942,85 @@ type TextBlock struct {
 
 func (TextBlock) IsBlock() {}
 
+// Lets so many runs of a recipient pass within a window: exactly one of `for`, `until` and `rule`, as in a delay. At most 31 days.
+type ThrottleStepInput struct {
+	// So long after the first.
+	For *calendar.Duration `json:"for,omitempty"`
+	// Path to a value that says until when.
+	Until *string `json:"until,omitempty"`
+	// With `until`: so long before or after the timestamp.
+	Offset *calendar.Duration `json:"offset,omitempty"`
+	// On which side of the timestamp.
+	Direction *OffsetDirection `json:"direction,omitempty"`
+	// Until the next moment that this rule matches, by the recipient's clock.
+	Rule *RuleInput `json:"rule,omitempty"`
+	// What to do if `until` or `key` leads to nothing usable. Left out: SKIP.
+	OnInvalid *OnInvalid `json:"onInvalid,omitempty"`
+	// How many pass: 1 to 10,000. Left out: 1.
+	Limit *int `json:"limit,omitempty"`
+	// A path such as data.project_id, or a template: one throttle for each value.
+	Key *string `json:"key,omitempty"`
+}
+
+// Who is notified. Exactly one of `user`, `object` and `identify`.
+type TriggerRecipientInput struct {
+	// Your own id of a user that was identified before.
+	User *string `json:"user,omitempty"`
+	// An object that is known already. Objects have no feed; other channels go by their properties.
+	Object *ObjectRefInput `json:"object,omitempty"`
+	// Identify the user first, then notify.
+	Identify *IdentifyUserInput `json:"identify,omitempty"`
+	// Laid over the trigger's data, on the top level, for this recipient alone. At most 512 KiB for all recipients together.
+	Data UncheckedJSON `json:"data,omitempty"`
+}
+
+// Which runs of a trigger. Everything that is given must hold.
+type TriggerRunFilter struct {
+	// For this user, by your own id.
+	User *string `json:"user,omitempty"`
+	// In one of these states.
+	Statuses []RunStatus `json:"statuses,omitempty"`
+	// With or without errors.
+	HasErrors *bool `json:"hasErrors,omitempty"`
+}
+
+// How the runs of a trigger differ from usual ones.
+type TriggerSettings struct {
+	// Messages are made and kept, but handed to nobody.
+	Sandbox bool `json:"sandbox"`
+	// Delays are skipped.
+	SkipDelay bool `json:"skipDelay"`
+}
+
+// How the runs of a trigger differ from usual ones.
+type TriggerSettingsInput struct {
+	// Make the messages and keep them, but hand them to nobody.
+	Sandbox bool `json:"sandbox"`
+	// Skip delays.
+	SkipDelay bool `json:"skipDelay"`
+}
+
 // A request to run a workflow for some recipients.
 type TriggerWorkflowInput struct {
-	// Key of the workflow.
+	// Key of the workflow. One that is switched off is refused as WORKFLOW_INACTIVE.
 	Workflow string `json:"workflow"`
 	// Who is notified: 1 to 1,000. Naming somebody twice is the same as once.
-	Recipients []RecipientInput `json:"recipients"`
-	// Facts for conditions and templates, as `data.…`. At most 512 KiB.
-	Data map[string]any `json:"data,omitempty"`
+	Recipients []TriggerRecipientInput `json:"recipients"`
+	// Facts for conditions and templates, as `data.…`. At most 512 KiB. It has to meet the workflow's dataSchema, if that has one.
+	Data UncheckedJSON `json:"data,omitempty"`
 	// Who caused it.
 	Actor *RecipientInput `json:"actor,omitempty"`
 	// Your customer in whose name it happens. Made known if it was not.
 	Tenant *string `json:"tenant,omitempty"`
+	// Lets cancelTriggers find it. It need not be unique. At most 255 characters.
+	CancellationKey *string `json:"cancellationKey,omitempty"`
 	// Makes a repeated request safe: for 24 hours the same key with the same input returns the first answer and does nothing
 	// else; with another input it is a conflict. At most 255 characters.
 	IdempotencyKey *string `json:"idempotencyKey,omitempty"`
+	// Which work goes first.
+	Priority TriggerPriority `json:"priority"`
+	// How its runs differ from usual ones.
+	Settings *TriggerSettingsInput `json:"settings,omitempty"`
 }
 
 // The accepted trigger.
@@ -323,15 +1033,131 @@ type TriggerWorkflowPayload struct {
 	Rejected []RejectedRecipient `json:"rejected"`
 }
 
-// A workflow: what shall happen when something is triggered.
+// What became of one of many requests. Either `trigger` or `error` is there.
+type TriggerWorkflowResult struct {
+	// It is stored: from here on nothing is lost.
+	Trigger *Trigger `json:"trigger,omitempty"`
+	// True when the idempotency key had been seen with this same input: this is the first answer again.
+	Replayed bool `json:"replayed"`
+	// Recipients who were left out. Never silently.
+	Rejected []RejectedRecipient `json:"rejected"`
+	// Why it was refused.
+	Error *ItemError `json:"error,omitempty"`
+}
+
+// Triggers another workflow. Strings are templates; what is left out is as in this run. At most 10 workflows trigger each other in a row.
+type TriggerWorkflowStepInput struct {
+	// Key of the workflow.
+	Workflow string `json:"workflow"`
+	// Your own id of a user, or a JSON list of them.
+	Recipients *string `json:"recipients,omitempty"`
+	// Your own id of the user who caused it.
+	Actor *string `json:"actor,omitempty"`
+	// Your own id of the tenant.
+	Tenant *string `json:"tenant,omitempty"`
+	// Renders a JSON object.
+	Data *string `json:"data,omitempty"`
+	// Lets cancelTriggers find it.
+	CancellationKey *string `json:"cancellationKey,omitempty"`
+}
+
+// Many requests to run workflows.
+type TriggerWorkflowsInput struct {
+	// 1 to 100. Each is accepted or refused for itself, in this order.
+	Triggers []TriggerWorkflowInput `json:"triggers"`
+}
+
+// What became of each request.
+type TriggerWorkflowsPayload struct {
+	// In the order of the input, one for each.
+	Results []TriggerWorkflowResult `json:"results"`
+}
+
+// Merges values into the run's data, on the top level. Exactly one of `data` and `json`.
+type UpdateDataStepInput struct {
+	// String values are templates, at any depth.
+	Data map[string]any `json:"data,omitempty"`
+	// A template that renders a JSON object: print values with the json filter.
+	JSON *string `json:"json,omitempty"`
+}
+
+// Merges properties into an object, deeply; one that isn't known yet becomes known. Exactly one of `properties` and `json`.
+type UpdateObjectStepInput struct {
+	// A template that renders the kind of object.
+	Collection string `json:"collection"`
+	// A template that renders your own id of the object.
+	ID string `json:"id"`
+	// String values are templates, at any depth.
+	Properties map[string]any `json:"properties,omitempty"`
+	// A template that renders a JSON object: print values with the json filter.
+	JSON *string `json:"json,omitempty"`
+}
+
+// What to change about schedules. What is left out stays as it is.
+type UpdateSchedulesInput struct {
+	// Which ones: 1 to 100.
+	Ids []string `json:"ids"`
+	// Leave occurrences out, or no longer. What would have happened during a pause doesn't happen behind it.
+	Paused *bool `json:"paused,omitempty"`
+	// When, by the recipient's clock: at most 10. An empty list: once, at startsAt.
+	Rules []RuleInput `json:"rules,omitempty"`
+	// Nothing happens before it.
+	StartsAt *time.Time `json:"startsAt,omitempty"`
+	// Nothing happens after it. Null: no end.
+	EndsAt graphql.Omittable[*time.Time] `json:"endsAt,omitempty"`
+	// What comes with each trigger, in place of what was there.
+	Data map[string]any `json:"data,omitempty"`
+}
+
+// What became of each schedule.
+type UpdateSchedulesPayload struct {
+	// In the order of the ids, one for each.
+	Results []ScheduleResult `json:"results"`
+}
+
+// Merges properties into a tenant, deeply. Exactly one of `properties` and `json`.
+type UpdateTenantStepInput struct {
+	// A template that renders your own id of the tenant. Left out: the run's tenant.
+	ID *string `json:"id,omitempty"`
+	// String values are templates, at any depth.
+	Properties map[string]any `json:"properties,omitempty"`
+	// A template that renders a JSON object: print values with the json filter.
+	JSON *string `json:"json,omitempty"`
+}
+
+// Merges properties into a user, deeply. Exactly one of `properties` and `json`.
+type UpdateUserStepInput struct {
+	// A template that renders your own id of the user. Left out: the run's recipient.
+	ID *string `json:"id,omitempty"`
+	// String values are templates, at any depth.
+	Properties map[string]any `json:"properties,omitempty"`
+	// A template that renders a JSON object: print values with the json filter.
+	JSON *string `json:"json,omitempty"`
+}
+
+// A workflow: what shall happen when something is triggered. At most 512 KiB of JSON.
 type UpsertWorkflowInput struct {
 	// Names the workflow in triggers: 1 to 255 characters of a-z, 0-9, '_' and '-'. It can't change.
 	Key string `json:"key"`
 	// For people. At most 255 characters.
 	Name string `json:"name"`
+	// For people. At most 1,000 characters.
+	Description *string `json:"description,omitempty"`
 	// At most 20, each at most 255 characters.
 	Categories []string `json:"categories,omitempty"`
-	// Run in order. 1 to 100.
+	// For people. At most 20, each at most 255 characters.
+	Tags []string `json:"tags,omitempty"`
+	// A trigger starts a run for a recipient only if this expression is true. As in a step.
+	Condition *string `json:"condition,omitempty"`
+	// The same as structured conditions. Not together with `condition`.
+	Conditions map[string]any `json:"conditions,omitempty"`
+	// Which triggers start a run for a recipient.
+	Frequency WorkflowFrequency `json:"frequency"`
+	// A JSON Schema (2020-12) that the data of triggers has to meet. At most 64 KiB; it refers to nothing outside of itself.
+	DataSchema map[string]any `json:"dataSchema,omitempty"`
+	// How preferences apply.
+	Settings *WorkflowSettingsInput `json:"settings,omitempty"`
+	// Run in order. 1 to 100, those in branches included.
 	Steps []StepInput `json:"steps"`
 }
 
@@ -370,7 +1196,80 @@ type User struct {
 
 func (User) IsNode() {}
 
-// Something that is wrong in a workflow.
+// What is wrong.
+type ValidateWorkflowPayload struct {
+	// Everything that is wrong, not only the first. None: upsertWorkflow would store it.
+	Problems []WorkflowProblem `json:"problems"`
+}
+
+// A value that conditions and templates of the environment see as `vars.…`.
+type Variable struct {
+	// 1 to 255 characters of a-z, 0-9, '_' and '-'.
+	Name string `json:"name"`
+	// Any JSON.
+	Value any `json:"value"`
+}
+
+// What to wait for.
+type WaitEventInput struct {
+	// What kind of thing it happens to.
+	Type EventType `json:"type"`
+	// What happens. MESSAGE: sent, delivered, undelivered, bounced, not_sent, seen, unseen, read, unread, interacted, archived or
+	// unarchived. WORKFLOW: started or completed. RECIPIENT: updated. CUSTOM: the name that sendEvent gives.
+	Name string `json:"name"`
+	// With MESSAGE: ref of the step of this workflow whose message is meant.
+	Step *string `json:"step,omitempty"`
+	// With MESSAGE and WORKFLOW: key of the workflow that is meant.
+	Workflow *string `json:"workflow,omitempty"`
+}
+
+// Waits for an event, or until it has waited long enough.
+type WaitForEventStepInput struct {
+	// Which event.
+	Event WaitEventInput `json:"event"`
+	// The event counts only if this expression is true. It sees `event`, besides what conditions of steps see.
+	Condition *string `json:"condition,omitempty"`
+	// The same as structured conditions.
+	Conditions map[string]any `json:"conditions,omitempty"`
+	// How long to wait: at most 30 days. Left out: 15 minutes.
+	Timeout *calendar.Duration `json:"timeout,omitempty"`
+	// How to go on when the event came. Left out: CONTINUE.
+	OnMatch *OnEvent `json:"onMatch,omitempty"`
+	// How to go on when none came. Left out: HALT.
+	OnTimeout *OnEvent `json:"onTimeout,omitempty"`
+}
+
+// A request to a URL of yours.
+type WebhookStepInput struct {
+	// Key of the channel.
+	Channel string `json:"channel"`
+	// How.
+	Method HTTPMethod `json:"method"`
+	// Where to: http or https.
+	URL string `json:"url"`
+	// At most 30.
+	Headers []HeaderInput `json:"headers,omitempty"`
+	// What to send: JSON, unless a header says otherwise.
+	Body *string `json:"body,omitempty"`
+}
+
+// A page of workflows.
+type WorkflowConnection struct {
+	// By key.
+	Edges []WorkflowEdge `json:"edges"`
+	// Where the page begins and ends.
+	PageInfo PageInfo `json:"pageInfo"`
+}
+
+// A workflow on a page.
+type WorkflowEdge struct {
+	// Pass it as `after` to go on from here.
+	Cursor string `json:"cursor"`
+	// The current version.
+	Node WorkflowVersion `json:"node"`
+}
+
+// Something that is wrong in a workflow, condition or template.
 type WorkflowProblem struct {
 	// Ref of the step; null if it is about the workflow as a whole.
 	Step *string `json:"step,omitempty"`
@@ -384,24 +1283,13 @@ type WorkflowProblem struct {
 	Message string `json:"message"`
 }
 
-// One immutable version of a workflow. Runs keep the version that was current when they were triggered.
-type WorkflowVersion struct {
-	ID string `json:"id"`
-	// The workflow's key, as triggers name it.
-	Key string `json:"key"`
-	// 1, 2, 3, … within the workflow.
-	Number int `json:"number"`
-	// For people.
-	Name string `json:"name"`
-	// What the messages are about: people set preferences by category.
-	Categories []string `json:"categories"`
-	// The steps, in the form in which they were given, as JSON.
-	Steps []map[string]any `json:"steps"`
-	// When this version was stored.
-	CreatedAt time.Time `json:"createdAt"`
+// How preferences apply to a workflow.
+type WorkflowSettingsInput struct {
+	// Advertising: it can be unsubscribed from as a whole.
+	Commercial bool `json:"commercial"`
+	// Sent whatever people prefer.
+	OverridePreferences bool `json:"overridePreferences"`
 }
-
-func (WorkflowVersion) IsNode() {}
 
 // Whether archived items are meant.
 type ArchivedScope string
@@ -464,6 +1352,180 @@ func (e ArchivedScope) MarshalJSON() ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
+// Which activities of a batch templates see.
+type BatchOrder string
+
+const (
+	// The first ones.
+	BatchOrderFirst BatchOrder = "FIRST"
+	// The last ones.
+	BatchOrderLast BatchOrder = "LAST"
+)
+
+var AllBatchOrder = []BatchOrder{
+	BatchOrderFirst,
+	BatchOrderLast,
+}
+
+func (e BatchOrder) IsValid() bool {
+	switch e {
+	case BatchOrderFirst, BatchOrderLast:
+		return true
+	}
+	return false
+}
+
+func (e BatchOrder) String() string {
+	return string(e)
+}
+
+func (e *BatchOrder) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = BatchOrder(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid BatchOrder", str)
+	}
+	return nil
+}
+
+func (e BatchOrder) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *BatchOrder) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e BatchOrder) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// Whether later triggers move the end of a batch.
+type BatchType string
+
+const (
+	// They don't.
+	BatchTypeFixed BatchType = "FIXED"
+	// Each starts the window over, up to extensionLimit.
+	BatchTypeSliding BatchType = "SLIDING"
+)
+
+var AllBatchType = []BatchType{
+	BatchTypeFixed,
+	BatchTypeSliding,
+}
+
+func (e BatchType) IsValid() bool {
+	switch e {
+	case BatchTypeFixed, BatchTypeSliding:
+		return true
+	}
+	return false
+}
+
+func (e BatchType) String() string {
+	return string(e)
+}
+
+func (e *BatchType) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = BatchType(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid BatchType", str)
+	}
+	return nil
+}
+
+func (e BatchType) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *BatchType) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e BatchType) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// How a batch lives through a new version of its workflow.
+type BatchVersionMode string
+
+const (
+	// It goes on, and continues in the newest version that has the step.
+	BatchVersionModeLatest BatchVersionMode = "LATEST"
+	// Each version has its own.
+	BatchVersionModePinned BatchVersionMode = "PINNED"
+)
+
+var AllBatchVersionMode = []BatchVersionMode{
+	BatchVersionModeLatest,
+	BatchVersionModePinned,
+}
+
+func (e BatchVersionMode) IsValid() bool {
+	switch e {
+	case BatchVersionModeLatest, BatchVersionModePinned:
+		return true
+	}
+	return false
+}
+
+func (e BatchVersionMode) String() string {
+	return string(e)
+}
+
+func (e *BatchVersionMode) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = BatchVersionMode(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid BatchVersionMode", str)
+	}
+	return nil
+}
+
+func (e BatchVersionMode) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *BatchVersionMode) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e BatchVersionMode) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
 // How a body is to be read.
 type BodyFormat string
 
@@ -517,6 +1579,140 @@ func (e *BodyFormat) UnmarshalJSON(b []byte) error {
 }
 
 func (e BodyFormat) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// The medium of a channel.
+type ChannelType string
+
+const (
+	// The feed inside your own product.
+	ChannelTypeInApp ChannelType = "IN_APP"
+	// E-mail.
+	ChannelTypeEmail ChannelType = "EMAIL"
+	// Text messages.
+	ChannelTypeSms ChannelType = "SMS"
+	// Push notifications.
+	ChannelTypePush ChannelType = "PUSH"
+	// Chat messages.
+	ChannelTypeChat ChannelType = "CHAT"
+	// Requests to a URL of yours.
+	ChannelTypeWebhook ChannelType = "WEBHOOK"
+)
+
+var AllChannelType = []ChannelType{
+	ChannelTypeInApp,
+	ChannelTypeEmail,
+	ChannelTypeSms,
+	ChannelTypePush,
+	ChannelTypeChat,
+	ChannelTypeWebhook,
+}
+
+func (e ChannelType) IsValid() bool {
+	switch e {
+	case ChannelTypeInApp, ChannelTypeEmail, ChannelTypeSms, ChannelTypePush, ChannelTypeChat, ChannelTypeWebhook:
+		return true
+	}
+	return false
+}
+
+func (e ChannelType) String() string {
+	return string(e)
+}
+
+func (e *ChannelType) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = ChannelType(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid ChannelType", str)
+	}
+	return nil
+}
+
+func (e ChannelType) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *ChannelType) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e ChannelType) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// What kind of thing an event happens to.
+type EventType string
+
+const (
+	// A message to the recipient.
+	EventTypeMessage EventType = "MESSAGE"
+	// Another run for the recipient.
+	EventTypeWorkflow EventType = "WORKFLOW"
+	// What is known of the recipient.
+	EventTypeRecipient EventType = "RECIPIENT"
+	// Told with sendEvent.
+	EventTypeCustom EventType = "CUSTOM"
+)
+
+var AllEventType = []EventType{
+	EventTypeMessage,
+	EventTypeWorkflow,
+	EventTypeRecipient,
+	EventTypeCustom,
+}
+
+func (e EventType) IsValid() bool {
+	switch e {
+	case EventTypeMessage, EventTypeWorkflow, EventTypeRecipient, EventTypeCustom:
+		return true
+	}
+	return false
+}
+
+func (e EventType) String() string {
+	return string(e)
+}
+
+func (e *EventType) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = EventType(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid EventType", str)
+	}
+	return nil
+}
+
+func (e EventType) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *EventType) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e EventType) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil
@@ -642,6 +1838,929 @@ func (e *FeedStatus) UnmarshalJSON(b []byte) error {
 }
 
 func (e FeedStatus) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// The method of a request.
+type HTTPMethod string
+
+const (
+	// Read.
+	HTTPMethodGet HTTPMethod = "GET"
+	// Make.
+	HTTPMethodPost HTTPMethod = "POST"
+	// Replace.
+	HTTPMethodPut HTTPMethod = "PUT"
+	// Remove.
+	HTTPMethodDelete HTTPMethod = "DELETE"
+	// Change.
+	HTTPMethodPatch HTTPMethod = "PATCH"
+)
+
+var AllHTTPMethod = []HTTPMethod{
+	HTTPMethodGet,
+	HTTPMethodPost,
+	HTTPMethodPut,
+	HTTPMethodDelete,
+	HTTPMethodPatch,
+}
+
+func (e HTTPMethod) IsValid() bool {
+	switch e {
+	case HTTPMethodGet, HTTPMethodPost, HTTPMethodPut, HTTPMethodDelete, HTTPMethodPatch:
+		return true
+	}
+	return false
+}
+
+func (e HTTPMethod) String() string {
+	return string(e)
+}
+
+func (e *HTTPMethod) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = HTTPMethod(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid HttpMethod", str)
+	}
+	return nil
+}
+
+func (e HTTPMethod) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *HTTPMethod) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e HTTPMethod) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// On which side of a moment an offset lies.
+type OffsetDirection string
+
+const (
+	// So long before it.
+	OffsetDirectionBefore OffsetDirection = "BEFORE"
+	// So long after it. The default.
+	OffsetDirectionAfter OffsetDirection = "AFTER"
+)
+
+var AllOffsetDirection = []OffsetDirection{
+	OffsetDirectionBefore,
+	OffsetDirectionAfter,
+}
+
+func (e OffsetDirection) IsValid() bool {
+	switch e {
+	case OffsetDirectionBefore, OffsetDirectionAfter:
+		return true
+	}
+	return false
+}
+
+func (e OffsetDirection) String() string {
+	return string(e)
+}
+
+func (e *OffsetDirection) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = OffsetDirection(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid OffsetDirection", str)
+	}
+	return nil
+}
+
+func (e OffsetDirection) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *OffsetDirection) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e OffsetDirection) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// How a run goes on behind a wait.
+type OnEvent string
+
+const (
+	// With the next step.
+	OnEventContinue OnEvent = "CONTINUE"
+	// Not at all.
+	OnEventHalt OnEvent = "HALT"
+)
+
+var AllOnEvent = []OnEvent{
+	OnEventContinue,
+	OnEventHalt,
+}
+
+func (e OnEvent) IsValid() bool {
+	switch e {
+	case OnEventContinue, OnEventHalt:
+		return true
+	}
+	return false
+}
+
+func (e OnEvent) String() string {
+	return string(e)
+}
+
+func (e *OnEvent) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = OnEvent(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid OnEvent", str)
+	}
+	return nil
+}
+
+func (e OnEvent) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *OnEvent) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e OnEvent) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// What a run does at a step whose window or key makes no sense for it.
+type OnInvalid string
+
+const (
+	// It goes on as if the step weren't there.
+	OnInvalidSkip OnInvalid = "SKIP"
+	// It ends.
+	OnInvalidHalt OnInvalid = "HALT"
+)
+
+var AllOnInvalid = []OnInvalid{
+	OnInvalidSkip,
+	OnInvalidHalt,
+}
+
+func (e OnInvalid) IsValid() bool {
+	switch e {
+	case OnInvalidSkip, OnInvalidHalt:
+		return true
+	}
+	return false
+}
+
+func (e OnInvalid) String() string {
+	return string(e)
+}
+
+func (e *OnInvalid) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = OnInvalid(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid OnInvalid", str)
+	}
+	return nil
+}
+
+func (e OnInvalid) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *OnInvalid) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e OnInvalid) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// A day of the week.
+type RuleDay string
+
+const (
+	// Monday.
+	RuleDayMon RuleDay = "mon"
+	// Tuesday.
+	RuleDayTue RuleDay = "tue"
+	// Wednesday.
+	RuleDayWed RuleDay = "wed"
+	// Thursday.
+	RuleDayThu RuleDay = "thu"
+	// Friday.
+	RuleDayFri RuleDay = "fri"
+	// Saturday.
+	RuleDaySat RuleDay = "sat"
+	// Sunday.
+	RuleDaySun RuleDay = "sun"
+)
+
+var AllRuleDay = []RuleDay{
+	RuleDayMon,
+	RuleDayTue,
+	RuleDayWed,
+	RuleDayThu,
+	RuleDayFri,
+	RuleDaySat,
+	RuleDaySun,
+}
+
+func (e RuleDay) IsValid() bool {
+	switch e {
+	case RuleDayMon, RuleDayTue, RuleDayWed, RuleDayThu, RuleDayFri, RuleDaySat, RuleDaySun:
+		return true
+	}
+	return false
+}
+
+func (e RuleDay) String() string {
+	return string(e)
+}
+
+func (e *RuleDay) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = RuleDay(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid RuleDay", str)
+	}
+	return nil
+}
+
+func (e RuleDay) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *RuleDay) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e RuleDay) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// How often a rule happens.
+type RuleFrequency string
+
+const (
+	// Every hour, or every so many.
+	RuleFrequencyHourly RuleFrequency = "hourly"
+	// Every day, or every so many.
+	RuleFrequencyDaily RuleFrequency = "daily"
+	// Every week, or every so many.
+	RuleFrequencyWeekly RuleFrequency = "weekly"
+	// Every month, or every so many.
+	RuleFrequencyMonthly RuleFrequency = "monthly"
+)
+
+var AllRuleFrequency = []RuleFrequency{
+	RuleFrequencyHourly,
+	RuleFrequencyDaily,
+	RuleFrequencyWeekly,
+	RuleFrequencyMonthly,
+}
+
+func (e RuleFrequency) IsValid() bool {
+	switch e {
+	case RuleFrequencyHourly, RuleFrequencyDaily, RuleFrequencyWeekly, RuleFrequencyMonthly:
+		return true
+	}
+	return false
+}
+
+func (e RuleFrequency) String() string {
+	return string(e)
+}
+
+func (e *RuleFrequency) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = RuleFrequency(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid RuleFrequency", str)
+	}
+	return nil
+}
+
+func (e RuleFrequency) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *RuleFrequency) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e RuleFrequency) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// The state that a run reached. WAITING leads to one of the others.
+type RunStatus string
+
+const (
+	// For a time, an event, a response or the end of a batch.
+	RunStatusWaiting RunStatus = "WAITING"
+	// It went through its workflow, or a step ended it as it is meant to.
+	RunStatusDone RunStatus = "DONE"
+	// A step could not be done.
+	RunStatusFailed RunStatus = "FAILED"
+	// By cancelTriggers, or because the workflow is switched off.
+	RunStatusCancelled RunStatus = "CANCELLED"
+)
+
+var AllRunStatus = []RunStatus{
+	RunStatusWaiting,
+	RunStatusDone,
+	RunStatusFailed,
+	RunStatusCancelled,
+}
+
+func (e RunStatus) IsValid() bool {
+	switch e {
+	case RunStatusWaiting, RunStatusDone, RunStatusFailed, RunStatusCancelled:
+		return true
+	}
+	return false
+}
+
+func (e RunStatus) String() string {
+	return string(e)
+}
+
+func (e *RunStatus) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = RunStatus(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid RunStatus", str)
+	}
+	return nil
+}
+
+func (e RunStatus) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *RunStatus) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e RunStatus) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// What a run waits for.
+type RunWait string
+
+const (
+	// The end of a delay.
+	RunWaitDelay RunWait = "DELAY"
+	// The end of a batch.
+	RunWaitBatch RunWait = "BATCH"
+	// The response to a request.
+	RunWaitFetch RunWait = "FETCH"
+	// An event, or the end of the time for it.
+	RunWaitEvent RunWait = "EVENT"
+)
+
+var AllRunWait = []RunWait{
+	RunWaitDelay,
+	RunWaitBatch,
+	RunWaitFetch,
+	RunWaitEvent,
+}
+
+func (e RunWait) IsValid() bool {
+	switch e {
+	case RunWaitDelay, RunWaitBatch, RunWaitFetch, RunWaitEvent:
+		return true
+	}
+	return false
+}
+
+func (e RunWait) String() string {
+	return string(e)
+}
+
+func (e *RunWait) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = RunWait(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid RunWait", str)
+	}
+	return nil
+}
+
+func (e RunWait) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *RunWait) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e RunWait) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// What a send window does with its day.
+type SendWindowType string
+
+const (
+	// Messages go out between `from` and `until`.
+	SendWindowTypeSend SendWindowType = "send"
+	// No message goes out that day.
+	SendWindowTypeDoNotSend SendWindowType = "do_not_send"
+)
+
+var AllSendWindowType = []SendWindowType{
+	SendWindowTypeSend,
+	SendWindowTypeDoNotSend,
+}
+
+func (e SendWindowType) IsValid() bool {
+	switch e {
+	case SendWindowTypeSend, SendWindowTypeDoNotSend:
+		return true
+	}
+	return false
+}
+
+func (e SendWindowType) String() string {
+	return string(e)
+}
+
+func (e *SendWindowType) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = SendWindowType(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid SendWindowType", str)
+	}
+	return nil
+}
+
+func (e SendWindowType) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *SendWindowType) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e SendWindowType) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// What became of a step.
+type StepOutcome string
+
+const (
+	// A message.
+	StepOutcomeSent StepOutcome = "SENT"
+	// A message that is sent later, at `until`.
+	StepOutcomeQueued StepOutcome = "QUEUED"
+	// The run went on without it.
+	StepOutcomeSkipped StepOutcome = "SKIPPED"
+	// The run ended with it.
+	StepOutcomeFailed StepOutcome = "FAILED"
+	// It ended the run, as it is meant to.
+	StepOutcomeHalted StepOutcome = "HALTED"
+	// Until `until` at the latest.
+	StepOutcomeWaiting StepOutcome = "WAITING"
+	// A throttle let the run pass, or a delay is over.
+	StepOutcomePassed StepOutcome = "PASSED"
+	// A batch, without waiting for it.
+	StepOutcomeOpened StepOutcome = "OPENED"
+	// A batch that was open: the run that carries the batch goes on for this one.
+	StepOutcomeJoined StepOutcome = "JOINED"
+	// A batch: the run goes on with all that it gathered.
+	StepOutcomeClosed StepOutcome = "CLOSED"
+	// A branch or cohort: `detail` is its name.
+	StepOutcomeTook StepOutcome = "TOOK"
+	// A response: `detail` is its status.
+	StepOutcomeFetched StepOutcome = "FETCHED"
+	// An event.
+	StepOutcomeMatched StepOutcome = "MATCHED"
+	// No event came in time.
+	StepOutcomeTimedOut StepOutcome = "TIMED_OUT"
+	// Another workflow: `detail` begins with the trigger.
+	StepOutcomeStarted StepOutcome = "STARTED"
+	// Data, or properties of a recipient.
+	StepOutcomeUpdated StepOutcome = "UPDATED"
+	// The run was cancelled.
+	StepOutcomeCancelled StepOutcome = "CANCELLED"
+)
+
+var AllStepOutcome = []StepOutcome{
+	StepOutcomeSent,
+	StepOutcomeQueued,
+	StepOutcomeSkipped,
+	StepOutcomeFailed,
+	StepOutcomeHalted,
+	StepOutcomeWaiting,
+	StepOutcomePassed,
+	StepOutcomeOpened,
+	StepOutcomeJoined,
+	StepOutcomeClosed,
+	StepOutcomeTook,
+	StepOutcomeFetched,
+	StepOutcomeMatched,
+	StepOutcomeTimedOut,
+	StepOutcomeStarted,
+	StepOutcomeUpdated,
+	StepOutcomeCancelled,
+}
+
+func (e StepOutcome) IsValid() bool {
+	switch e {
+	case StepOutcomeSent, StepOutcomeQueued, StepOutcomeSkipped, StepOutcomeFailed, StepOutcomeHalted, StepOutcomeWaiting, StepOutcomePassed, StepOutcomeOpened, StepOutcomeJoined, StepOutcomeClosed, StepOutcomeTook, StepOutcomeFetched, StepOutcomeMatched, StepOutcomeTimedOut, StepOutcomeStarted, StepOutcomeUpdated, StepOutcomeCancelled:
+		return true
+	}
+	return false
+}
+
+func (e StepOutcome) String() string {
+	return string(e)
+}
+
+func (e *StepOutcome) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = StepOutcome(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid StepOutcome", str)
+	}
+	return nil
+}
+
+func (e StepOutcome) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *StepOutcome) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e StepOutcome) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// Which work goes first.
+type TriggerPriority string
+
+const (
+	// Before everything else.
+	TriggerPriorityHigh TriggerPriority = "HIGH"
+	// Before what is for more than 50 recipients.
+	TriggerPriorityNormal TriggerPriority = "NORMAL"
+	// Beside other work, a little at a time.
+	TriggerPriorityLow TriggerPriority = "LOW"
+)
+
+var AllTriggerPriority = []TriggerPriority{
+	TriggerPriorityHigh,
+	TriggerPriorityNormal,
+	TriggerPriorityLow,
+}
+
+func (e TriggerPriority) IsValid() bool {
+	switch e {
+	case TriggerPriorityHigh, TriggerPriorityNormal, TriggerPriorityLow:
+		return true
+	}
+	return false
+}
+
+func (e TriggerPriority) String() string {
+	return string(e)
+}
+
+func (e *TriggerPriority) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = TriggerPriority(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid TriggerPriority", str)
+	}
+	return nil
+}
+
+func (e TriggerPriority) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *TriggerPriority) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e TriggerPriority) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// What caused a trigger.
+type TriggerSource string
+
+const (
+	// This API.
+	TriggerSourceAPI TriggerSource = "API"
+	// A schedule.
+	TriggerSourceSchedule TriggerSource = "SCHEDULE"
+	// A step of another workflow.
+	TriggerSourceWorkflowStep TriggerSource = "WORKFLOW_STEP"
+)
+
+var AllTriggerSource = []TriggerSource{
+	TriggerSourceAPI,
+	TriggerSourceSchedule,
+	TriggerSourceWorkflowStep,
+}
+
+func (e TriggerSource) IsValid() bool {
+	switch e {
+	case TriggerSourceAPI, TriggerSourceSchedule, TriggerSourceWorkflowStep:
+		return true
+	}
+	return false
+}
+
+func (e TriggerSource) String() string {
+	return string(e)
+}
+
+func (e *TriggerSource) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = TriggerSource(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid TriggerSource", str)
+	}
+	return nil
+}
+
+func (e TriggerSource) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *TriggerSource) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e TriggerSource) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// A day of the week.
+type WeekdayName string
+
+const (
+	// Monday.
+	WeekdayNameMonday WeekdayName = "monday"
+	// Tuesday.
+	WeekdayNameTuesday WeekdayName = "tuesday"
+	// Wednesday.
+	WeekdayNameWednesday WeekdayName = "wednesday"
+	// Thursday.
+	WeekdayNameThursday WeekdayName = "thursday"
+	// Friday.
+	WeekdayNameFriday WeekdayName = "friday"
+	// Saturday.
+	WeekdayNameSaturday WeekdayName = "saturday"
+	// Sunday.
+	WeekdayNameSunday WeekdayName = "sunday"
+)
+
+var AllWeekdayName = []WeekdayName{
+	WeekdayNameMonday,
+	WeekdayNameTuesday,
+	WeekdayNameWednesday,
+	WeekdayNameThursday,
+	WeekdayNameFriday,
+	WeekdayNameSaturday,
+	WeekdayNameSunday,
+}
+
+func (e WeekdayName) IsValid() bool {
+	switch e {
+	case WeekdayNameMonday, WeekdayNameTuesday, WeekdayNameWednesday, WeekdayNameThursday, WeekdayNameFriday, WeekdayNameSaturday, WeekdayNameSunday:
+		return true
+	}
+	return false
+}
+
+func (e WeekdayName) String() string {
+	return string(e)
+}
+
+func (e *WeekdayName) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = WeekdayName(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid WeekdayName", str)
+	}
+	return nil
+}
+
+func (e WeekdayName) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *WeekdayName) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e WeekdayName) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// Which triggers start a run for a recipient.
+type WorkflowFrequency string
+
+const (
+	// Every one.
+	WorkflowFrequencyEveryTrigger WorkflowFrequency = "EVERY_TRIGGER"
+	// The first.
+	WorkflowFrequencyOncePerRecipient WorkflowFrequency = "ONCE_PER_RECIPIENT"
+	// The first in the name of each tenant.
+	WorkflowFrequencyOncePerRecipientPerTenant WorkflowFrequency = "ONCE_PER_RECIPIENT_PER_TENANT"
+)
+
+var AllWorkflowFrequency = []WorkflowFrequency{
+	WorkflowFrequencyEveryTrigger,
+	WorkflowFrequencyOncePerRecipient,
+	WorkflowFrequencyOncePerRecipientPerTenant,
+}
+
+func (e WorkflowFrequency) IsValid() bool {
+	switch e {
+	case WorkflowFrequencyEveryTrigger, WorkflowFrequencyOncePerRecipient, WorkflowFrequencyOncePerRecipientPerTenant:
+		return true
+	}
+	return false
+}
+
+func (e WorkflowFrequency) String() string {
+	return string(e)
+}
+
+func (e *WorkflowFrequency) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = WorkflowFrequency(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid WorkflowFrequency", str)
+	}
+	return nil
+}
+
+func (e WorkflowFrequency) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *WorkflowFrequency) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e WorkflowFrequency) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil

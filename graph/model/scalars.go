@@ -2,13 +2,16 @@ package model
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
+	"maps"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 
 	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/workflow/calendar"
 )
 
 // MarshalTime writes an instant in RFC 3339, in UTC, to the microsecond.
@@ -31,25 +34,45 @@ func UnmarshalTime(v any) (time.Time, error) {
 	return time.Time{}, belfry.Errorf(belfry.Invalid, "not a time: use RFC 3339, such as 2026-05-04T09:30:00Z")
 }
 
-// MarshalJSON writes a JSON object as it is.
-func MarshalJSON(v map[string]any) graphql.ContextMarshaler {
-	return graphql.ContextWriterFunc(func(_ context.Context, w io.Writer) error {
-		b, err := json.Marshal(v)
-		if err != nil {
-			return err
-		}
-		_, err = w.Write(b)
-		return err
-	})
+// MarshalDuration writes a duration in ISO 8601.
+func MarshalDuration(d calendar.Duration) graphql.ContextMarshaler {
+	format := map[calendar.Unit]string{calendar.Seconds: "PT%dS", calendar.Minutes: "PT%dM", calendar.Hours: "PT%dH",
+		calendar.Days: "P%dD", calendar.Weeks: "P%dW", calendar.Months: "P%dM"}[d.Unit]
+	return marshaler(fmt.Sprintf(format, d.Value))
 }
 
-// UnmarshalJSON reads a JSON object, given inline or as a variable, and checks it before anything stores it.
-func UnmarshalJSON(ctx context.Context, v any) (map[string]any, error) {
-	path := graphql.GetPath(ctx) // begins with the root field, which no error names
-	field := path[min(1, len(path)):].String()
-	m, ok := v.(map[string]any)
-	if !ok {
-		return nil, belfry.Errorf(belfry.Invalid, "must be a JSON object").At("%s", field)
+// UnmarshalDuration reads a duration in any of its forms.
+func UnmarshalDuration(ctx context.Context, v any) (calendar.Duration, error) {
+	d, err := calendar.ParseDuration(v)
+	if err != nil {
+		return d, belfry.Errorf(belfry.Invalid, "%s", err.Error()).At("%s", inputOf(ctx))
 	}
-	return m, belfry.ValidateJSON(m, field)
+	return d, nil
+}
+
+// UnmarshalGQLContext reads a recurrence, and checks what the schema can't say about it: here the error can name the input.
+func (in *RuleInput) UnmarshalGQLContext(ctx context.Context, v any) error {
+	given, ok := v.(map[string]any)
+	if !ok {
+		return belfry.Errorf(belfry.Invalid, "must be an object").At("%s", inputOf(ctx))
+	}
+	if day, ok := given["days"].(string); ok { // GraphQL takes a single value for a list of one
+		given = maps.Clone(given)
+		given["days"] = []any{day}
+	}
+	var rule calendar.Rule
+	err := convert(given, &rule)
+	if e, ok := errors.AsType[*belfry.Error](err); ok {
+		return e.At("%s.%s", inputOf(ctx), e.Field)
+	}
+	if err != nil {
+		return err
+	}
+	type plain RuleInput
+	return convert(given, (*plain)(in))
+}
+
+// MarshalGQLContext implements graphql.ContextMarshaler, which gqlgen wants of whoever unmarshals.
+func (in RuleInput) MarshalGQLContext(ctx context.Context, w io.Writer) error {
+	return marshaler(in).MarshalGQLContext(ctx, w)
 }

@@ -1,0 +1,31 @@
+// Package delivery takes messages over from the engine and brings them to people: it hands in-app messages to the feed,
+// and sends the others through providers, again and again if need be.
+//
+// What it is not: it doesn't decide whom to tell what (engine), knows no vendor (delivery/provider/...), and doesn't know
+// feeds: those are the InApp port.
+//
+// Life of a message
+//   - Enqueue runs in the transaction that decided to send. An in-app message that may be shown at once goes straight to
+//     InApp, and delivery forgets it. Any other is a row of messages, and one of deliveries if there is something to wait for.
+//   - A worker leases due deliveries, sends each outside of any transaction, and records the outcome in one: a failure
+//     is tried again up to MaxAttempts times within about half an hour; then the message is undelivered.
+//   - An in-app message that waits for its time is claimed, handed to InApp and marked in one transaction. From then on
+//     it is a feed item with an id of its own; its first id leads there (Message.Moved, Statuses).
+//   - Later a provider may have another word (Report): delivered, undelivered, bounced. A status only moves forward.
+//
+// Guarantees
+//   - A message exists exactly if the transaction that enqueued it committed.
+//   - It is sent at least once, or recorded as undelivered. Twice only if the worker died, or lost its lease or the
+//     database, between sending and recording: both attempts then carry the same Outgoing.IdempotencyKey.
+//   - The worker of an outdated lease can't record anything (fence). What is recorded is raised through Observe in the same
+//     transaction, so observers hear of each change exactly once.
+//   - A flood in one environment doesn't hold up the others: they take turns.
+//   - Nothing a provider does (error, panic, silence for longer than the timeout) ends a worker. But it must heed its context:
+//     one that never returns keeps a slot of Config.Workers.
+//
+// Footguns
+//   - Ids from 1<<40 on are of this package, smaller ones are feed items (see Owns). Both are belfry.MessageIDs.
+//   - Enqueue calls InApp, which locks feeds in the order of recipients: the same rules hold for it.
+//   - A worker sends for as long as its lease lasts by the injected clock; clocks of nodes that differ by more than half
+//     a minute make messages be sent twice.
+package delivery

@@ -1,0 +1,261 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/postgres"
+)
+
+// CancelResult says what a cancellation did, in runs.
+type CancelResult struct {
+	Cancelled       int // runs that won't go on, and activities that were taken out of their batch
+	AlreadyFinished int // too late
+}
+
+// Cancel cancels the runs of all triggers of a workflow that were accepted with a cancellation key, for some recipients or
+// for all. A trigger that is accepted later isn't touched, whatever its key.
+//
+// A run that waits is over. One that has not begun won't. In a batch that is open the activity is removed; the batch stays
+// open, whoever opened it. Behind a batch only the key of the run that carries it counts: the others ended when they
+// joined.
+func (e *Engine) Cancel(ctx context.Context, env belfry.EnvironmentID, workflow, key string, recipients []belfry.RecipientRef) (*CancelResult, error) {
+	if key == "" {
+		return nil, belfry.Errorf(belfry.Invalid, "say which triggers, by their cancellation key").At("input.cancellationKey")
+	}
+	if len(recipients) > MaxRecipients {
+		return nil, belfry.Beyond("input.recipients", MaxRecipients, "recipients")
+	}
+	for attempt := 1; ; attempt++ {
+		out, err := e.cancel(ctx, env, workflow, key, recipients)
+		// A worker that closes one batch and joins another may hold us up, and we it: then it goes on, and we begin again.
+		if !postgres.IsDeadlock(err) || attempt == cancelAttempts {
+			return out, err
+		}
+	}
+}
+
+const cancelAttempts = 5
+
+func (e *Engine) cancel(ctx context.Context, env belfry.EnvironmentID, workflow, key string, recipients []belfry.RecipientRef) (*CancelResult, error) {
+	out := &CancelResult{}
+	err := postgres.InTx(ctx, e.Pool, func(tx *postgres.Tx) error {
+		c, err := e.cancelled(ctx, tx, env, workflow, key, recipients)
+		if err != nil || len(c.triggers) == 0 {
+			return err
+		}
+		pending, err := c.bury(ctx, tx, e)
+		if err != nil {
+			return fmt.Errorf("cancel what hasn't begun: %w", err)
+		}
+		if err := c.stop(ctx, tx, e); err != nil {
+			return fmt.Errorf("cancel waiting runs: %w", err)
+		}
+		if err := c.leaveBatches(ctx, tx); err != nil {
+			return fmt.Errorf("cancel activities: %w", err)
+		}
+		out.Cancelled, out.AlreadyFinished = pending+c.stopped+c.left, c.finished-c.leftByFinished
+		tx.AfterCommit(e.Wake)
+		return nil
+	})
+	return out, err
+}
+
+// cancellation is what is to be cancelled: every recipient of every trigger, or some.
+type cancellation struct {
+	env      belfry.EnvironmentID
+	triggers []uuid.UUID
+	only     []int64 // recipients; nil: all
+
+	stopped, finished, left, leftByFinished int
+	activities                              []cancelledActivity
+}
+
+type cancelledActivity struct {
+	recipient belfry.RecipientID
+	activityKey
+	finished bool // its run ended when it joined
+}
+
+func (e *Engine) cancelled(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, workflow, key string, recipients []belfry.RecipientRef) (*cancellation, error) {
+	var workflowID, versionID int64
+	var active bool
+	err := tx.QueryRow(ctx, selectTriggered, env, workflow).Scan(&workflowID, &versionID, &active)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, belfry.Errorf(belfry.NotFound, "no workflow has the key %.100q", workflow).At("input.workflow")
+	}
+	if err != nil {
+		return nil, err
+	}
+	c := &cancellation{env: env}
+	if recipients != nil {
+		known, err := e.Recipients.Find(ctx, tx, env, recipients)
+		if err != nil {
+			return nil, err
+		}
+		c.only = []int64{}
+		for _, id := range known {
+			c.only = append(c.only, int64(id))
+		}
+	}
+	rows, err := tx.Query(ctx, selectCancellable, env, workflowID, key)
+	if err != nil {
+		return nil, err
+	}
+	c.triggers, err = pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	return c, err
+}
+
+// bury leaves tombstones for runs that haven't begun, and counts them. Whoever turns fan-outs into runs right now is
+// waited for: what comes of it is stopped next.
+func (c *cancellation) bury(ctx context.Context, tx *postgres.Tx, e *Engine) (pending int, err error) {
+	if _, err := tx.Exec(ctx, lockFanOuts, c.triggers, c.env); err != nil {
+		return 0, err
+	}
+	if err := tx.QueryRow(ctx, countPending, c.triggers, c.only, c.env).Scan(&pending); err != nil {
+		return 0, err
+	}
+	_, err = tx.Exec(ctx, insertTombstones, c.triggers, c.only, c.env, e.now())
+	return pending, err
+}
+
+// stop ends the runs that wait for anything but an open batch.
+func (c *cancellation) stop(ctx context.Context, tx *postgres.Tx, e *Engine) error {
+	rows, err := tx.Query(ctx, lockCancelled, c.triggers, c.only)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var recipients []int64
+	var triggers [][16]byte
+	for rows.Next() {
+		var recipient belfry.RecipientID
+		var trigger uuid.UUID
+		var status Status
+		var waitingFor string
+		var raw []byte
+		if err := rows.Scan(&recipient, &trigger, &status, &waitingFor, &raw); err != nil {
+			return err
+		}
+		var state State
+		if raw != nil {
+			if err := decode(raw, &state); err != nil {
+				return err
+			}
+		}
+		if status != Waiting {
+			c.finished++
+		}
+		switch {
+		case state.Joined != nil && (status == Done || waitingFor == waitBatch):
+			c.activities = append(c.activities, cancelledActivity{recipient, *state.Joined, status == Done})
+		case status == Waiting:
+			recipients, triggers = append(recipients, int64(recipient)), append(triggers, trigger)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	c.stopped = len(recipients)
+	if len(recipients) == 0 {
+		return nil
+	}
+	now := e.now()
+	log, err := encode([]LogEntry{{Outcome: OutcomeCancelled, Reason: "cancellation_key", At: &now}})
+	if err != nil {
+		return err
+	}
+	batch := &pgx.Batch{}
+	batch.Queue(cancelRuns, recipients, triggers, string(log), now)
+	batch.Queue(deleteWaits, recipients, triggers)
+	batch.Queue(deleteFetches, recipients, triggers)
+	return tx.SendBatch(ctx, batch).Close()
+}
+
+// leaveBatches removes activities from batches that are open.
+func (c *cancellation) leaveBatches(ctx context.Context, tx *postgres.Tx) error {
+	if len(c.activities) == 0 {
+		return nil
+	}
+	var recipients []int64
+	var openers [][16]byte
+	var steps []string
+	var ns []int32
+	finished := map[activityID]bool{}
+	for _, a := range c.activities {
+		recipients, openers = append(recipients, int64(a.recipient)), append(openers, a.Opener)
+		steps, ns = append(steps, a.Step), append(ns, int32(a.N))
+		finished[activityID{a.recipient, a.activityKey}] = a.finished
+	}
+	if _, err := tx.Exec(ctx, lockBatchesOf, recipients, openers, steps); err != nil {
+		return err
+	}
+	rows, err := tx.Query(ctx, deleteActivities, recipients, openers, steps, ns)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id activityID
+		if err := rows.Scan(&id.recipient, &id.Opener, &id.Step, &id.N); err != nil {
+			return err
+		}
+		if c.left++; finished[id] {
+			c.leftByFinished++
+		}
+	}
+	return rows.Err()
+}
+
+type activityID struct {
+	recipient belfry.RecipientID
+	activityKey
+}
+
+const selectCancellable = `SELECT id FROM triggers WHERE environment_id = $1 AND workflow_id = $2 AND cancellation_key = $3`
+
+const lockFanOuts = `SELECT FROM fan_outs WHERE environment_id = $2 AND lane IN (0, 1, 2) AND trigger_id = ANY($1)
+ ORDER BY environment_id, lane, trigger_id FOR UPDATE`
+
+const countPending = `SELECT count(*)
+  FROM fan_outs f JOIN triggers t ON t.id = f.trigger_id
+ CROSS JOIN LATERAL unnest(t.recipient_ids[f.position + 1 :]) AS r (id)
+ WHERE f.environment_id = $3 AND f.lane IN (0, 1, 2) AND f.trigger_id = ANY($1) AND ($2::bigint[] IS NULL OR r.id = ANY($2))
+   AND NOT EXISTS (SELECT FROM cancellations c WHERE c.trigger_id = t.id AND c.recipient_id IN (0, r.id))`
+
+// insertTombstones only concerns triggers that aren't all runs yet.
+const insertTombstones = `INSERT INTO cancellations (trigger_id, recipient_id, at)
+SELECT f.trigger_id, r.id, $4
+  FROM fan_outs f CROSS JOIN unnest(coalesce($2::bigint[], '{0}')) AS r (id)
+ WHERE f.environment_id = $3 AND f.lane IN (0, 1, 2) AND f.trigger_id = ANY($1)
+    ON CONFLICT DO NOTHING`
+
+const lockCancelled = `SELECT r.recipient_id, r.trigger_id, r.status, coalesce(r.waiting_for, ''), r.state
+  FROM triggers t CROSS JOIN LATERAL unnest(t.recipient_ids) AS who (id)
+  JOIN runs r ON r.recipient_id = who.id AND r.trigger_id = t.id
+ WHERE t.id = ANY($1) AND ($2::bigint[] IS NULL OR who.id = ANY($2))
+ ORDER BY r.recipient_id, r.trigger_id
+   FOR UPDATE OF r`
+
+const cancelRuns = `UPDATE runs r SET status = 'cancelled', log = r.log || $3::jsonb, state = NULL, due_at = NULL, waiting_for = NULL, finished_at = $4
+  FROM unnest($1::bigint[], $2::uuid[]) AS q (recipient_id, trigger_id)
+ WHERE r.recipient_id = q.recipient_id AND r.trigger_id = q.trigger_id`
+
+const deleteFetches = `DELETE FROM fetches f USING unnest($1::bigint[], $2::uuid[]) AS q (recipient_id, trigger_id)
+ WHERE f.recipient_id = q.recipient_id AND f.trigger_id = q.trigger_id`
+
+const lockBatchesOf = `SELECT FROM batches b JOIN unnest($1::bigint[], $2::uuid[], $3::text[]) AS q (recipient_id, opener_id, step_ref)
+ USING (recipient_id, opener_id, step_ref)
+ ORDER BY b.recipient_id, b.workflow_id, b.step_ref, b.version_id, b.key
+   FOR UPDATE OF b`
+
+const deleteActivities = `DELETE FROM batch_activities a
+ USING unnest($1::bigint[], $2::uuid[], $3::text[], $4::int[]) AS q (recipient_id, opener_id, step_ref, n), batches b
+ WHERE a.recipient_id = q.recipient_id AND a.opener_id = q.opener_id AND a.step_ref = q.step_ref AND a.n = q.n
+   AND b.recipient_id = q.recipient_id AND b.opener_id = q.opener_id AND b.step_ref = q.step_ref AND b.close_at IS NOT NULL
+RETURNING a.recipient_id, a.opener_id, a.step_ref, a.n`

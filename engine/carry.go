@@ -1,0 +1,298 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/postgres"
+	"github.com/belfryhq/belfry/recipient"
+)
+
+// load reads what the claimed runs need to be advanced: versions, people, variables, batches, statuses, cancellations.
+// Everything is one query for all of them.
+func (e *Engine) load(ctx context.Context, tx *postgres.Tx, c *claim) (*surroundings, error) {
+	s := &surroundings{scopes: map[*trigger]Scope{}, vars: map[belfry.EnvironmentID]map[string]any{}}
+	for _, r := range c.runs {
+		if err := e.assignVersion(ctx, tx, r); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if s.people, err = loadPeople(ctx, tx, c.runs); err != nil {
+		return nil, err
+	}
+	if err := s.loadVariables(ctx, tx, c.runs); err != nil {
+		return nil, err
+	}
+	if err := loadTombstones(ctx, tx, c.runs); err != nil {
+		return nil, err
+	}
+	if err := loadOccurrences(ctx, tx, c.runs); err != nil {
+		return nil, err
+	}
+	var waited []*run
+	for _, r := range c.runs {
+		if r.state = r.loaded; r.fanOut == nil {
+			waited = append(waited, r)
+		}
+	}
+	if err := e.loadSummaries(ctx, tx, waited); err != nil {
+		return nil, err
+	}
+	return s, e.loadStatuses(ctx, tx, waited)
+}
+
+// surroundings is what runs of a batch see besides their own.
+type surroundings struct {
+	people map[belfry.RecipientID]*belfry.Recipient
+	vars   map[belfry.EnvironmentID]map[string]any
+	scopes map[*trigger]Scope // what all runs of a trigger see
+}
+
+// assignVersion gives the run the version that it goes on with: the one that its trigger pinned, or, behind a batch that
+// lives through new versions, the newest that still has the step.
+func (e *Engine) assignVersion(ctx context.Context, tx *postgres.Tx, r *run) (err error) {
+	t := r.trigger
+	if t.version == nil {
+		if t.version, err = e.version(ctx, tx, t.versionID); err != nil {
+			return fmt.Errorf("read workflow version %d: %w", t.versionID, err)
+		}
+	}
+	r.version = t.version
+	if r.loaded.Version != 0 {
+		if r.version, err = e.version(ctx, tx, r.loaded.Version); err != nil {
+			return fmt.Errorf("read workflow version %d: %w", r.loaded.Version, err)
+		}
+	}
+	if r.closing {
+		err = e.renew(ctx, tx, r)
+	}
+	return err
+}
+
+func loadPeople(ctx context.Context, tx *postgres.Tx, runs []*run) (map[belfry.RecipientID]*belfry.Recipient, error) {
+	ids := make([]belfry.RecipientID, 0, len(runs)+2)
+	seen := map[*trigger]bool{}
+	for _, r := range runs {
+		ids = append(ids, r.recipient)
+		if t := r.trigger; !seen[t] {
+			seen[t] = true
+			for _, id := range []belfry.RecipientID{t.actor, t.tenant} {
+				if id != 0 {
+					ids = append(ids, id)
+				}
+			}
+		}
+	}
+	people, err := recipient.Load(ctx, tx, environmentsOf(runs), ids)
+	if err != nil {
+		return nil, fmt.Errorf("load recipients: %w", err)
+	}
+	return people, nil
+}
+
+// loadVariables reads the environments' variables, if any of the programs mentions them.
+func (s *surroundings) loadVariables(ctx context.Context, tx *postgres.Tx, runs []*run) error {
+	mentioned := slices.ContainsFunc(runs, func(r *run) bool { return r.version.program != nil && r.version.program.Variables })
+	if !mentioned {
+		return nil
+	}
+	var err error
+	s.vars, err = readVariables(ctx, tx, environmentsOf(runs))
+	return err
+}
+
+// loadTombstones marks the new runs that have been cancelled before they began. The others were cancelled as they wait.
+func loadTombstones(ctx context.Context, tx *postgres.Tx, runs []*run) error {
+	triggers := map[uuid.UUID]bool{}
+	for _, r := range runs {
+		if r.fanOut != nil && r.trigger.cancellationKey != "" {
+			triggers[r.trigger.id] = true
+		}
+	}
+	if len(triggers) == 0 {
+		return nil
+	}
+	rows, err := tx.Query(ctx, selectTombstones, slices.Collect(maps.Keys(triggers)))
+	if err != nil {
+		return fmt.Errorf("read cancellations: %w", err)
+	}
+	defer rows.Close()
+	dead := map[runKey]bool{}
+	for rows.Next() {
+		var k runKey
+		if err := rows.Scan(&k.recipient, &k.trigger); err != nil {
+			return err
+		}
+		dead[k] = true
+	}
+	for _, r := range runs {
+		r.tombstone = r.fanOut != nil && (dead[runKey{r.recipient, r.trigger.id}] || dead[runKey{0, r.trigger.id}])
+	}
+	return rows.Err()
+}
+
+// loadStatuses reads what became of messages that runs sent before they waited, if their conditions ask for that.
+func (e *Engine) loadStatuses(ctx context.Context, tx *postgres.Tx, runs []*run) error {
+	wanted := map[belfry.EnvironmentID][]belfry.MessageID{}
+	for _, r := range runs {
+		if r.version.program == nil {
+			continue
+		}
+		for _, step := range r.version.program.Refs {
+			if ref := r.state.Refs[step]; ref != nil {
+				if id, ok := ref.message(r.recipient); ok {
+					wanted[r.trigger.env] = append(wanted[r.trigger.env], id)
+				}
+			}
+		}
+	}
+	for env, ids := range wanted {
+		statuses, err := e.Statuses(ctx, tx, env, ids)
+		if err != nil {
+			return fmt.Errorf("read message statuses: %w", err)
+		}
+		for _, r := range runs {
+			if r.trigger.env == env {
+				r.statuses = statuses
+			}
+		}
+	}
+	return nil
+}
+
+// carry takes runs as far as they get, answers what they ask, and writes what they decided. Done again with the same runs
+// in another savepoint it decides the same. It stops early when that becomes too much for one transaction, and returns how
+// many runs it did.
+func (e *Engine) carry(ctx context.Context, tx *postgres.Tx, runs []*run, s *surroundings) (int, error) {
+	now, size := e.now(), 0
+	done := len(runs)
+	for i, r := range runs {
+		if i > 0 && (size >= maxDecided || e.now().Sub(now) >= maxDeciding) {
+			done = i
+			break
+		}
+		r.reset()
+		r.prepare(s.scope(r, now), s.people[r.recipient], now)
+		if r.status == "" {
+			r.advance(ctx, now)
+		}
+		size += r.size
+	}
+	runs = runs[:done]
+	if err := ctx.Err(); err != nil {
+		return 0, err // runs failed that shouldn't have
+	}
+	if err := e.converse(ctx, tx, runs, now); err != nil {
+		return 0, err
+	}
+	if err := e.write(ctx, tx, runs, now); err != nil {
+		return 0, err
+	}
+	return done, nil
+}
+
+// scope is what all runs of the run's trigger see.
+func (s *surroundings) scope(r *run, now time.Time) Scope {
+	if r.version.program == nil || r.trigger.unreadable != nil {
+		return nil
+	}
+	if r.version != r.trigger.version {
+		return r.trigger.scope(r.version, s.people, s.vars[r.trigger.env], now)
+	}
+	shared := s.scopes[r.trigger]
+	if shared == nil {
+		shared = r.trigger.scope(r.version, s.people, s.vars[r.trigger.env], now)
+		s.scopes[r.trigger] = shared
+	}
+	return shared
+}
+
+// converse answers the questions of runs until none asks any more.
+func (e *Engine) converse(ctx context.Context, tx *postgres.Tx, runs []*run, now time.Time) error {
+	for {
+		asking := make([]*run, 0)
+		for _, r := range runs {
+			if r.ask != nil {
+				asking = append(asking, r)
+			}
+		}
+		if len(asking) == 0 {
+			return nil
+		}
+		if err := e.reply(ctx, tx, asking, now); err != nil {
+			return err
+		}
+		for _, r := range asking {
+			r.advance(ctx, now)
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+}
+
+// reply answers questions, kind by kind.
+func (e *Engine) reply(ctx context.Context, tx *postgres.Tx, asking []*run, now time.Time) error {
+	if err := firsts(ctx, tx, asking); err != nil {
+		return err
+	}
+	if err := throttles(ctx, tx, asking, now); err != nil {
+		return err
+	}
+	if err := joinBatches(ctx, tx, asking, now); err != nil {
+		return err
+	}
+	if err := e.updates(ctx, tx, asking); err != nil {
+		return err
+	}
+	return e.starts(ctx, tx, asking)
+}
+
+// carryCarefully is carry for runs of which the database refuses something: in halves, until the one that is refused is
+// alone, and fails.
+func (e *Engine) carryCarefully(ctx context.Context, tx *postgres.Tx, runs []*run, s *surroundings) error {
+	for len(runs) > 0 {
+		done := 0
+		err := tx.Savepoint(ctx, func() (err error) {
+			done, err = e.carry(ctx, tx, runs, s)
+			return err
+		})
+		if err == nil {
+			runs = runs[done:]
+			continue
+		}
+		if !postgres.IsDataException(err) {
+			return err
+		}
+		if len(runs) == 1 {
+			return e.refuse(ctx, tx, runs[0], err)
+		}
+		half := len(runs) / 2
+		if err := e.carryCarefully(ctx, tx, runs[:half], s); err != nil {
+			return err
+		}
+		runs = runs[half:]
+	}
+	return nil
+}
+
+// refuse writes a run as failed whose outcome the database doesn't take.
+func (e *Engine) refuse(ctx context.Context, tx *postgres.Tx, r *run, cause error) error {
+	r.reset()
+	r.fail("", "refused", cause.Error())
+	err := tx.Savepoint(ctx, func() error { return e.write(ctx, tx, []*run{r}, e.now()) })
+	if postgres.IsDataException(err) {
+		e.Log.Error("a run cannot be written at all; it is left out", "trigger", r.trigger.id, "recipient", r.recipient, "error", err)
+		return nil
+	}
+	return err
+}
+
+const selectTombstones = `SELECT recipient_id, trigger_id FROM cancellations WHERE trigger_id = ANY($1)`

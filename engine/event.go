@@ -1,0 +1,179 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/postgres"
+	"github.com/belfryhq/belfry/workflow"
+)
+
+// signal is something that a waiting run has to look at. JSON in signals.payload.
+type signal struct {
+	Event    *Event    `json:"event,omitempty"`
+	Response *response `json:"response,omitempty"`
+}
+
+// occurrence is an event that happened to a recipient. cause is the trigger whose run it is about, which doesn't wait for
+// itself; Nil if it is about none.
+type occurrence struct {
+	env       belfry.EnvironmentID
+	recipient belfry.RecipientID
+	cause     uuid.UUID
+	Event
+}
+
+// MessagesChanged tells runs that wait for it what happened to messages, in the transaction in which it happens. That
+// messages went into feeds isn't news: see ItemsAppended.
+func (e *Engine) MessagesChanged(ctx context.Context, tx *postgres.Tx, changes []belfry.StatusChange) error {
+	var events []occurrence
+	for i := range changes {
+		c := &changes[i]
+		if c.Kind == belfry.MessageSent && c.ChannelType == belfry.InApp {
+			continue // the engine sent it, and tells of it itself
+		}
+		for _, kind := range append(impliedBy[c.Kind], c.Kind) {
+			for _, m := range c.Messages {
+				events = append(events, occurrence{c.Environment, m.Recipient, uuid.Nil, Event{
+					Type: workflow.MessageEvent, Name: strings.TrimPrefix(string(kind), "message."), At: c.At,
+					Channel: c.Channel, Seq: m.Seq, All: c.All, Workflow: c.Workflow, Step: c.StepRef,
+				}})
+			}
+		}
+	}
+	return e.occur(ctx, tx, events)
+}
+
+// impliedBy says what else happened to a message: whoever reads it has seen it.
+var impliedBy = map[belfry.EventKind][]belfry.EventKind{
+	belfry.Read.Event():       {belfry.Seen.Event()},
+	belfry.Interacted.Event(): {belfry.Seen.Event(), belfry.Read.Event()},
+}
+
+// ItemsAppended tells runs that wait for it about messages that went into feeds after a time that they were held back for.
+func (e *Engine) ItemsAppended(ctx context.Context, tx *postgres.Tx, messages []belfry.Message) error {
+	var events []occurrence
+	for i := range messages {
+		if m := &messages[i]; !m.SendAt.IsZero() {
+			events = append(events, sentEvent(m, e.now()))
+		}
+	}
+	return e.occur(ctx, tx, events)
+}
+
+func sentEvent(m *belfry.Message, now time.Time) occurrence {
+	return occurrence{m.Environment, m.Recipient, uuid.Nil, Event{Type: workflow.MessageEvent, Name: "sent", At: now,
+		Channel: m.Channel, Seq: m.Seq, Workflow: m.Workflow, Step: m.StepRef}}
+}
+
+// RecipientsChanged tells runs that wait for it that properties of recipients have changed, in the transaction in which
+// they do.
+func (e *Engine) RecipientsChanged(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, ids []belfry.RecipientID) error {
+	events := make([]occurrence, len(ids))
+	for i, id := range ids {
+		events[i] = occurrence{env, id, uuid.Nil, Event{Type: workflow.RecipientEvent, Name: "updated", At: e.now()}}
+	}
+	if err := e.followZones(ctx, tx, env, ids); err != nil {
+		return fmt.Errorf("follow recipients to their time zones: %w", err)
+	}
+	return e.occur(ctx, tx, events)
+}
+
+// SendEvent tells runs that wait for it about a custom event of a user.
+func (e *Engine) SendEvent(ctx context.Context, env belfry.EnvironmentID, user, name string, data map[string]any) error {
+	if err := belfry.ValidateExternalID(user, "input.user"); err != nil {
+		return err
+	}
+	if name = strings.TrimSpace(name); name == "" {
+		return belfry.Errorf(belfry.Invalid, "name the event").At("input.event")
+	}
+	if len([]rune(name)) > workflow.MaxEventName {
+		return belfry.Beyond("input.event", workflow.MaxEventName, "characters")
+	}
+	if err := belfry.ValidateText(name, "input.event"); err != nil {
+		return err
+	}
+	if data == nil {
+		data = map[string]any{}
+	}
+	if _, err := encodeObject(data, "input.data"); err != nil {
+		return err
+	}
+	return postgres.InTx(ctx, e.Pool, func(tx *postgres.Tx) error {
+		known, err := e.Recipients.Find(ctx, tx, env, []belfry.RecipientRef{belfry.User(user)})
+		if err != nil {
+			return err
+		}
+		id, ok := known[belfry.User(user)]
+		if !ok {
+			return belfry.Errorf(belfry.NotFound, "no user has the id %q: identify the user first", user).At("input.user")
+		}
+		err = e.occur(ctx, tx, []occurrence{{env, id, uuid.Nil, Event{Type: workflow.CustomEvent, Name: name, At: e.now(), Data: data}}})
+		return unstorable(err, "input.data")
+	})
+}
+
+// occur wakes the runs that wait for events.
+func (e *Engine) occur(ctx context.Context, tx *postgres.Tx, events []occurrence) error {
+	batch := &pgx.Batch{}
+	if err := queueEvents(batch, events, e.now()); err != nil || batch.Len() == 0 {
+		return err
+	}
+	results := tx.SendBatch(ctx, batch)
+	tag, err := results.Exec()
+	if err := errors.Join(err, results.Close()); err != nil {
+		return fmt.Errorf("signal events: %w", err)
+	}
+	if tag.RowsAffected() > 0 {
+		tx.AfterCommit(e.Wake)
+	}
+	return nil
+}
+
+// queueEvents writes a signal for each run that waits for one of the events. Whether the event really is the one that the
+// run waits for is decided when it wakes: only then its scope is there. Nearly always nobody waits, so payloads are put
+// together by the database, for those who do.
+func queueEvents(batch *pgx.Batch, events []occurrence, now time.Time) error {
+	if len(events) == 0 {
+		return nil
+	}
+	n := len(events)
+	recipients, causes, seqs, alls := make([]int64, n), make([][16]byte, n), make([]int64, n), make([]bool, n)
+	types, names, channels, workflows, steps := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	ats, data := make([]string, n), make([]*string, n)
+	at, text := time.Time{}, ""
+	for i := range events {
+		o := &events[i]
+		recipients[i], causes[i], seqs[i], alls[i] = int64(o.recipient), o.cause, o.Seq, o.All
+		types[i], names[i], channels[i], workflows[i], steps[i] = string(o.Type), o.Name, o.Channel, o.Workflow, o.Step
+		if text == "" || !o.At.Equal(at) { // mostly the same
+			at, text = o.At, o.At.UTC().Format(time.RFC3339Nano)
+		}
+		if ats[i] = text; o.Data != nil {
+			b, err := encode(o.Data)
+			if err != nil {
+				return fmt.Errorf("encode event: %w", err)
+			}
+			s := string(b)
+			data[i] = &s
+		}
+	}
+	batch.Queue(insertSignals, recipients, causes, types, names, channels, seqs, alls, workflows, steps, ats, data, now)
+	return nil
+}
+
+// insertSignals spells payloads as signal and Event do.
+const insertSignals = `INSERT INTO signals (environment_id, recipient_id, trigger_id, at, payload)
+SELECT w.environment_id, w.recipient_id, w.trigger_id, $12, jsonb_build_object('event', jsonb_strip_nulls(jsonb_build_object(
+         'type', q.type, 'name', q.name, 'at', q.at, 'channel', q.channel, 'seq', q.seq, 'all', q.is_all, 'workflow', q.workflow, 'step', q.step))
+         || CASE WHEN q.data IS NULL THEN '{}' ELSE jsonb_build_object('data', q.data) END)
+  FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::boolean[], $8::text[], $9::text[], $10::text[], $11::jsonb[])
+    AS q (recipient_id, cause_id, type, name, channel, seq, is_all, workflow, step, at, data)
+  JOIN waits w ON w.recipient_id = q.recipient_id AND w.type = q.type AND w.name = q.name AND w.trigger_id <> q.cause_id`

@@ -1,0 +1,179 @@
+package engine
+
+import (
+	"context"
+	"maps"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/workflow"
+)
+
+// trigger is what runs share that were triggered together.
+type trigger struct {
+	id              uuid.UUID
+	env             belfry.EnvironmentID
+	workflow        int64
+	versionID       int64
+	actor, tenant   belfry.RecipientID
+	data            map[string]any
+	overlays        map[belfry.RecipientID]map[string]any // laid over the data for some recipients
+	cancellationKey string
+	priority        Priority
+	source          Source
+	sandbox         bool
+	skipDelay       bool
+	depth           int
+	acceptedAt      time.Time
+	schedule        *uuid.UUID     // that caused it; nil: none
+	occurrence      map[string]any // what templates see of the schedule
+	active          bool           // the workflow, now
+	current         int64          // version of the workflow, now
+
+	version    *version
+	unreadable error                                           // of data
+	rendered   map[*workflow.MessageTemplate]workflow.Rendered // messages that are the same for all its runs
+}
+
+// run is a recipient's run of a claimed trigger, and what is decided for it.
+type run struct {
+	trigger   *trigger
+	fanOut    *fanOut // nil: it has waited
+	version   *version
+	recipient belfry.RecipientID
+	user      string // external id
+
+	// Of a run that has waited.
+	loaded     State
+	waitingFor string
+	cause      *wake   // why it goes on; nil: it is new
+	wake       *wake   // cause, until it has been dealt with
+	signals    []int64 // ids of those that it wakes for
+	closing    bool    // its batch closes now
+
+	tombstone bool                                      // it has been cancelled
+	summary   *summary                                  // of the batch that it carries
+	statuses  map[belfry.MessageID]belfry.MessageStatus // of the messages that it sent before
+
+	scope  Scope
+	answer any
+	decision
+}
+
+// reply answers the run's question.
+func (r *run) reply(answer any) { r.answer = answer }
+
+// reset lets the run begin again from where it was when it was claimed.
+func (r *run) reset() {
+	r.decision, r.answer, r.scope, r.wake = decision{state: r.loaded}, nil, nil, r.cause
+	r.state.Refs = maps.Clone(r.loaded.Refs)
+}
+
+// prepare gives the run its scope, or decides at once that it is over. person is nil if the recipient is gone.
+func (r *run) prepare(shared Scope, person *belfry.Recipient, now time.Time) {
+	t := r.trigger
+	switch {
+	case r.tombstone:
+		r.end(Cancelled, LogEntry{Outcome: OutcomeCancelled, Reason: "cancellation_key"})
+	case t.unreadable != nil:
+		r.fail("", "data_unreadable", t.unreadable.Error())
+	case t.current == 0:
+		r.fail("", "workflow_unusable", "the workflow was deleted after the trigger was accepted")
+	case r.version.program == nil:
+		r.fail("", "workflow_unusable", r.version.unusable.Error())
+	case !t.active && r.waitingFor != waitEvent: // whether an event ends its wait isn't known yet: see advance
+		r.end(Cancelled, switchedOff)
+	case person == nil:
+		r.fail("", "recipient_gone", "the recipient was deleted after the trigger was accepted")
+	}
+	if r.status != "" {
+		return
+	}
+	r.user = person.ExternalID
+	r.scope = shared.with(person)
+	r.scope.schedule(t.occurrence)
+	if overlay := t.overlays[r.recipient]; overlay != nil && r.state.Data == nil {
+		r.state.Data = workflow.MergeAt(t.data, nil, overlay)
+	}
+	if r.state.Data != nil {
+		r.scope["data"] = r.state.Data
+	}
+	r.scope["activities"] = r.soleActivity()
+	for step, ref := range r.state.Refs {
+		var status *belfry.MessageStatus
+		if id, ok := ref.message(r.recipient); ok {
+			if s, known := r.statuses[id]; known {
+				status = &s
+			}
+		}
+		r.scope.refer(step, ref.scope(status))
+	}
+	if r.summary != nil && !r.closing {
+		r.scope.summarise(r.summary)
+	}
+	if r.closing {
+		r.wake = &wake{batch: r.summary}
+	}
+}
+
+// soleActivity is what templates see as activities where there is no batch.
+func (r *run) soleActivity() []any {
+	if r.version.program == nil || !r.version.program.Activities {
+		return nil
+	}
+	s := Scope{"recipient": r.scope["recipient"]}
+	data, _ := r.scope["data"].(map[string]any)
+	s.summarise(&summary{total: 1, activities: []activity{{trigger: r.trigger.id, at: r.trigger.acceptedAt, data: data}}})
+	list, _ := s["activities"].([]any)
+	if first, ok := list[0].(map[string]any); ok {
+		first["actor"] = r.scope["actor"]
+	}
+	return list
+}
+
+// end ends the run before it got anywhere.
+func (r *run) end(s Status, e LogEntry) {
+	r.status = s
+	r.log = append(r.log, e)
+}
+
+// advance takes the run as far as it gets.
+func (r *run) advance(ctx context.Context, now time.Time) {
+	ctx, cancel := context.WithTimeout(ctx, maxRunTime)
+	defer cancel()
+	r.ask = nil
+	c := course{ctx: ctx, program: r.version.program, trigger: r.trigger, scope: r.scope, now: now, wake: r.wake, answer: r.answer, decision: r.decision}
+	c.advance()
+	r.wake, r.decision = c.wake, c.decision
+	if stays := r.status == Waiting && len(r.log) == 0; !r.trigger.active && !stays {
+		r.reset()
+		r.end(Cancelled, switchedOff)
+	}
+}
+
+var switchedOff = LogEntry{Outcome: OutcomeCancelled, Reason: "workflow_inactive", Detail: "the workflow is switched off"}
+
+// ownData is the run's data as JSON, if it isn't that of the trigger.
+func (r *run) ownData() (*string, error) {
+	if r.state.Data == nil {
+		return nil, nil
+	}
+	b, err := encode(r.state.Data)
+	s := string(b)
+	return &s, err
+}
+
+// environmentsOf lists the environments of runs, each once.
+func environmentsOf(runs []*run) []belfry.EnvironmentID {
+	seen := make(map[belfry.EnvironmentID]bool, 1)
+	out := make([]belfry.EnvironmentID, 0, 1)
+	for _, r := range runs {
+		if !seen[r.trigger.env] {
+			seen[r.trigger.env] = true
+			out = append(out, r.trigger.env)
+		}
+	}
+	return out
+}

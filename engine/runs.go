@@ -1,0 +1,246 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/postgres"
+)
+
+// Run is one workflow for one recipient, as far as it has got.
+type Run struct {
+	Environment belfry.EnvironmentID
+	Recipient   belfry.RecipientID
+	Trigger     uuid.UUID
+	VersionID   int64
+	Status      Status
+	WaitingFor  string     // delay, batch, fetch, event; empty unless it waits
+	DueAt       *time.Time // when it goes on by itself, if it does
+	StartedAt   time.Time
+	FinishedAt  *time.Time
+	Log         []LogEntry
+
+	workflow string // key
+	tenant   belfry.RecipientID
+}
+
+// HasErrors reports whether something went wrong at a step, be it that the run went on without it.
+func (r *Run) HasErrors() bool {
+	for _, e := range r.Log {
+		if e.Outcome == OutcomeFailed || e.Reason == "condition_error" || e.Reason == "invalid_window" || e.Reason == "invalid_key" {
+			return true
+		}
+	}
+	return r.Status == Failed
+}
+
+// RunFilter says which runs. Everything that is given must hold.
+type RunFilter struct {
+	Recipient  belfry.RecipientID // 0: any
+	Trigger    uuid.UUID          // Nil: any
+	Workflow   string             // key
+	Tenant     belfry.RecipientID
+	Statuses   []Status
+	HasErrors  *bool
+	StartingAt time.Time // accepted at or after
+	EndingAt   time.Time // accepted before
+}
+
+// RunCursor is a place in a list of runs: behind this one.
+type RunCursor struct {
+	Trigger   uuid.UUID
+	Recipient belfry.RecipientID
+}
+
+// Limits of lists of runs.
+const (
+	MaxRunPage = 100
+	// maxRunsScanned is how many runs one page looks at. What is filtered out beyond that leaves the page short; it says so,
+	// and where to go on.
+	maxRunsScanned = 5000
+)
+
+// RunPage is a page of runs, the newest trigger first.
+type RunPage struct {
+	Runs []Run
+	More bool      // there may be more behind End
+	End  RunCursor // the last run that was looked at
+}
+
+// RunByKey reads a run; NotFound if it is not in the environment.
+func (e *Engine) RunByKey(ctx context.Context, env belfry.EnvironmentID, recipient belfry.RecipientID, trigger uuid.UUID) (*Run, error) {
+	rows, err := e.Pool.Query(ctx, selectRun, env, recipient, trigger)
+	if err != nil {
+		return nil, err
+	}
+	r, err := pgx.CollectExactlyOneRow(rows, scanRun)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, belfry.Errorf(belfry.NotFound, "no such run: it may not have begun yet")
+	}
+	return &r, err
+}
+
+// Runs reads a page of runs.
+func (e *Engine) Runs(ctx context.Context, env belfry.EnvironmentID, f RunFilter, after *RunCursor, limit int) (*RunPage, error) {
+	if limit < 1 || limit > MaxRunPage {
+		return nil, belfry.Beyond("first", MaxRunPage, "runs on a page")
+	}
+	page := &RunPage{}
+	err := postgres.InSnapshot(ctx, e.Pool, func(tx pgx.Tx) error {
+		cursor := after
+		for scanned := 0; scanned < maxRunsScanned && len(page.Runs) < limit; {
+			runs, err := e.scanRuns(ctx, tx, env, &f, cursor)
+			if err != nil {
+				return err
+			}
+			if len(runs) == 0 {
+				page.More = false
+				return nil
+			}
+			for i := range runs {
+				r := &runs[i]
+				page.End = RunCursor{r.Trigger, r.Recipient}
+				if f.matches(r) {
+					page.Runs = append(page.Runs, *r)
+				}
+				if len(page.Runs) == limit {
+					page.More = i+1 < len(runs) || len(runs) == runsAtOnce
+					return nil
+				}
+			}
+			end := page.End
+			cursor, page.More = &end, true
+			scanned += len(runs)
+		}
+		return nil
+	})
+	return page, err
+}
+
+// runsAtOnce is how many runs one query reads.
+const runsAtOnce = 500
+
+func (e *Engine) scanRuns(ctx context.Context, tx pgx.Tx, env belfry.EnvironmentID, f *RunFilter, after *RunCursor) ([]Run, error) {
+	var afterTrigger *uuid.UUID
+	var afterRecipient belfry.RecipientID
+	if after != nil {
+		afterTrigger, afterRecipient = &after.Trigger, after.Recipient
+	}
+	var low, high *uuid.UUID
+	if !f.StartingAt.IsZero() {
+		id := firstID(f.StartingAt)
+		low = &id
+	}
+	if !f.EndingAt.IsZero() {
+		id := firstID(f.EndingAt)
+		high = &id
+	}
+	if f.Trigger != uuid.Nil {
+		id := f.Trigger
+		low, high = &id, nil
+	}
+	var rows pgx.Rows
+	var err error
+	if f.Recipient != 0 {
+		rows, err = tx.Query(ctx, selectRunsOfRecipient, env, f.Recipient, afterTrigger, low, high, runsAtOnce)
+	} else {
+		rows, err = tx.Query(ctx, selectRuns, env, afterTrigger, afterRecipient, low, high, f.Trigger != uuid.Nil, f.Workflow, f.Tenant, runsAtOnce)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read runs: %w", err)
+	}
+	return pgx.CollectRows(rows, scanRun)
+}
+
+// matches applies what the query doesn't.
+func (f *RunFilter) matches(r *Run) bool {
+	if f.Trigger != uuid.Nil && r.Trigger != f.Trigger || f.Workflow != "" && r.workflow != f.Workflow || f.Tenant != 0 && r.tenant != f.Tenant {
+		return false
+	}
+	if f.HasErrors != nil && r.HasErrors() != *f.HasErrors {
+		return false
+	}
+	if len(f.Statuses) == 0 {
+		return true
+	}
+	for _, s := range f.Statuses {
+		if r.Status == s {
+			return true
+		}
+	}
+	return false
+}
+
+func scanRun(row pgx.CollectableRow) (Run, error) {
+	var r Run
+	var log []byte
+	err := row.Scan(&r.Environment, &r.Recipient, &r.Trigger, &r.VersionID, &r.Status, &r.WaitingFor, &r.DueAt, &r.StartedAt, &r.FinishedAt, &log, &r.workflow, &r.tenant)
+	if err != nil {
+		return r, err
+	}
+	if err := decode(log, &r.Log); err != nil {
+		return r, fmt.Errorf("log of run %d of %s: %w", r.Recipient, r.Trigger, err)
+	}
+	for i := range r.Log {
+		if r.Log[i].At == nil {
+			r.Log[i].At = &r.StartedAt
+		}
+	}
+	return r, nil
+}
+
+// Progress counts the runs of a trigger.
+type Progress struct {
+	Recipients, Pending, Waiting, Done, Failed, Cancelled int
+}
+
+// Progress counts the runs of a trigger; NotFound if it is not in the environment.
+func (e *Engine) Progress(ctx context.Context, env belfry.EnvironmentID, trigger uuid.UUID) (*Progress, error) {
+	var p Progress
+	err := e.Pool.QueryRow(ctx, selectProgress, env, trigger).Scan(&p.Recipients, &p.Waiting, &p.Done, &p.Failed, &p.Cancelled)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, belfry.Errorf(belfry.NotFound, "no trigger has the id %s", trigger)
+	}
+	p.Pending = p.Recipients - p.Waiting - p.Done - p.Failed - p.Cancelled
+	return &p, err
+}
+
+const runColumnsSQL = `r.environment_id, r.recipient_id, r.trigger_id, r.version_id, r.status, coalesce(r.waiting_for, ''), r.due_at,
+       coalesce(r.started_at, r.finished_at), r.finished_at, r.log, w.key, coalesce(t.tenant_id, 0)`
+
+const selectRun = `SELECT ` + runColumnsSQL + `
+  FROM runs r JOIN triggers t ON t.id = r.trigger_id JOIN workflows w ON w.id = t.workflow_id
+ WHERE r.environment_id = $1 AND r.recipient_id = $2 AND r.trigger_id = $3`
+
+const selectRunsOfRecipient = `SELECT ` + runColumnsSQL + `
+  FROM runs r JOIN triggers t ON t.id = r.trigger_id JOIN workflows w ON w.id = t.workflow_id
+ WHERE r.environment_id = $1 AND r.recipient_id = $2 AND ($3::uuid IS NULL OR r.trigger_id < $3)
+   AND ($4::uuid IS NULL OR r.trigger_id >= $4) AND ($5::uuid IS NULL OR r.trigger_id < $5)
+ ORDER BY r.trigger_id DESC LIMIT $6`
+
+// selectRuns goes from trigger to trigger, newest first, and within one by recipient.
+const selectRuns = `SELECT ` + runColumnsSQL + `
+  FROM (SELECT * FROM triggers
+         WHERE environment_id = $1 AND ($2::uuid IS NULL OR id <= $2) AND ($4::uuid IS NULL OR id >= $4) AND ($5::uuid IS NULL OR id < $5)
+           AND (NOT $6 OR id = $4) AND ($8::bigint = 0 OR tenant_id = $8)
+           AND ($7 = '' OR workflow_id = (SELECT id FROM workflows WHERE environment_id = $1 AND key = $7))
+         ORDER BY id DESC LIMIT $9) t
+  JOIN workflows w ON w.id = t.workflow_id
+ CROSS JOIN LATERAL unnest(t.recipient_ids) AS who (id)
+  JOIN runs r ON r.recipient_id = who.id AND r.trigger_id = t.id
+ WHERE $2::uuid IS NULL OR t.id < $2 OR who.id > $3
+ ORDER BY t.id DESC, who.id LIMIT $9`
+
+const selectProgress = `SELECT t.recipients, count(*) FILTER (WHERE r.status = 'waiting'), count(*) FILTER (WHERE r.status = 'done'),
+       count(*) FILTER (WHERE r.status = 'failed'), count(*) FILTER (WHERE r.status = 'cancelled')
+  FROM triggers t
+  LEFT JOIN LATERAL unnest(t.recipient_ids) AS who (id) ON true
+  LEFT JOIN runs r ON r.recipient_id = who.id AND r.trigger_id = t.id
+ WHERE t.environment_id = $1 AND t.id = $2
+ GROUP BY t.id`

@@ -1,0 +1,93 @@
+package engine
+
+import (
+	"strings"
+
+	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/workflow"
+)
+
+// send renders a message and sends it: at once, or when the recipient's clock allows it. The run doesn't wait for that.
+func (c *course) send(op *workflow.Op) flow {
+	m := op.Message
+	to, missing := c.address(m.Type)
+	if missing != "" {
+		return c.skip(LogEntry{Step: op.Step, Reason: "missing_recipient_data", Detail: missing})
+	}
+	e := effect{step: op.Step, message: m, entry: len(c.log)}
+	entry := LogEntry{Step: op.Step, Outcome: OutcomeSent}
+	if len(m.Windows) > 0 {
+		open, _, next, ok := m.Windows.Opening(c.now, c.zone())
+		if !ok {
+			return c.skip(LogEntry{Step: op.Step, Reason: "send_window", Detail: "the window never opens"})
+		}
+		if !open {
+			next = next.UTC()
+			e.sendAt, entry.Outcome, entry.Reason, entry.Until = next, OutcomeQueued, "send_window", &next
+		}
+	}
+	rendered, err := c.render(m)
+	if err != nil {
+		return c.failed(op.Step, err)
+	}
+	e.content = rendered.Content
+	e.content.To = to
+	if len(rendered.Warnings) > 0 && entry.Reason == "" {
+		entry.Reason, entry.Detail = "warning", strings.Join(rendered.Warnings, "; ")
+	}
+	c.effects = append(c.effects, e)
+	c.size += rendered.Size
+	c.note(entry)
+	// Its id is known when it is stored: the engine fills it in then.
+	c.refer(op.Step, &Ref{Channel: m.Channel})
+	if c.program.SeesRefs {
+		status := belfry.MessageStatus{Delivery: belfry.Queued}
+		if m.Type == belfry.InApp && entry.Outcome == OutcomeSent {
+			status.Delivery = belfry.Sent
+		}
+		if c.trigger.sandbox {
+			status.Delivery = belfry.NotSent
+		}
+		c.scope.refer(op.Step, c.state.Refs[op.Step].scope(&status))
+	}
+	return forward
+}
+
+// address is where messages for the recipient go, or what is missing for that. Empty: the provider knows, or there is no
+// need to.
+func (c *course) address(channel belfry.ChannelType) (to, missing string) {
+	person, _ := c.scope["recipient"].(map[string]any)
+	property := ""
+	switch channel {
+	case belfry.InApp:
+		if person["collection"] != belfry.Users {
+			return "", "only users have a feed"
+		}
+	case belfry.Email:
+		property = "email"
+	case belfry.SMS:
+		property = "phone_number"
+	}
+	if property == "" {
+		return "", ""
+	}
+	if to, _ = person[property].(string); to == "" {
+		return "", "the recipient has no " + property
+	}
+	return to, ""
+}
+
+// render fills in a message; once for all runs of a trigger, if it is the same for all of them.
+func (c *course) render(m *workflow.MessageTemplate) (workflow.Rendered, error) {
+	if !m.Shared || c.own || c.state.Data != nil || c.trigger.rendered == nil {
+		return m.Render(c.ctx, c.scope)
+	}
+	if done, ok := c.trigger.rendered[m]; ok {
+		return done, nil
+	}
+	rendered, err := m.Render(c.ctx, c.scope)
+	if err == nil {
+		c.trigger.rendered[m] = rendered
+	}
+	return rendered, err
+}
