@@ -18,6 +18,8 @@ test: ## check and test everything, on a real PostgreSQL and Redis
 	@scripts/setup test
 	@$(MAKE) --no-print-directory lint
 	go test -race -timeout 20m ./...
+	@echo "A thousand crashes and clock jumps, without the race detector (BELFRY_TEST_SEEDS=n for more) ..."
+	go test -count 1 -run TestNothingGoesWrong ./engine
 	@if command -v node >/dev/null; then node --test web/feed_test.mjs; \
 		else echo "NOT RUN: the demo page's script has tests that need Node: install it"; fi
 	@if [ -f bench/go.mod ]; then set -ex; cd bench; go vet ./...; go test ./...; fi

@@ -1,6 +1,7 @@
 // Command bench measures the figures that Belfry quotes, each beside a baseline that is measured in the same run on the
-// same PostgreSQL: workflow runs a second beside the jobs of a general job queue, and the time from a trigger to the
-// frame at a client beside the commits and round trips that it is made of.
+// same PostgreSQL: workflow runs a second beside the jobs of a general job queue; the time from a trigger to the frame at a
+// client beside the commits and round trips that it is made of, and beside the same while a large fan-out is under way; runs
+// beside a million others that wait, and beside none; the acceptance of a large trigger beside a small one.
 //
 // What it is not: a load test of your installation, or a benchmark of PostgreSQL. Absolute figures belong to the machine
 // they were taken on; the ratios travel better.

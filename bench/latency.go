@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/auth"
 	"github.com/belfryhq/belfry/postgres"
 )
@@ -28,6 +29,8 @@ type pace struct {
 	rate        int // triggers a second
 	duration    time.Duration
 	subscribers int // users with a device each; triggers go to one of them, in turn
+	// end, when closed, ends it before its time; nil: nothing does.
+	end <-chan struct{}
 }
 
 // latencies are the times of one round, in no order.
@@ -42,19 +45,20 @@ type latencies struct {
 type target struct {
 	*served
 	client      *http.Client
-	pool        *pgxpool.Pool // of the same database, for the floor
+	pool        *pgxpool.Pool // of the same database, for the floor and for counting
+	env         belfry.EnvironmentID
 	secret      string
 	credentials []map[string]any // of the users
 	next        int              // number of the next trigger
 }
 
 // newTarget prepares a database and starts the server on it.
-func newTarget(ctx context.Context, s *server, name string, users int) (_ *target, err error) {
+func newTarget(ctx context.Context, s *server, p *program, name string, users int) (_ *target, err error) {
 	side, err := newBelfrySide(ctx, s, name, users)
 	if err != nil {
 		return nil, err
 	}
-	t := &target{client: &http.Client{Timeout: requestTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 256}}}
+	t := &target{env: side.env, client: &http.Client{Timeout: requestTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 256}}}
 	if t.pool, err = postgres.Open(ctx, postgres.Config{URL: side.url, MaxConns: connections}); err != nil {
 		return nil, err
 	}
@@ -63,13 +67,13 @@ func newTarget(ctx context.Context, s *server, name string, users int) (_ *targe
 			t.pool.Close()
 		}
 	}()
-	if _, err = t.pool.Exec(ctx, "CREATE TABLE floor (n bigint NOT NULL, payload text NOT NULL)"); err != nil {
+	if _, err = t.pool.Exec(ctx, createFloor); err != nil {
 		return nil, err
 	}
 	if err = t.makeKeys(ctx, side, users); err != nil {
 		return nil, err
 	}
-	t.served, err = serve(ctx, side.url)
+	t.served, err = p.serve(side.url)
 	return t, err
 }
 
@@ -117,31 +121,51 @@ func (t *target) measure(ctx context.Context, p pace) (out latencies, err error)
 	}); err != nil {
 		return out, fmt.Errorf("HTTP requests: %w", err)
 	}
+	out.mutation, out.frame, err = t.frames(ctx, p, func() {})
+	return out, err
+}
+
+// frames triggers the workflow for the subscribers, and returns how long each trigger took to its answer and to its frame.
+// live is called when all subscribers are.
+func (t *target) frames(ctx context.Context, p pace, live func()) (mutation, frame []time.Duration, err error) {
 	book := newLedger()
 	devices, err := connect(ctx, "ws://"+t.address+"/graphql", t.credentials, book)
 	if err != nil {
-		return out, err
+		return nil, nil, err
 	}
+	live()
 	first := t.next
-	out.mutation, err = paced(ctx, p, func(ctx context.Context, n int) error { return t.trigger(ctx, first+n) },
-		func(n int, due time.Time) { book.sent(first+n, due) })
-	t.next += len(out.mutation)
+	mutation, err = paced(ctx, p, func(ctx context.Context, n int) error {
+		return t.trigger(ctx, first+n, map[string]any{"user": userID((first + n) % len(t.credentials))})
+	}, func(n int, due time.Time) { book.sent(first+n, due) })
+	t.next += len(mutation)
 	if err == nil {
-		out.frame, err = book.settle(ctx, len(out.mutation), framePatience)
+		frame, err = book.settle(ctx, len(mutation), framePatience)
 	}
 	if closed := devices.close(); err == nil && closed != nil {
 		err = closed
 	}
 	if err != nil {
-		return out, fmt.Errorf("triggers: %w", err)
+		return nil, nil, fmt.Errorf("triggers: %w", err)
 	}
-	return out, nil
+	return mutation, frame, nil
 }
 
 // paced makes calls at a rate and returns how long each took from when it was due. before is told of each call first.
 func paced(ctx context.Context, p pace, call func(context.Context, int) error, before ...func(int, time.Time)) ([]time.Duration, error) {
 	book := newLedger()
-	sent := openLoop(ctx, p.rate, p.duration, func(n int, due time.Time) {
+	loop, stop := context.WithCancel(ctx)
+	defer stop()
+	if p.end != nil {
+		go func() {
+			select {
+			case <-p.end:
+				stop()
+			case <-loop.Done():
+			}
+		}()
+	}
+	sent := openLoop(loop, p.rate, p.duration, func(n int, due time.Time) {
 		book.sent(n, due)
 		for _, f := range before {
 			f(n, due)
@@ -158,16 +182,23 @@ func paced(ctx context.Context, p pace, call func(context.Context, int) error, b
 	return book.settle(ctx, sent, 0)
 }
 
-func (t *target) commit(ctx context.Context, n int) error {
-	_, err := t.pool.Exec(ctx, "INSERT INTO floor (n, payload) VALUES ($1, $2)", n, triggerMutation)
+// What is durable costs this at least.
+const (
+	createFloor = "CREATE TABLE floor (n bigint NOT NULL, payload text NOT NULL)"
+	insertFloor = "INSERT INTO floor (n, payload) VALUES ($1, $2)"
+)
+
+func (t *target) commit(ctx context.Context, n int) error { return commitRow(ctx, t.pool, n) }
+
+func commitRow(ctx context.Context, pool *pgxpool.Pool, n int) error {
+	_, err := pool.Exec(ctx, insertFloor, n, triggerMutation)
 	return err
 }
 
-// trigger runs the workflow for one user, over HTTP.
-func (t *target) trigger(ctx context.Context, n int) error {
+// trigger runs the workflow for some users, over HTTP.
+func (t *target) trigger(ctx context.Context, n int, recipients ...any) error {
 	body, err := json.Marshal(map[string]any{"query": triggerMutation, "variables": map[string]any{"input": map[string]any{
-		"workflow": workflowKey, "data": orderData(n),
-		"recipients": []any{map[string]any{"user": userID(n % len(t.credentials))}},
+		"workflow": plain.key, "data": orderData(n), "recipients": recipients,
 	}}})
 	if err != nil {
 		return err

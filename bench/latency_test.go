@@ -107,3 +107,15 @@ func TestQuantilesAndMedians(t *testing.T) {
 		t.Errorf("medians are %v and %v, want 2 and 2.5", a, b)
 	}
 }
+
+func TestPacedEndsBeforeItsTimeWhenToldTo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		end := make(chan struct{})
+		time.AfterFunc(95*time.Millisecond, func() { close(end) })
+		times, err := paced(t.Context(), pace{rate: 100, duration: time.Hour, end: end}, func(context.Context, int) error { return nil })
+		if err != nil || len(times) != 10 {
+			t.Errorf("%d calls were timed in 95 ms at 100/s, want 10 (%v)", len(times), err)
+		}
+	})
+}

@@ -10,31 +10,48 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/pprof"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 )
 
-// options are the flags.
+// options are the flags. What has no size isn't measured.
 type options struct {
 	rounds     int
 	users      int
 	loads      []load
 	pace       pace
+	backlog    backlog
+	accept     pace
+	flood      flood
 	durable    bool
 	cpuProfile string
 }
 
-// options of a full run, which takes four to five minutes on two cores, and of a quick one, which takes seconds and shows
-// only that everything works.
+// options of a full run, which takes about six minutes on two cores, and of a quick one, which takes seconds and shows only
+// that everything works.
 var (
-	full = options{rounds: 4, users: 10_000, durable: true,
-		loads: []load{{"1000 a call", 60_000, 1000, 2, time.Millisecond}, {"1 a call", 12_000, 1, 16, 100 * time.Millisecond}},
-		pace:  pace{rate: 500, duration: 10 * time.Second, subscribers: 50}}
-	quick = options{rounds: 2, users: 1000, durable: true,
-		loads: []load{{"1000 a call", 4000, 1000, 2, time.Millisecond}, {"1 a call", 500, 1, 16, 100 * time.Millisecond}},
-		pace:  pace{rate: 50, duration: 2 * time.Second, subscribers: 10}}
+	full = options{rounds: 3, users: 10_000, durable: true,
+		loads: []load{
+			{&plain, "1000 a call", 60_000, 1000, 2, time.Millisecond}, {&plain, "1 a call", 9000, 1, 16, 100 * time.Millisecond},
+			{&gathered, "1000 a call", 30_000, 1000, 2, time.Millisecond}, {&delayed, "1000 a call", 30_000, 1000, 2, time.Millisecond}},
+		pace:    pace{rate: 500, duration: 8 * time.Second, subscribers: 50},
+		backlog: backlog{runs: 1_000_000, pace: pace{rate: 100, duration: 5 * time.Second}},
+		accept:  pace{rate: 50, duration: 3 * time.Second},
+		flood:   flood{triggers: 100, recipients: 1000, rounds: 2, pace: pace{rate: 50, duration: 5 * time.Second, subscribers: 20}}}
+	quick = options{rounds: 1, users: 1000, durable: true,
+		loads: []load{
+			{&plain, "1000 a call", 4000, 1000, 2, time.Millisecond}, {&plain, "1 a call", 500, 1, 16, 100 * time.Millisecond},
+			{&gathered, "1000 a call", 5000, 1000, 2, time.Millisecond}, {&delayed, "1000 a call", 2000, 1000, 2, time.Millisecond}},
+		pace:    pace{rate: 50, duration: time.Second, subscribers: 10},
+		backlog: backlog{runs: 20_000, pace: pace{rate: 50, duration: 500 * time.Millisecond}},
+		accept:  pace{rate: 50, duration: 500 * time.Millisecond},
+		flood:   flood{triggers: 5, recipients: 1000, rounds: 1, pace: pace{rate: 50, duration: time.Second, subscribers: 10}}}
 )
+
+// parts are what can be measured alone.
+var parts = []string{"throughput", "latency", "pending", "accept", "fanout"}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -54,7 +71,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) (err error
 	markdown := flags.Bool("markdown", false, "print tables for README.md")
 	rounds := flags.Int("rounds", 0, "`times` that each side is measured (default 4, quick 2)")
 	rate := flags.Int("rate", 0, "triggers a second when latency is measured (default 500, quick 50)")
-	only := flags.String("only", "", "measure only throughput or latency")
+	only := flags.String("only", "", "measure only `one` of "+strings.Join(parts, ", "))
 	profile := flags.String("cpuprofile", "", "profile the throughput measurements into this `file` (go tool pprof -tagfocus side=Belfry)")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -64,7 +81,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) (err error
 		o = quick
 	}
 	if *rounds != 0 {
-		o.rounds = *rounds
+		o.rounds, o.flood.rounds = *rounds, min(*rounds, 2)
 	}
 	if *rate != 0 {
 		o.pace.rate = *rate
@@ -74,8 +91,8 @@ func run(ctx context.Context, args []string, out, progress io.Writer) (err error
 		return errors.New("-rounds must be 1 to 100")
 	case o.pace.rate < 1 || o.pace.rate > 20_000:
 		return errors.New("-rate must be 1 to 20000")
-	case *only != "" && *only != "throughput" && *only != "latency":
-		return errors.New("-only must be throughput or latency")
+	case *only != "" && !slices.Contains(parts, *only):
+		return errors.New("-only must be one of " + strings.Join(parts, ", "))
 	}
 	o.cpuProfile = *profile
 	o.only(*only)
@@ -92,12 +109,24 @@ func run(ctx context.Context, args []string, out, progress io.Writer) (err error
 	return report.text(out)
 }
 
+// only drops the sizes of everything else. Empty drops nothing.
 func (o *options) only(what string) {
-	switch what {
-	case "throughput":
-		o.pace.duration = 0
-	case "latency":
-		o.loads = nil
+	for _, part := range parts {
+		if what == "" || what == part {
+			continue
+		}
+		switch part {
+		case "throughput":
+			o.loads = nil
+		case "latency":
+			o.pace.duration = 0
+		case "pending":
+			o.backlog.runs = 0
+		case "accept":
+			o.accept.duration = 0
+		case "fanout":
+			o.flood.triggers = 0
+		}
 	}
 }
 
@@ -115,18 +144,48 @@ func (o options) measure(ctx context.Context, progress io.Writer) (_ *report, er
 	}
 	fmt.Fprintln(progress, r.server)
 	fmt.Fprintln(progress, r.machine)
-	if len(o.loads) > 0 {
-		if r.throughput, err = o.throughput(ctx, s, progress); err != nil {
-			return nil, err
-		}
-	}
-	if o.pace.duration > 0 {
-		if r.latency, err = o.latency(ctx, s, progress); err != nil {
-			return nil, err
-		}
+	if err := o.measureAll(ctx, s, r, progress); err != nil {
+		return nil, err
 	}
 	r.machine += fmt.Sprintf(", %s after", loadAverage())
 	return r, nil
+}
+
+func (o options) measureAll(ctx context.Context, s *server, r *report, progress io.Writer) (err error) {
+	var p *program
+	if o.pace.duration > 0 || o.flood.triggers > 0 {
+		fmt.Fprintln(progress, "Building belfry …")
+		if p, err = build(ctx); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, p.remove()) }()
+	}
+	if len(o.loads) > 0 {
+		if r.throughput, err = o.throughput(ctx, s, progress); err != nil {
+			return err
+		}
+	}
+	if o.pace.duration > 0 {
+		if r.latency, err = o.latency(ctx, s, p, progress); err != nil {
+			return err
+		}
+	}
+	if o.backlog.runs > 0 {
+		if r.pending, err = o.pendingRuns(ctx, s, progress); err != nil {
+			return err
+		}
+	}
+	if o.accept.duration > 0 {
+		if r.acceptance, err = o.acceptances(ctx, s, progress); err != nil {
+			return err
+		}
+	}
+	if o.flood.triggers > 0 {
+		if r.fanOut, err = o.floods(ctx, s, p, progress); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // throughput has both sides take turns at every load.
@@ -153,9 +212,9 @@ func (o options) throughput(ctx context.Context, s *server, progress io.Writer) 
 			out[i].load = l
 			pair := [2]sample{}
 			for j, side := range []contender{belfry, rivers[i]} {
-				fmt.Fprintf(progress, "round %d/%d, %s, %d by %s: ", round+1, o.rounds, l.name, l.units, side.name())
+				fmt.Fprintf(progress, "round %d/%d, %s, %s, %d by %s: ", round+1, o.rounds, l.task.name, l.name, l.units, side.name())
 				pprof.Do(ctx, pprof.Labels("side", side.name()), func(ctx context.Context) {
-					pair[j], err = measure(ctx, s, side, l)
+					pair[j], err = measure(ctx, s, side, &l)
 				})
 				if err != nil {
 					fmt.Fprintln(progress)
@@ -170,9 +229,9 @@ func (o options) throughput(ctx context.Context, s *server, progress io.Writer) 
 }
 
 // latency measures rounds on one running server.
-func (o options) latency(ctx context.Context, s *server, progress io.Writer) (out []latencies, err error) {
-	fmt.Fprintln(progress, "Building and starting belfry serve …")
-	t, err := newTarget(ctx, s, "latency", o.pace.subscribers)
+func (o options) latency(ctx context.Context, s *server, p *program, progress io.Writer) (out []latencies, err error) {
+	fmt.Fprintln(progress, "Starting belfry serve …")
+	t, err := newTarget(ctx, s, p, "latency", o.pace.subscribers)
 	if err != nil {
 		return nil, err
 	}

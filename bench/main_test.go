@@ -50,8 +50,12 @@ func newTestSides(t *testing.T) (*belfrySide, *riverSide) {
 func TestQuickRunMeasuresEverything(t *testing.T) {
 	t.Parallel()
 	o := options{rounds: 1, users: 20,
-		loads: []load{{"10 a call", 40, 10, 2, time.Millisecond}, {"1 a call", 20, 1, 4, time.Millisecond}},
-		pace:  pace{rate: 40, duration: time.Second, subscribers: 3}}
+		loads: []load{{&plain, "10 a call", 40, 10, 2, time.Millisecond}, {&gathered, "10 a call", 100, 10, 2, time.Millisecond},
+			{&delayed, "1 a call", 20, 1, 4, time.Millisecond}},
+		pace:    pace{rate: 40, duration: time.Second, subscribers: 3},
+		backlog: backlog{runs: 3000, pace: pace{rate: 40, duration: 500 * time.Millisecond}},
+		accept:  pace{rate: 40, duration: 250 * time.Millisecond},
+		flood:   flood{triggers: 3, recipients: 500, rounds: 1, pace: pace{rate: 40, duration: 500 * time.Millisecond, subscribers: 3}}}
 	report, err := o.measure(t.Context(), io.Discard)
 	if err != nil {
 		t.Fatal(err)
@@ -59,12 +63,25 @@ func TestQuickRunMeasuresEverything(t *testing.T) {
 	if got := len(report.latency[0].frame); got != 40 {
 		t.Errorf("%d frames were timed, want 40", got)
 	}
+	if delay := report.throughput[2].pairs[0][0]; delay.rested <= 0 || delay.rested > delayTime {
+		t.Errorf("Belfry's runs rested for %s, want no more than their delay of %s", delay.rested, delayTime)
+	}
+	if got := len(report.pending[0].with); got != 20 {
+		t.Errorf("%d triggers were timed beside waiting runs, want 20", got)
+	}
+	if a := report.acceptance[0]; len(a.many) != 10 || a.tuples != (tuples{20, 0, 0}) || a.transactions != 10 {
+		t.Errorf("%d triggers wrote %+v in %d transactions, want 10 that write a trigger and a fan-out each", len(a.many), a.tuples, a.transactions)
+	}
+	if f := report.fanOut[0]; len(f.calm) != 20 || f.accepted <= 0 || f.complete < f.accepted {
+		t.Errorf("the fan-out was accepted after %s and complete after %s, after %d single triggers", f.accepted, f.complete, len(f.calm))
+	}
 	for _, form := range []func(io.Writer) error{report.text, report.markdown} {
 		var out bytes.Buffer
 		if err := form(&out); err != nil {
 			t.Fatal(err)
 		}
-		for _, want := range []string{"Belfry runs/s", "river jobs/s", "10 a call", "WAL bytes", "triggerWorkflow, to the frame"} {
+		for _, want := range []string{"Belfry runs/s", "river jobs/s", "10 a call", "batch of 5", "delay of 1 s", "WAL bytes",
+			"triggerWorkflow, to the frame", "runs that wait", "for 1000 recipients", "beside the fan-out", "accepted"} {
 			if !strings.Contains(out.String(), want) {
 				t.Errorf("the report lacks %q:\n%s", want, out.String())
 			}
@@ -77,6 +94,23 @@ func TestWrongFlagsAreRefused(t *testing.T) {
 	for _, args := range []string{"-rounds=-1", "-rounds=101", "-rate=-5", "-rate=20001", "-only=river", "-unknown"} {
 		if err := run(t.Context(), []string{args}, io.Discard, io.Discard); err == nil {
 			t.Errorf("%s: want an error", args)
+		}
+	}
+}
+
+func TestOnlyMeasuresNothingElse(t *testing.T) {
+	t.Parallel()
+	sizes := func(o options) []bool {
+		return []bool{len(o.loads) > 0, o.pace.duration > 0, o.backlog.runs > 0, o.accept.duration > 0, o.flood.triggers > 0}
+	}
+	for i, part := range parts {
+		for name, o := range map[string]options{"full": full, "quick": quick} {
+			o.only(part)
+			for j, measured := range sizes(o) {
+				if measured != (i == j) {
+					t.Errorf("%s -only %s: %s is measured: %t", name, part, parts[j], measured)
+				}
+			}
 		}
 	}
 }

@@ -17,6 +17,9 @@ type report struct {
 	server     string
 	throughput []comparison
 	latency    []latencies
+	pending    []claimed
+	acceptance []acceptances
+	fanOut     []flooded
 }
 
 // comparison is all rounds of one load: Belfry's and river's sample of each.
@@ -40,19 +43,28 @@ func (r *report) tables() []table {
 	if len(r.latency) > 0 {
 		out = append(out, r.times())
 	}
+	if len(r.pending) > 0 {
+		out = append(out, r.claims())
+	}
+	if len(r.acceptance) > 0 {
+		out = append(out, r.accepts())
+	}
+	if len(r.fanOut) > 0 {
+		out = append(out, r.besides(), r.fanOuts())
+	}
 	return out
 }
 
 // rates compares how many a second.
 func (r *report) rates() table {
 	t := table{title: "Throughput: whole workflow runs beside empty jobs",
-		note: fmt.Sprintf("Per second, from the first call to the last commit; median of %d rounds (lowest to highest).", r.rounds),
-		rows: [][]string{{"handed over", "callers", "in all", "Belfry runs/s", "river jobs/s", "ratio"}}}
+		note: fmt.Sprintf("Per second, from the first call to the last commit, without the time in which all of them only waited for the delay; median of %d rounds (lowest to highest).", r.rounds),
+		rows: [][]string{{"workflow", "handed over", "callers", "in all", "Belfry runs/s", "river jobs/s", "ratio"}}}
 	for _, c := range r.throughput {
 		ours := c.each(func(p [2]sample) float64 { return p[0].rate() })
 		theirs := c.each(func(p [2]sample) float64 { return p[1].rate() })
 		ratio := c.each(func(p [2]sample) float64 { return p[0].rate() / p[1].rate() })
-		t.rows = append(t.rows, []string{c.name, fmt.Sprint(c.callers), fmt.Sprint(c.units),
+		t.rows = append(t.rows, []string{c.task.name, c.name, fmt.Sprint(c.callers), fmt.Sprint(c.units),
 			spread("%.0f", ours), spread("%.0f", theirs), spread("%.2f", ratio)})
 	}
 	return t
@@ -62,13 +74,13 @@ func (r *report) rates() table {
 func (r *report) costs() table {
 	t := table{title: "What one run, or one job, costs",
 		note: "Medians. CPU is that of the program, without PostgreSQL. Rows are those inserted, updated and deleted in tables, indexes apart.",
-		rows: [][]string{{"handed over", "side", "CPU µs", "WAL bytes", "rows inserted", "updated", "deleted"}}}
+		rows: [][]string{{"workflow", "handed over", "side", "CPU µs", "WAL bytes", "rows inserted", "updated", "deleted"}}}
 	for _, c := range r.throughput {
 		for i, side := range []string{"Belfry run", "river job"} {
 			per := func(total func(sample) int64) string {
 				return fmt.Sprintf("%.3g", median(c.each(func(p [2]sample) float64 { return p[i].per(total(p[i])) })))
 			}
-			t.rows = append(t.rows, []string{c.name, side,
+			t.rows = append(t.rows, []string{c.task.name, c.name, side,
 				fmt.Sprintf("%.0f", median(c.each(func(p [2]sample) float64 { return p[i].per(p[i].cpu.Microseconds()) }))),
 				fmt.Sprintf("%.0f", median(c.each(func(p [2]sample) float64 { return p[i].per(p[i].wal) }))),
 				per(func(s sample) int64 { return s.tuples.inserted }),
@@ -96,23 +108,37 @@ func (r *report) times() table {
 	}
 	var floor []time.Duration
 	for i, k := range kinds {
-		var all []time.Duration
-		var p99 []float64
+		var rounds [][]time.Duration
 		for _, l := range r.latency {
-			all = append(all, k.of(l)...)
-			p99 = append(p99, quantile(k.of(l), 0.99).Seconds()*1000)
+			rounds = append(rounds, k.of(l))
 		}
+		all := slices.Concat(rounds...)
 		if i == 0 {
 			floor = all
 		}
 		in := func(q float64) string {
 			return fmt.Sprintf("%.1f", quantile(all, q).Seconds()/quantile(floor, q).Seconds())
 		}
-		t.rows = append(t.rows, []string{k.name, fmt.Sprint(len(all)), milliseconds(quantile(all, 0.5)), milliseconds(quantile(all, 0.9)),
-			fmt.Sprintf("%s (%.2f to %.2f)", milliseconds(quantile(all, 0.99)), slices.Min(p99), slices.Max(p99)),
-			milliseconds(quantile(all, 1)), in(0.5), in(0.99)})
+		t.rows = append(t.rows, append(append([]string{k.name}, quantilesOf(rounds)...), in(0.5), in(0.99)))
 	}
 	return t
+}
+
+// quantiles is the cells for times: count, p50, p90, p99, max.
+func quantiles(times []time.Duration) []string {
+	return []string{fmt.Sprint(len(times)), milliseconds(quantile(times, 0.5)), milliseconds(quantile(times, 0.9)),
+		milliseconds(quantile(times, 0.99)), milliseconds(quantile(times, 1))}
+}
+
+// quantilesOf is those of all rounds together, with the p99 of the best and the worst round.
+func quantilesOf(rounds [][]time.Duration) []string {
+	cells := quantiles(slices.Concat(rounds...))
+	var p99 []float64
+	for _, times := range rounds {
+		p99 = append(p99, quantile(times, 0.99).Seconds()*1000)
+	}
+	cells[3] += fmt.Sprintf(" (%.2f to %.2f)", slices.Min(p99), slices.Max(p99))
+	return cells
 }
 
 func (c comparison) each(f func([2]sample) float64) []float64 {

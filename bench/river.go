@@ -79,7 +79,7 @@ func warnings() *slog.Logger {
 func (r *riverSide) name() string     { return "river" }
 func (r *riverSide) database() string { return r.url }
 
-func (r *riverSide) open(ctx context.Context) (err error) {
+func (r *riverSide) open(ctx context.Context, _ *load) (err error) {
 	if r.pool, err = postgres.Open(ctx, postgres.Config{URL: r.url, MaxConns: connections}); err != nil {
 		return err
 	}
@@ -116,24 +116,31 @@ func (r *riverSide) close() {
 }
 
 // accept inserts jobs: many by COPY, which is river's fastest way, one by its plain Insert.
-func (r *riverSide) accept(ctx context.Context, call, batch int) error {
-	if batch == 1 {
-		_, err := r.client.Insert(ctx, newJob(call), nil)
+func (r *riverSide) accept(ctx context.Context, l *load, call int) error {
+	var options *river.InsertOpts
+	if l.task.delay > 0 {
+		options = &river.InsertOpts{ScheduledAt: time.Now().Add(l.task.delay)}
+	}
+	if l.batch == 1 {
+		_, err := r.client.Insert(ctx, newJob(call), options)
 		return err
 	}
-	params := make([]river.InsertManyParams, batch)
+	params := make([]river.InsertManyParams, l.batch)
 	for i := range params {
-		params[i].Args = newJob(call*batch + i)
+		params[i] = river.InsertManyParams{Args: newJob(call*l.batch + i), InsertOpts: options}
 	}
 	n, err := r.client.InsertManyFast(ctx, params)
-	if err == nil && n != batch {
-		err = fmt.Errorf("%d of %d jobs were inserted", n, batch)
+	if err == nil && n != l.batch {
+		err = fmt.Errorf("%d of %d jobs were inserted", n, l.batch)
 	}
 	return err
 }
 
+// resting is until the first job was worked. That leaves out the up to 5 s until river looks for scheduled jobs, too.
+func (r *riverSide) resting(l *load) bool { return l.task.delay > 0 && r.worked.Load() == 0 }
+
 // jobsLeft is answered by the index that river fetches by.
-const jobsLeft = `SELECT EXISTS (SELECT FROM river_job WHERE state IN ('available', 'running'))`
+const jobsLeft = `SELECT EXISTS (SELECT FROM river_job WHERE state IN ('available', 'running', 'scheduled'))`
 
 // done counts worked jobs. When all have been, the database is asked whether their completion is committed too.
 func (r *riverSide) done(ctx context.Context, want int) (int, error) {
@@ -159,15 +166,15 @@ func (r *riverSide) count(ctx context.Context) (jobTally, error) {
 	return pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[jobTally])
 }
 
-func (r *riverSide) verify(ctx context.Context, units int) error {
+func (r *riverSide) verify(ctx context.Context, l *load) error {
 	after, err := r.count(ctx)
 	if err != nil {
 		return err
 	}
-	n := int64(units)
+	n := int64(l.units)
 	got := jobTally{after.Jobs - r.before.Jobs, after.Completed - r.before.Completed}
 	if want := (jobTally{n, n}); got != want {
-		return fmt.Errorf("the database does not hold %d completed jobs: want %+v, got %+v", units, want, got)
+		return fmt.Errorf("the database does not hold %d completed jobs: want %+v, got %+v", n, want, got)
 	}
 	return nil
 }

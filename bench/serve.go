@@ -17,35 +17,41 @@ import (
 
 const startTimeout = 30 * time.Second
 
-// served is a running belfry serve, built from this checkout.
+// program is belfry, built from this checkout into a temporary folder.
+type program struct{ folder, file string }
+
+func build(ctx context.Context) (_ *program, err error) {
+	p := &program{}
+	if p.folder, err = os.MkdirTemp("", "belfry-bench-*"); err != nil {
+		return nil, err
+	}
+	p.file = filepath.Join(p.folder, "belfry")
+	command := exec.CommandContext(ctx, "go", "build", "-o", p.file, "github.com/belfryhq/belfry/cmd/belfry")
+	if command.Dir, err = moduleFolder(ctx); err == nil {
+		var out []byte
+		if out, err = command.CombinedOutput(); err != nil {
+			err = fmt.Errorf("build belfry: %w\n%s", err, out)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, p.remove())
+	}
+	return p, nil
+}
+
+func (p *program) remove() error { return os.RemoveAll(p.folder) }
+
+// served is a running belfry serve.
 type served struct {
 	address string // host:port
 	command *exec.Cmd
 	logged  <-chan error // ends with the log
-	folder  string
 }
 
-// serve builds the program into a temporary folder and starts it on a free port of the loopback interface.
-func serve(ctx context.Context, database string) (_ *served, err error) {
+// serve starts the program on a free port of the loopback interface.
+func (p *program) serve(database string) (*served, error) {
 	s := &served{}
-	if s.folder, err = os.MkdirTemp("", "belfry-bench-*"); err != nil {
-		return nil, err
-	}
-	program := filepath.Join(s.folder, "belfry")
-	build := exec.CommandContext(ctx, "go", "build", "-o", program, "github.com/belfryhq/belfry/cmd/belfry")
-	if build.Dir, err = moduleFolder(ctx); err == nil {
-		var out []byte
-		if out, err = build.CombinedOutput(); err != nil {
-			err = fmt.Errorf("build belfry: %w\n%s", err, out)
-		}
-	}
-	if err == nil {
-		err = s.start(program, database)
-	}
-	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(s.folder))
-	}
-	return s, nil
+	return s, s.start(p.file, database)
 }
 
 // moduleFolder is where Belfry's own module is: the command's dependencies are in its go.mod, not all in ours.
@@ -57,8 +63,8 @@ func moduleFolder(ctx context.Context) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-func (s *served) start(program, database string) error {
-	s.command = exec.Command(program, "serve", "--listen", "127.0.0.1:0")
+func (s *served) start(file, database string) error {
+	s.command = exec.Command(file, "serve", "--listen", "127.0.0.1:0")
 	s.command.Env = append(os.Environ(), "BELFRY_DATABASE_URL="+database, "BELFRY_REDIS_URL=")
 	stderr, err := s.command.StderrPipe()
 	if err != nil {
@@ -100,11 +106,11 @@ func follow(log io.Reader, listening chan<- string) error {
 	return errors.New(last)
 }
 
-// stop ends the program and removes it.
+// stop ends the program.
 func (s *served) stop() error {
 	_ = s.command.Process.Signal(syscall.SIGTERM) // Wait tells if it has ended by itself
 	kill := time.AfterFunc(stopTimeout, func() { _ = s.command.Process.Kill() })
 	defer kill.Stop()
 	<-s.logged // the log is read to its end before Wait closes it
-	return errors.Join(s.command.Wait(), os.RemoveAll(s.folder))
+	return s.command.Wait()
 }

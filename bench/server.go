@@ -108,39 +108,54 @@ const selectTuples = `SELECT coalesce(sum(n_tup_ins), 0)::bigint, coalesce(sum(n
 const selectClients = `SELECT count(*) FROM pg_stat_activity
  WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()`
 
-// settle waits until nobody is connected to a database, for sessions report their statistics when they end; then it
-// tidies up and writes everything out, so that no side pays for what was before; and returns what was written so far.
+// settle waits until nobody is connected to a database, tidies up and writes everything out, so that no side pays for what
+// was before, and returns what was written so far.
 func (s *server) settle(ctx context.Context, database string) (t tuples, err error) {
+	err = alone(ctx, database, func(conn *pgx.Conn) error {
+		if err := conn.QueryRow(ctx, selectTuples).Scan(&t.inserted, &t.updated, &t.deleted); err != nil {
+			return err
+		}
+		for _, statement := range []string{"VACUUM ANALYZE", "CHECKPOINT"} {
+			if _, err := conn.Exec(ctx, statement); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return t, err
+}
+
+// written returns what was written to a database so far, once nobody is connected to it.
+func (s *server) written(ctx context.Context, database string) (t tuples, err error) {
+	err = alone(ctx, database, func(conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, selectTuples).Scan(&t.inserted, &t.updated, &t.deleted)
+	})
+	return t, err
+}
+
+// alone connects to a database and waits until nobody else is: sessions report their statistics when they end.
+func alone(ctx context.Context, database string, do func(*pgx.Conn) error) error {
 	conn, err := pgx.Connect(ctx, database)
 	if err != nil {
-		return t, err
+		return err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	deadline := time.Now().Add(quietTimeout)
 	for {
 		var clients int
 		if err := conn.QueryRow(ctx, selectClients).Scan(&clients); err != nil {
-			return t, err
+			return err
 		}
 		if clients == 0 {
-			break
+			return do(conn)
 		}
 		if time.Now().After(deadline) {
-			return t, fmt.Errorf("%d connections to %s were not closed within %s", clients, database, quietTimeout)
+			return fmt.Errorf("%d connections to %s were not closed within %s", clients, database, quietTimeout)
 		}
 		if err := pause(ctx, 10*time.Millisecond); err != nil {
-			return t, err
+			return err
 		}
 	}
-	if err := conn.QueryRow(ctx, selectTuples).Scan(&t.inserted, &t.updated, &t.deleted); err != nil {
-		return t, err
-	}
-	for _, statement := range []string{"VACUUM ANALYZE", "CHECKPOINT"} {
-		if _, err := conn.Exec(ctx, statement); err != nil {
-			return t, err
-		}
-	}
-	return t, nil
 }
 
 // pause waits, unless ctx ends first.

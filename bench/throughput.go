@@ -17,10 +17,11 @@ const (
 
 // load is what both sides are given to do.
 type load struct {
-	name    string
-	units   int // runs or jobs in all
-	batch   int // of them handed over in one call
-	callers int // calls at a time
+	task    *task
+	name    string // how it is handed over
+	units   int    // runs or jobs in all
+	batch   int    // of them handed over in one call
+	callers int    // calls at a time
 	// cooldown is river's: few large fetches suit single inserts, quick ones those of many. Each load has what was best.
 	cooldown time.Duration
 }
@@ -30,21 +31,25 @@ type contender interface {
 	name() string
 	database() string
 	// open starts the workers, close ends them and gives every connection back.
-	open(ctx context.Context) error
+	open(ctx context.Context, l *load) error
 	close()
 	// accept stores the work of one call durably: the units of a batch, numbered call by call from 0.
-	accept(ctx context.Context, call, batch int) error
+	accept(ctx context.Context, l *load, call int) error
 	// done returns how many units have been completed since open, and committed as such.
 	done(ctx context.Context, want int) (int, error)
-	// verify counts in the database what open to now has left there, and returns an error unless exactly that many
-	// units were done, each once and well.
-	verify(ctx context.Context, units int) error
+	// resting reports whether, of a load that has been accepted whole, every unit has been stored with its delay and none
+	// has been taken up again.
+	resting(l *load) bool
+	// verify counts in the database what open to now has left there, and returns an error unless exactly the units of the
+	// load were done, each once and well.
+	verify(ctx context.Context, l *load) error
 }
 
 // sample is one measurement of one side.
 type sample struct {
 	units   int
-	elapsed time.Duration // from the first call to the last commit
+	elapsed time.Duration // from the first call to the last commit, without rested
+	rested  time.Duration // how long there was nothing to do but to wait for the delay
 	wal     int64         // bytes
 	cpu     time.Duration // of this process: the side and the calls to it, not PostgreSQL
 	tuples  tuples
@@ -54,30 +59,30 @@ func (s sample) rate() float64           { return float64(s.units) / s.elapsed.S
 func (s sample) per(total int64) float64 { return float64(total) / float64(s.units) }
 
 // measure has a side do a load, and times it from the first call to the last commit.
-func measure(ctx context.Context, s *server, c contender, l load) (out sample, err error) {
+func measure(ctx context.Context, s *server, c contender, l *load) (out sample, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, measureTimeout, fmt.Errorf("not done within %s", measureTimeout))
 	defer cancel()
 	before, err := s.settle(ctx, c.database())
 	if err != nil {
 		return out, err
 	}
-	if err := c.open(ctx); err != nil {
+	if err := c.open(ctx, l); err != nil {
 		return out, err
 	}
 	out, err = timed(ctx, s, c, l)
 	if err == nil {
-		err = c.verify(ctx, l.units)
+		err = c.verify(ctx, l)
 	}
 	c.close()
 	if err != nil {
-		return out, fmt.Errorf("%s, %s: %w", c.name(), l.name, err)
+		return out, fmt.Errorf("%s, %s, %s: %w", c.name(), l.task.name, l.name, err)
 	}
-	after, err := s.settle(ctx, c.database())
+	after, err := s.written(ctx, c.database())
 	out.tuples = after.minus(before)
 	return out, err
 }
 
-func timed(ctx context.Context, s *server, c contender, l load) (out sample, err error) {
+func timed(ctx context.Context, s *server, c contender, l *load) (out sample, err error) {
 	walBefore, err := s.wal(ctx)
 	if err != nil {
 		return out, err
@@ -86,10 +91,10 @@ func timed(ctx context.Context, s *server, c contender, l load) (out sample, err
 	if err := submit(ctx, c, l); err != nil {
 		return out, err
 	}
-	if err := await(ctx, c, l.units); err != nil {
+	if out.rested, err = await(ctx, c, l); err != nil {
 		return out, err
 	}
-	out.units, out.elapsed, out.cpu = l.units, time.Since(began), cpuTime()-cpuBefore
+	out.units, out.elapsed, out.cpu = l.units, time.Since(began)-out.rested, cpuTime()-cpuBefore
 	walAfter, err := s.wal(ctx)
 	out.wal = walAfter - walBefore
 	return out, err
@@ -105,7 +110,7 @@ func cpuTime() time.Duration {
 }
 
 // submit makes all calls of a load, as many at a time as it says.
-func submit(ctx context.Context, c contender, l load) error {
+func submit(ctx context.Context, c contender, l *load) error {
 	if l.units%l.batch != 0 {
 		return fmt.Errorf("%d units can't be handed over in batches of %d", l.units, l.batch)
 	}
@@ -118,7 +123,7 @@ func submit(ctx context.Context, c contender, l load) error {
 				if call >= calls {
 					return nil
 				}
-				if err := c.accept(ctx, int(call), l.batch); err != nil {
+				if err := c.accept(ctx, l, int(call)); err != nil {
 					return fmt.Errorf("call %d: %w", call, err)
 				}
 			}
@@ -127,15 +132,21 @@ func submit(ctx context.Context, c contender, l load) error {
 	return group.Wait()
 }
 
-// await waits until a side has done so many units.
-func await(ctx context.Context, c contender, units int) error {
+// await waits until a side has done a load that it has accepted, and returns for how long all of it was resting.
+func await(ctx context.Context, c contender, l *load) (rested time.Duration, err error) {
 	tick := time.NewTicker(doneInterval)
 	defer tick.Stop()
+	looked := time.Now()
 	for {
-		n, err := c.done(ctx, units)
-		if err == nil && n >= units {
-			return nil
+		n, err := c.done(ctx, l.units)
+		now := time.Now()
+		if err == nil && n >= l.units {
+			return rested, nil
 		}
+		if c.resting(l) {
+			rested += now.Sub(looked)
+		}
+		looked = now
 		if err == nil {
 			select {
 			case <-tick.C:
@@ -144,6 +155,6 @@ func await(ctx context.Context, c contender, units int) error {
 				err = context.Cause(ctx)
 			}
 		}
-		return fmt.Errorf("%d of %d done: %w", n, units, err)
+		return rested, fmt.Errorf("%d of %d done: %w", n, l.units, err)
 	}
 }

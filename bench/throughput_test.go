@@ -1,16 +1,19 @@
 package main
 
 import (
+	"context"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func TestEachSideIsTimedAndCounted(t *testing.T) {
 	t.Parallel()
 	belfry, river := newTestSides(t)
 	for _, side := range []contender{belfry, river} {
-		for _, l := range []load{{name: "many a call", units: 60, batch: 20, callers: 2}, {name: "1 a call", units: 25, batch: 1, callers: 5}} {
-			got, err := measure(t.Context(), shared, side, l)
+		for _, l := range []load{{task: &plain, name: "many a call", units: 60, batch: 20, callers: 2}, {task: &plain, name: "1 a call", units: 25, batch: 1, callers: 5}} {
+			got, err := measure(t.Context(), shared, side, &l)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -41,7 +44,7 @@ func TestVerificationCatchesWhatIsMissing(t *testing.T) {
 		{belfry, "a count", "UPDATE feeds SET unseen = unseen - 1 WHERE ctid = (SELECT max(ctid) FROM feeds)"},
 		{belfry, "a version", "UPDATE feeds SET version = version + 1 WHERE ctid = (SELECT max(ctid) FROM feeds)"},
 		{belfry, "an event", "UPDATE events SET count = count - 1 WHERE ctid = (SELECT ctid FROM events ORDER BY id DESC LIMIT 1)"},
-		{belfry, "the end of the work", "INSERT INTO fan_outs SELECT id, 0, environment_id, '{1}' FROM triggers LIMIT 1"},
+		{belfry, "the end of the work", "INSERT INTO fan_outs SELECT environment_id, 1, id FROM triggers LIMIT 1"},
 		{river, "nothing", ""},
 		{river, "a job", "DELETE FROM river_job WHERE id = (SELECT max(id) FROM river_job)"},
 		{river, "a completion", "UPDATE river_job SET state = 'available', finalized_at = NULL, scheduled_at = scheduled_at + interval '1 day' WHERE id = (SELECT max(id) FROM river_job)"},
@@ -58,17 +61,17 @@ func TestVerificationCatchesWhatIsMissing(t *testing.T) {
 // verifyAfter does some units, changes the database, and returns what verification says.
 func verifyAfter(t *testing.T, side contender, units int, sql string) error {
 	t.Helper()
-	ctx := t.Context()
-	if err := side.open(ctx); err != nil {
+	ctx, l := t.Context(), &load{task: &plain, units: units, batch: 10, callers: 1}
+	if err := side.open(ctx, l); err != nil {
 		t.Fatal(err)
 	}
-	if err := submit(ctx, side, load{units: units, batch: 10, callers: 1}); err != nil {
+	if err := submit(ctx, side, l); err != nil {
 		t.Fatal(err)
 	}
-	if err := await(ctx, side, units); err != nil {
+	if _, err := await(ctx, side, l); err != nil {
 		t.Fatal(err)
 	}
-	err := side.verify(ctx, units)
+	err := side.verify(ctx, l)
 	if err != nil {
 		t.Fatalf("before anything was changed: %v", err)
 	}
@@ -85,7 +88,7 @@ func verifyAfter(t *testing.T, side contender, units int, sql string) error {
 			t.Fatalf("%s: %v", sql, err)
 		}
 	}
-	err = side.verify(ctx, units)
+	err = side.verify(ctx, l)
 	if fanOuts, ok := side.(*belfrySide); ok {
 		if _, err := fanOuts.pool.Exec(ctx, "DELETE FROM fan_outs"); err != nil {
 			t.Fatal(err)
@@ -97,7 +100,46 @@ func verifyAfter(t *testing.T, side contender, units int, sql string) error {
 
 func TestALoadMustFillItsCalls(t *testing.T) {
 	t.Parallel()
-	if err := submit(t.Context(), nil, load{units: 25, batch: 10, callers: 1}); err == nil {
+	if err := submit(t.Context(), nil, &load{units: 25, batch: 10, callers: 1}); err == nil {
 		t.Error("want an error: 25 units are not a number of calls of 10")
+	}
+}
+
+// clockwork is a contender that rests for a second, then takes two more.
+type clockwork struct {
+	contender
+	began time.Time
+}
+
+func (c *clockwork) resting(*load) bool { return time.Since(c.began) < time.Second }
+
+func (c *clockwork) done(context.Context, int) (int, error) {
+	if time.Since(c.began) < 3*time.Second {
+		return 3, nil
+	}
+	return 10, nil
+}
+
+func TestOnlyTheTimeOfRestIsLeftOut(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		rested, err := await(t.Context(), &clockwork{began: time.Now()}, &load{units: 10})
+		if took := time.Second - rested; err != nil || took < 0 || took > 2*doneInterval {
+			t.Errorf("it rested for %s (%v), want a second", rested, err)
+		}
+	})
+}
+
+func TestATallyMustBeExact(t *testing.T) {
+	t.Parallel()
+	was := tally{Triggered: 7, Runs: 7, Done: 7, Sent: 7, Items: 7, Rendered: 7, Versions: 7, Unseen: 7, Events: 7}
+	is := tally{Triggered: 17, Runs: 17, Done: 17, Sent: 9, Items: 9, Rendered: 9, Versions: 9, Unseen: 9, Events: 9}
+	if err := is.check(was, 10, 2); err != nil {
+		t.Errorf("10 runs that sent 2 messages: %v", err)
+	}
+	for _, messages := range []int{1, 3, 10} {
+		if is.check(was, 10, messages) == nil {
+			t.Errorf("want an error: 10 runs sent 2 messages, not %d", messages)
+		}
 	}
 }

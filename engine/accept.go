@@ -62,6 +62,9 @@ func (e *Engine) acceptAtOnce(ctx context.Context, env belfry.EnvironmentID, r *
 	if err != nil {
 		return nil, unstorable(err, "input.data")
 	}
+	if r.Priority.lane(recipients) != laneBulk {
+		e.beBusy()
+	}
 	e.Wake()
 	return &Accepted{Trigger: r.accepted(id, guess, recipients, now)}, nil
 }

@@ -169,8 +169,8 @@ func (e *Engine) loadStatuses(ctx context.Context, tx *postgres.Tx, runs []*run)
 
 // carry takes runs as far as they get, answers what they ask, and writes what they decided. Done again with the same runs
 // in another savepoint it decides the same. It stops early when that becomes too much for one transaction, and returns how
-// many runs it did.
-func (e *Engine) carry(ctx context.Context, tx *postgres.Tx, runs []*run, s *surroundings) (int, error) {
+// many runs it did. If c isn't nil, runs are its runs: it gives up those that weren't done, and is settled.
+func (e *Engine) carry(ctx context.Context, tx *postgres.Tx, runs []*run, s *surroundings, c *claim) (int, error) {
 	now, size := e.now(), 0
 	done := len(runs)
 	for i, r := range runs {
@@ -192,7 +192,11 @@ func (e *Engine) carry(ctx context.Context, tx *postgres.Tx, runs []*run, s *sur
 	if err := e.converse(ctx, tx, runs, now); err != nil {
 		return 0, err
 	}
-	if err := e.write(ctx, tx, runs, now); err != nil {
+	if c != nil {
+		c.full = c.full || done < len(c.runs)
+		c.runs = runs
+	}
+	if err := e.write(ctx, tx, runs, now, c); err != nil {
 		return 0, err
 	}
 	return done, nil
@@ -246,7 +250,7 @@ func (e *Engine) reply(ctx context.Context, tx *postgres.Tx, asking []*run, now 
 	if err := throttles(ctx, tx, asking, now); err != nil {
 		return err
 	}
-	if err := joinBatches(ctx, tx, asking, now); err != nil {
+	if err := joinBatches(ctx, tx, asking, now, e.Wake); err != nil {
 		return err
 	}
 	if err := e.updates(ctx, tx, asking); err != nil {
@@ -261,7 +265,7 @@ func (e *Engine) carryCarefully(ctx context.Context, tx *postgres.Tx, runs []*ru
 	for len(runs) > 0 {
 		done := 0
 		err := tx.Savepoint(ctx, func() (err error) {
-			done, err = e.carry(ctx, tx, runs, s)
+			done, err = e.carry(ctx, tx, runs, s, nil)
 			return err
 		})
 		if err == nil {
@@ -287,7 +291,7 @@ func (e *Engine) carryCarefully(ctx context.Context, tx *postgres.Tx, runs []*ru
 func (e *Engine) refuse(ctx context.Context, tx *postgres.Tx, r *run, cause error) error {
 	r.reset()
 	r.fail("", "refused", cause.Error())
-	err := tx.Savepoint(ctx, func() error { return e.write(ctx, tx, []*run{r}, e.now()) })
+	err := tx.Savepoint(ctx, func() error { return e.write(ctx, tx, []*run{r}, e.now(), nil) })
 	if postgres.IsDataException(err) {
 		e.Log.Error("a run cannot be written at all; it is left out", "trigger", r.trigger.id, "recipient", r.recipient, "error", err)
 		return nil

@@ -79,7 +79,7 @@ func (e *Engine) claim(ctx context.Context, tx *postgres.Tx, w *worker) (*claim,
 	if err := c.wake(ctx, tx, found, triggers); err != nil {
 		return nil, fmt.Errorf("claim waiting runs: %w", err)
 	}
-	full := c.share(found.fanOuts, max(e.BatchSize-len(c.runs), 1), w.busy)
+	full := c.share(found.fanOuts, max(e.BatchSize-len(c.runs), 1), e.busy())
 	c.full = c.full || full
 	return c, nil
 }
@@ -134,7 +134,7 @@ func (e *Engine) find(ctx context.Context, tx *postgres.Tx, w *worker) (*claimed
 	}); err != nil {
 		return nil, err
 	}
-	size := 0
+	size, small, bulk := 0, 0, 0
 	if err := each(results, func(rows pgx.Rows) error {
 		if size >= maxClaimedData { // the others are free again when the transaction ends
 			out.reached = true
@@ -147,7 +147,14 @@ func (e *Engine) find(ctx context.Context, tx *postgres.Tx, w *worker) (*claimed
 	}); err != nil {
 		return nil, err
 	}
-	out.reached = out.reached || len(out.due) >= waiting || len(out.batches) >= waiting || signals >= waiting
+	for _, f := range out.fanOuts {
+		if f.lane == laneBulk {
+			bulk++
+		} else {
+			small++
+		}
+	}
+	out.reached = out.reached || small >= w.rows || bulk >= w.bulkRows || len(out.due) >= waiting || len(out.batches) >= waiting || signals >= waiting
 	w.learn(out.fanOuts, e.BatchSize)
 	return out, results.Close()
 }

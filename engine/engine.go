@@ -45,6 +45,7 @@ type Engine struct {
 	wakeFetch     chan struct{}
 	wakeSchedules chan struct{}
 	idleFloors    time.Duration // how old floors may be before a worker believes that there is nothing to do
+	lastSmall     atomic.Int64  // when there was other than bulk work, by the machine's clock, in Unix nanoseconds
 	watchers      watchers
 	stats         stats
 }
@@ -130,7 +131,7 @@ func (e *Engine) worker(ctx context.Context) {
 				break
 			}
 			backoff = 0
-			if n == 0 {
+			if n == 0 || !w.more { // what comes next wakes us
 				break
 			}
 		}

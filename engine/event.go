@@ -2,13 +2,13 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/postgres"
@@ -123,24 +123,19 @@ func (e *Engine) SendEvent(ctx context.Context, env belfry.EnvironmentID, user, 
 // occur wakes the runs that wait for events.
 func (e *Engine) occur(ctx context.Context, tx *postgres.Tx, events []occurrence) error {
 	batch := &pgx.Batch{}
-	if err := queueEvents(batch, events, e.now()); err != nil || batch.Len() == 0 {
+	if err := queueEvents(batch, events, e.now(), func() { tx.AfterCommit(e.Wake) }); err != nil || batch.Len() == 0 {
 		return err
 	}
-	results := tx.SendBatch(ctx, batch)
-	tag, err := results.Exec()
-	if err := errors.Join(err, results.Close()); err != nil {
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return fmt.Errorf("signal events: %w", err)
-	}
-	if tag.RowsAffected() > 0 {
-		tx.AfterCommit(e.Wake)
 	}
 	return nil
 }
 
 // queueEvents writes a signal for each run that waits for one of the events. Whether the event really is the one that the
 // run waits for is decided when it wakes: only then its scope is there. Nearly always nobody waits, so payloads are put
-// together by the database, for those who do.
-func queueEvents(batch *pgx.Batch, events []occurrence, now time.Time) error {
+// together by the database, for those who do. waiting is called if there are any.
+func queueEvents(batch *pgx.Batch, events []occurrence, now time.Time, waiting func()) error {
 	if len(events) == 0 {
 		return nil
 	}
@@ -165,7 +160,12 @@ func queueEvents(batch *pgx.Batch, events []occurrence, now time.Time) error {
 			data[i] = &s
 		}
 	}
-	batch.Queue(insertSignals, recipients, causes, types, names, channels, seqs, alls, workflows, steps, ats, data, now)
+	batch.Queue(insertSignals, recipients, causes, types, names, channels, seqs, alls, workflows, steps, ats, data, now).Exec(func(tag pgconn.CommandTag) error {
+		if tag.RowsAffected() > 0 {
+			waiting()
+		}
+		return nil
+	})
 	return nil
 }
 

@@ -182,15 +182,15 @@ func (f *floors) refresh(ctx context.Context, e *Engine, bound time.Duration) (b
 	return true, nil
 }
 
-// selectFloors finds the oldest work of each environment. Where there is none, what comes next is hardly older than the
-// margin; what is, is found with the next refresh.
+// selectFloors finds the oldest work of each environment, but nothing younger than the margin: transactions that are under
+// way may commit what is older than what is there now. What is older than the margin even so is found with the next refresh.
 const selectFloors = `SELECT e.id,
-       coalesce((SELECT due_at FROM runs WHERE environment_id = e.id AND due_at IS NOT NULL ORDER BY due_at LIMIT 1), $1),
-       coalesce((SELECT close_at FROM batches WHERE environment_id = e.id AND close_at IS NOT NULL ORDER BY close_at LIMIT 1), $1),
-       coalesce((SELECT id FROM signals WHERE environment_id = e.id ORDER BY id LIMIT 1), (SELECT last_value - 10000 FROM signals_id_seq)),
-       coalesce((SELECT trigger_id FROM fan_outs WHERE environment_id = e.id AND lane = 0 ORDER BY trigger_id LIMIT 1), $2),
-       coalesce((SELECT trigger_id FROM fan_outs WHERE environment_id = e.id AND lane = 1 ORDER BY trigger_id LIMIT 1), $2),
-       coalesce((SELECT trigger_id FROM fan_outs WHERE environment_id = e.id AND lane = 2 ORDER BY trigger_id LIMIT 1), $2)
+       least((SELECT due_at FROM runs WHERE environment_id = e.id AND due_at IS NOT NULL ORDER BY due_at LIMIT 1), $1),
+       least((SELECT close_at FROM batches WHERE environment_id = e.id AND close_at IS NOT NULL ORDER BY close_at LIMIT 1), $1),
+       least((SELECT id FROM signals WHERE environment_id = e.id ORDER BY id LIMIT 1), (SELECT last_value - 10000 FROM signals_id_seq)),
+       least((SELECT trigger_id FROM fan_outs WHERE environment_id = e.id AND lane = 0 ORDER BY trigger_id LIMIT 1), $2),
+       least((SELECT trigger_id FROM fan_outs WHERE environment_id = e.id AND lane = 1 ORDER BY trigger_id LIMIT 1), $2),
+       least((SELECT trigger_id FROM fan_outs WHERE environment_id = e.id AND lane = 2 ORDER BY trigger_id LIMIT 1), $2)
   FROM environments e`
 
 // claimFanOuts takes fan-outs, oldest first, of each environment and lane the same number at most, and leaves alone what

@@ -95,10 +95,10 @@ func (s *simulation) update(ctx context.Context, q *updateQuestion) (*updateAnsw
 func (s *simulation) start(ctx context.Context, r *run, q *startQuestion) (*startAnswer, error) {
 	request := &Request{Workflow: q.start.Workflow, Data: q.data, Tenant: q.start.Tenant, CancellationKey: q.start.CancellationKey}
 	for _, id := range q.start.Recipients {
-		request.Recipients = append(request.Recipients, Party{Ref: belfry.User(id)})
+		request.Recipients = append(request.Recipients, Party{Ref: belfry.RecipientRef{Collection: q.start.Collection, ExternalID: id}})
 	}
 	if q.start.Actor != "" {
-		request.Actor = &Party{Ref: belfry.User(q.start.Actor)}
+		request.Actor = &Party{Ref: belfry.RecipientRef{Collection: q.start.ActorCollection, ExternalID: q.start.Actor}}
 	}
 	if _, err := request.validate(); err != nil {
 		return &startAnswer{err: err}, nil

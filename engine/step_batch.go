@@ -142,7 +142,7 @@ func (q *joinQuestion) of(r *run) openKey {
 
 // joinBatches answers the runs that want to join a batch, in their order. A batch that fills up is closed at once: who
 // comes later opens the next.
-func joinBatches(ctx context.Context, tx *postgres.Tx, runs []*run, now time.Time) error {
+func joinBatches(ctx context.Context, tx *postgres.Tx, runs []*run, now time.Time, wake func()) error {
 	var asking []*run
 	for _, r := range runs {
 		if _, ok := r.ask.(*joinQuestion); ok {
@@ -171,6 +171,12 @@ func joinBatches(ctx context.Context, tx *postgres.Tx, runs []*run, now time.Tim
 		}
 		if err := writeBatches(ctx, tx, open, joined); err != nil {
 			return fmt.Errorf("write batches: %w", err)
+		}
+		for _, b := range open {
+			if !b.closes.After(now) { // its run can go on
+				tx.AfterCommit(wake)
+				break
+			}
 		}
 		asking = later
 	}

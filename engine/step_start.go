@@ -99,5 +99,7 @@ func (e *Engine) startChild(ctx context.Context, tx *postgres.Tx, r *run, q *sta
 		return nil, err
 	}
 	accepted := &Accepted{}
-	return accepted, e.accept(ctx, tx, r.trigger.env, request, data, accepted)
+	// What the database refuses must not undo what other runs of the batch decided.
+	err = tx.Savepoint(ctx, func() error { return e.accept(ctx, tx, r.trigger.env, request, data, accepted) })
+	return accepted, err
 }

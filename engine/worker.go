@@ -16,10 +16,10 @@ type worker struct {
 	floors floors
 	// How many fan-outs to claim of each environment: as many as made a full batch last time.
 	rows, bulkRows int
-	busy           bool // there was other than bulk work a moment ago
 	// careful is set when the database refused the last batch: it is done again, by whoever claims it, in such a way that
 	// the runs that are refused can be told from the others.
 	careful bool
+	more    bool // there may be more to do than the last batch did
 }
 
 // maxBatchTime bounds a whole transaction, so that a database that stopped answering doesn't keep the worker for ever.
@@ -52,42 +52,39 @@ func (w *worker) batch(ctx context.Context) (int, error) {
 		if c, err = e.claim(ctx, tx, w); err != nil {
 			return err
 		}
-		if len(c.runs) > 0 {
-			s, err := e.load(ctx, tx, c)
-			if err != nil {
-				return err
-			}
-			if w.careful {
-				// Enqueue is called several times: it takes its locks in the order of recipients all the same.
-				slices.SortStableFunc(c.runs, func(a, b *run) int { return cmp.Compare(a.recipient, b.recipient) })
-				err = e.carryCarefully(ctx, tx, c.runs, s)
-			} else {
-				var done int
-				done, err = e.carry(ctx, tx, c.runs, s)
-				if refused = postgres.IsDataException(err); err == nil {
-					c.full = c.full || done < len(c.runs)
-					c.runs = c.runs[:done]
-				}
-			}
-			if err != nil {
-				return err
-			}
+		if len(c.runs) == 0 {
+			return e.settle(ctx, tx, c)
+		}
+		s, err := e.load(ctx, tx, c)
+		if err != nil {
+			return err
+		}
+		if !w.careful {
+			_, err = e.carry(ctx, tx, c.runs, s, c)
+			refused = postgres.IsDataException(err)
+			return err
+		}
+		// Enqueue is called several times: it takes its locks in the order of recipients all the same.
+		slices.SortStableFunc(c.runs, func(a, b *run) int { return cmp.Compare(a.recipient, b.recipient) })
+		if err := e.carryCarefully(ctx, tx, c.runs, s); err != nil {
+			return err
 		}
 		return e.settle(ctx, tx, c)
 	})
 	if refused {
 		e.Log.Warn("the database refused a batch of runs; it is done again to find out which", "error", err)
-		w.careful = true
+		w.careful, w.more = true, true
 		return len(c.runs), nil
 	}
 	if postgres.IsDeadlock(err) { // what the others did stands, so it won't happen for ever
 		e.Log.Warn("two batches of runs held each other up; one of them is done again", "error", err)
+		w.more = true
 		return 1, nil
 	}
 	if err != nil {
 		return 0, fmt.Errorf("do a batch of runs: %w", err)
 	}
-	w.careful = false
+	w.careful, w.more = false, c.full
 	if c.full {
 		e.Wake() // there is likely more than one worker can do
 	}
@@ -98,14 +95,13 @@ func (w *worker) batch(ctx context.Context) (int, error) {
 // learn chooses how many fan-outs to claim next. Triggers for one recipient fill a batch with hundreds of rows; of
 // triggers for a thousand, one row does, and claiming more would only keep them from other workers.
 func (w *worker) learn(found []*fanOut, limit int) {
-	w.busy = false
 	var rows, recipients [2]int // small and bulk
 	for _, f := range found {
 		kind := 0
 		if f.lane == laneBulk {
 			kind = 1
 		} else {
-			w.busy = true
+			w.engine.beBusy()
 		}
 		rows[kind]++
 		recipients[kind] += len(f.recipients)
@@ -113,6 +109,16 @@ func (w *worker) learn(found []*fanOut, limit int) {
 	w.rows = adapt(w.rows, rows[0], recipients[0], limit)
 	w.bulkRows = adapt(w.bulkRows, rows[1], recipients[1], limit)
 }
+
+// busyFor is for how long after other work bulk work is done in small portions only.
+const busyFor = time.Second
+
+// beBusy notes that there is other than bulk work.
+func (e *Engine) beBusy() { e.lastSmall.Store(time.Now().UnixNano()) }
+
+// busy reports whether there was other than bulk work a moment ago: more of it is likely to come, and would wait for as
+// long as a batch takes.
+func (e *Engine) busy() bool { return time.Since(time.Unix(0, e.lastSmall.Load())) < busyFor }
 
 func adapt(asked, rows, recipients, limit int) int {
 	switch {

@@ -15,7 +15,8 @@ import (
 )
 
 // write stores everything that runs decided, set-based: messages, then runs with what they wait for in one round trip.
-func (e *Engine) write(ctx context.Context, tx *postgres.Tx, runs []*run, now time.Time) error {
+// If it isn't nil, their whole claim is settled with it.
+func (e *Engine) write(ctx context.Context, tx *postgres.Tx, runs []*run, now time.Time, c *claim) error {
 	if len(runs) == 0 {
 		return nil
 	}
@@ -52,8 +53,11 @@ func (e *Engine) write(ctx context.Context, tx *postgres.Tx, runs []*run, now ti
 	if err := queueFetches(batch, runs, now); err != nil {
 		return err
 	}
-	if err := queueEvents(batch, events, now); err != nil {
+	if err := queueEvents(batch, events, now, func() { tx.AfterCommit(e.Wake) }); err != nil {
 		return err
+	}
+	if c != nil {
+		queueSettled(batch, c)
 	}
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return fmt.Errorf("write runs: %w", err)
@@ -218,6 +222,17 @@ func workflowEvents(runs []*run, now time.Time) []occurrence {
 // settle updates what was claimed, by what became of it.
 func (e *Engine) settle(ctx context.Context, tx *postgres.Tx, c *claim) error {
 	batch := &pgx.Batch{}
+	queueSettled(batch, c)
+	if batch.Len() == 0 {
+		return nil
+	}
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		return fmt.Errorf("settle what was claimed: %w", err)
+	}
+	return nil
+}
+
+func queueSettled(batch *pgx.Batch, c *claim) {
 	finished := map[*run]bool{}
 	var signals, envs []int64
 	for _, r := range c.runs {
@@ -241,13 +256,6 @@ func (e *Engine) settle(ctx context.Context, tx *postgres.Tx, c *claim) error {
 	}
 	queueClosed(batch, c.batches, finished)
 	queueFanOuts(batch, c.fanOuts)
-	if batch.Len() == 0 {
-		return nil
-	}
-	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
-		return fmt.Errorf("settle what was claimed: %w", err)
-	}
-	return nil
 }
 
 // queueClosed closes the batches whose run has gone on, and those that nobody carries any more.

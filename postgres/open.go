@@ -85,6 +85,8 @@ func poolConfig(cfg Config) (*pgxpool.Config, error) {
 	}
 
 	params := pc.ConnConfig.RuntimeParams
+	// Compiling a statement takes longer than any of ours runs, but estimates for arrays make PostgreSQL think otherwise.
+	setDefault(params, "jit", "off")
 	setDefault(params, "statement_timeout", milliseconds(statementTimeout))
 	setDefault(params, "idle_in_transaction_session_timeout", milliseconds(idleInTransactionTimeout))
 	setDefault(params, "application_name", "belfry")

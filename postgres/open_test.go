@@ -17,6 +17,7 @@ func TestOpenSetsUpEverySession(t *testing.T) {
 
 	for setting, want := range map[string]string{
 		"timezone":                            "UTC",
+		"jit":                                 "off",
 		"statement_timeout":                   "30s",
 		"idle_in_transaction_session_timeout": "1min",
 		"application_name":                    "belfry api",

@@ -33,7 +33,7 @@ func (k *killing) gathers(ctx context.Context) {
 			k.t.Errorf("%s: %v", key, err)
 			return
 		}
-		if back := n - r.IntN(60); n%3 == 0 && back >= 0 && back%2 == 0 { // waits, is in a batch, or too late
+		if back := n - r.IntN(12); n%3 == 0 && back >= 0 && back%2 == 0 { // waits, is in a batch, or too late
 			if err := k.takeBack(r, fmt.Sprintf("gather-%d", back)); err != nil {
 				k.t.Errorf("cancel: %v", err)
 				return
@@ -85,7 +85,7 @@ func (k *killing) checkBatches() {
 		k.t.Error(err)
 	}
 	k.t.Logf("%d batches of %d activities, %d runs cancelled", sums, activities, taken)
-	if sums == 0 || taken == 0 {
+	if sums == 0 || len(k.cancelled) == 0 {
 		k.t.Error("no batch closed, or nothing was cancelled: that was no load")
 	}
 }

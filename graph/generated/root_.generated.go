@@ -3410,7 +3410,7 @@ input HeaderInput {
   value: String!
 }
 
-"How long to wait: exactly one of ` + "`" + `for` + "`" + `, ` + "`" + `until` + "`" + ` and ` + "`" + `rule` + "`" + `. At most 366 days."
+"How long to wait: exactly one of ` + "`" + `for` + "`" + `, ` + "`" + `until` + "`" + ` and ` + "`" + `rule` + "`" + `. At most 365 days."
 input DelayStepInput {
   "So long."
   for: Duration

@@ -178,7 +178,7 @@ type DefaultBranchInput struct {
 	Terminates *bool `json:"terminates,omitempty"`
 }
 
-// How long to wait: exactly one of `for`, `until` and `rule`. At most 366 days.
+// How long to wait: exactly one of `for`, `until` and `rule`. At most 365 days.
 type DelayStepInput struct {
 	// So long.
 	For *calendar.Duration `json:"for,omitempty"`
