@@ -96,7 +96,7 @@ func grep(text, prefix string) (out []string) {
 func TestNotReadyWhenItLagsBehind(t *testing.T) {
 	t.Parallel()
 	i := install(t, settings{"BELFRY_READY_LAG": "200ms"})
-	end := i.block(t, `LOCK TABLE runs IN ACCESS EXCLUSIVE MODE`)
+	end := i.block(t, `LOCK TABLE feeds IN ACCESS EXCLUSIVE MODE`)
 	notify(t, i.backend, "note", "ana", "hello")
 	ready := func() bool {
 		status, body := get(t, i.url("/readyz"))
