@@ -59,7 +59,7 @@ func newRiverSide(ctx context.Context, s *server, name string, cooldown time.Dur
 	if r.url, err = s.create(ctx, name); err != nil {
 		return nil, err
 	}
-	pool, err := postgres.Open(ctx, postgres.Config{URL: r.url, MaxConns: 2})
+	pool, err := postgres.Open(ctx, postgres.Config{URL: r.serverDefaults(), MaxConns: 2})
 	if err != nil {
 		return nil, err
 	}
@@ -72,6 +72,12 @@ func newRiverSide(ctx context.Context, s *server, name string, cooldown time.Dur
 	return r, err
 }
 
+// serverDefaults is the database without what Belfry asks of its own connections: that would be no favour to statements
+// that aren't made for it.
+func (r *riverSide) serverDefaults() string {
+	return r.url + "&jit=on&enable_seqscan=on&enable_hashjoin=on&enable_mergejoin=on"
+}
+
 func warnings() *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 }
@@ -80,7 +86,7 @@ func (r *riverSide) name() string     { return "river" }
 func (r *riverSide) database() string { return r.url }
 
 func (r *riverSide) open(ctx context.Context, _ *load) (err error) {
-	if r.pool, err = postgres.Open(ctx, postgres.Config{URL: r.url, MaxConns: connections}); err != nil {
+	if r.pool, err = postgres.Open(ctx, postgres.Config{URL: r.serverDefaults(), MaxConns: connections}); err != nil {
 		return err
 	}
 	if err = r.start(ctx); err != nil {

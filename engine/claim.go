@@ -154,7 +154,7 @@ func (e *Engine) find(ctx context.Context, tx *postgres.Tx, w *worker) (*claimed
 			small++
 		}
 	}
-	out.reached = out.reached || small >= w.rows || bulk >= w.bulkRows || len(out.due) >= waiting || len(out.batches) >= waiting || signals >= waiting
+	out.reached = out.reached || small >= w.rows || bulk >= w.bulkRows || len(out.due) >= apart || len(out.batches) >= apart || signals >= apart
 	w.learn(out.fanOuts, e.BatchSize)
 	return out, results.Close()
 }

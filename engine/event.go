@@ -176,4 +176,7 @@ SELECT w.environment_id, w.recipient_id, w.trigger_id, $12, jsonb_build_object('
          || CASE WHEN q.data IS NULL THEN '{}' ELSE jsonb_build_object('data', q.data) END)
   FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::boolean[], $8::text[], $9::text[], $10::text[], $11::jsonb[])
     AS q (recipient_id, cause_id, type, name, channel, seq, is_all, workflow, step, at, data)
-  JOIN waits w ON w.recipient_id = q.recipient_id AND w.type = q.type AND w.name = q.name AND w.trigger_id <> q.cause_id`
+  CROSS JOIN LATERAL (
+   SELECT * FROM waits
+    WHERE recipient_id = q.recipient_id AND type = q.type AND name = q.name AND trigger_id <> q.cause_id
+   OFFSET 0) w`

@@ -166,12 +166,14 @@ SELECT recipient_id, workflow_id, step_ref, key, environment_id, 0, '-infinity'
   FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::bigint[]) AS q (recipient_id, workflow_id, step_ref, key, environment_id)
     ON CONFLICT DO NOTHING`
 
+// selectThrottles looks each up by itself, in the order of the keys, which is the order of locks.
 const selectThrottles = `SELECT t.recipient_id, t.workflow_id, t.step_ref, t.key, t.passed,
        greatest(t.closes_at, 'epoch') -- a time that Go can hold
   FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[]) AS q (recipient_id, workflow_id, step_ref, key)
-  JOIN throttles t USING (recipient_id, workflow_id, step_ref, key)
- ORDER BY t.recipient_id, t.workflow_id, t.step_ref, t.key
-   FOR UPDATE OF t`
+ CROSS JOIN LATERAL (
+   SELECT * FROM throttles
+    WHERE recipient_id = q.recipient_id AND workflow_id = q.workflow_id AND step_ref = q.step_ref AND key = q.key
+      FOR UPDATE) t`
 
 const updateThrottles = `UPDATE throttles t SET passed = q.passed, closes_at = q.closes_at
   FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::int[], $6::timestamptz[])

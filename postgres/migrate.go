@@ -65,6 +65,9 @@ func migrate(ctx context.Context, pool *pgxpool.Pool, files fs.FS) error {
 	// statement timeout, and must not be starved by a small pool.
 	conn := pool.Config().ConnConfig.Copy()
 	conn.RuntimeParams["statement_timeout"] = "0"
+	for _, way := range tableWide {
+		conn.RuntimeParams[way] = "on"
+	}
 	conn.RuntimeParams["idle_in_transaction_session_timeout"] = "0"
 	db := stdlib.OpenDB(*conn)
 	defer func() { _ = db.Close() }()

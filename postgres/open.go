@@ -85,6 +85,11 @@ func poolConfig(cfg Config) (*pgxpool.Config, error) {
 	}
 
 	params := pc.ConnConfig.RuntimeParams
+	// Every statement finds its rows by key. A plan that was made while a table was new says otherwise, and is kept until
+	// the table is analysed, a minute and many thousand rows later.
+	for _, way := range tableWide {
+		setDefault(params, way, "off")
+	}
 	// Compiling a statement takes longer than any of ours runs, but estimates for arrays make PostgreSQL think otherwise.
 	setDefault(params, "jit", "off")
 	setDefault(params, "statement_timeout", milliseconds(statementTimeout))
@@ -159,3 +164,6 @@ func leadingInt(s string) (int, bool) {
 	n, err := strconv.Atoi(s[:end])
 	return n, err == nil
 }
+
+// tableWide are the ways of reading that look at a table from end to end. Migrations may.
+var tableWide = []string{"enable_seqscan", "enable_hashjoin", "enable_mergejoin"}

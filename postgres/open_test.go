@@ -18,6 +18,9 @@ func TestOpenSetsUpEverySession(t *testing.T) {
 	for setting, want := range map[string]string{
 		"timezone":                            "UTC",
 		"jit":                                 "off",
+		"enable_seqscan":                      "off",
+		"enable_hashjoin":                     "off",
+		"enable_mergejoin":                    "off",
 		"statement_timeout":                   "30s",
 		"idle_in_transaction_session_timeout": "1min",
 		"application_name":                    "belfry api",
