@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -133,34 +134,26 @@ func (e *Engine) occur(ctx context.Context, tx *postgres.Tx, events []occurrence
 }
 
 // queueEvents writes a signal for each run that waits for one of the events. Whether the event really is the one that the
-// run waits for is decided when it wakes: only then its scope is there. Nearly always nobody waits, so payloads are put
-// together by the database, for those who do. waiting is called if there are any.
+// run waits for is decided when it wakes: only then its scope is there. Nearly always nobody waits for what has happened,
+// so the events that differ in whom they happened to are one row of arguments, which the database doesn't even unfold
+// unless somebody does. waiting is called if there are any.
 func queueEvents(batch *pgx.Batch, events []occurrence, now time.Time, waiting func()) error {
 	if len(events) == 0 {
 		return nil
 	}
-	n := len(events)
-	recipients, causes, seqs, alls := make([]int64, n), make([][16]byte, n), make([]int64, n), make([]bool, n)
-	types, names, channels, workflows, steps := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
-	ats, data := make([]string, n), make([]*string, n)
-	at, text := time.Time{}, ""
-	for i := range events {
-		o := &events[i]
-		recipients[i], causes[i], seqs[i], alls[i] = int64(o.recipient), o.cause, o.Seq, o.All
-		types[i], names[i], channels[i], workflows[i], steps[i] = string(o.Type), o.Name, o.Channel, o.Workflow, o.Step
-		if text == "" || !o.At.Equal(at) { // mostly the same
-			at, text = o.At, o.At.UTC().Format(time.RFC3339Nano)
-		}
-		if ats[i] = text; o.Data != nil {
-			b, err := encode(o.Data)
-			if err != nil {
-				return fmt.Errorf("encode event: %w", err)
-			}
-			s := string(b)
-			data[i] = &s
-		}
+	groups, err := gather(events)
+	if err != nil {
+		return fmt.Errorf("encode events: %w", err)
 	}
-	batch.Queue(insertSignals, recipients, causes, types, names, channels, seqs, alls, workflows, steps, ats, data, now).Exec(func(tag pgconn.CommandTag) error {
+	n := len(groups)
+	envs, causes := make([]int64, n), make([][16]byte, n)
+	types, names, payloads := make([]string, n), make([]string, n), make([]string, n)
+	recipients, seqs := make([]string, n), make([]string, n)
+	for i, g := range groups {
+		envs[i], causes[i], types[i], names[i], payloads[i] = int64(g.env), g.cause, string(g.Type), g.Name, g.payload
+		recipients[i], seqs[i] = string(append(g.recipients, '}')), string(append(g.seqs, '}'))
+	}
+	batch.Queue(insertSignals, envs, causes, types, names, payloads, recipients, seqs, now).Exec(func(tag pgconn.CommandTag) error {
 		if tag.RowsAffected() > 0 {
 			waiting()
 		}
@@ -169,14 +162,64 @@ func queueEvents(batch *pgx.Batch, events []occurrence, now time.Time, waiting f
 	return nil
 }
 
-// insertSignals spells payloads as signal and Event do.
+// gathered is what happened to several recipients alike. Their ids, and the positions of their messages, are written as
+// PostgreSQL writes arrays, but for the bracket at the end.
+type gathered struct {
+	occurrence
+	payload          string
+	recipients, seqs []byte
+}
+
+// gather puts events together that differ only in whom they happened to.
+func gather(events []occurrence) ([]*gathered, error) {
+	type kind struct {
+		env                           belfry.EnvironmentID
+		cause                         uuid.UUID
+		event                         workflow.EventType
+		name, channel, workflow, step string
+		all                           bool
+		at                            int64
+	}
+	var out []*gathered
+	known := map[kind]*gathered{}
+	for i := range events {
+		o := &events[i]
+		k := kind{o.env, o.cause, o.Type, o.Name, o.Channel, o.Workflow, o.Step, o.All, o.At.UnixNano()}
+		g := known[k]
+		if g == nil || o.Data != nil {
+			g = &gathered{occurrence: *o}
+			g.At, g.Seq = o.At.UTC(), 0
+			b, err := encode(signal{Event: &g.Event})
+			if err != nil {
+				return nil, err
+			}
+			g.payload, out = string(b), append(out, g)
+			if o.Data == nil {
+				known[k] = g
+			}
+		}
+		g.recipients = strconv.AppendInt(append(g.recipients, separator(g.recipients)), int64(o.recipient), 10)
+		g.seqs = strconv.AppendInt(append(g.seqs, separator(g.seqs)), o.Seq, 10)
+	}
+	return out, nil
+}
+
+// separator is what comes before the next element of an array.
+func separator(array []byte) byte {
+	if len(array) == 0 {
+		return '{'
+	}
+	return ','
+}
+
+// insertSignals looks first whether anybody at all waits for such an event.
 const insertSignals = `INSERT INTO signals (environment_id, recipient_id, trigger_id, at, payload)
-SELECT w.environment_id, w.recipient_id, w.trigger_id, $12, jsonb_build_object('event', jsonb_strip_nulls(jsonb_build_object(
-         'type', q.type, 'name', q.name, 'at', q.at, 'channel', q.channel, 'seq', q.seq, 'all', q.is_all, 'workflow', q.workflow, 'step', q.step))
-         || CASE WHEN q.data IS NULL THEN '{}' ELSE jsonb_build_object('data', q.data) END)
-  FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::boolean[], $8::text[], $9::text[], $10::text[], $11::jsonb[])
-    AS q (recipient_id, cause_id, type, name, channel, seq, is_all, workflow, step, at, data)
-  CROSS JOIN LATERAL (
+SELECT w.environment_id, w.recipient_id, w.trigger_id, $8, CASE q.seq WHEN 0 THEN g.payload::jsonb ELSE jsonb_set(g.payload::jsonb, '{event,seq}', to_jsonb(q.seq)) END
+  FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
+    AS g (environment_id, cause_id, type, name, payload, recipients, seqs)
+ CROSS JOIN LATERAL (SELECT FROM waits WHERE environment_id = g.environment_id AND type = g.type AND name = g.name LIMIT 1) awaited
+ CROSS JOIN LATERAL unnest(g.recipients::bigint[], g.seqs::bigint[]) AS q (recipient_id, seq)
+ CROSS JOIN LATERAL (
    SELECT * FROM waits
-    WHERE recipient_id = q.recipient_id AND type = q.type AND name = q.name AND trigger_id <> q.cause_id
+    WHERE environment_id = g.environment_id AND type = g.type AND name = g.name AND recipient_id = q.recipient_id AND trigger_id <> g.cause_id
    OFFSET 0) w`
