@@ -76,7 +76,7 @@ func show(ctx context.Context, tx *postgres.Tx, messages []belfry.Message) error
 	for i := range messages {
 		m := &messages[i]
 		if m.Content.Body.Content == "refuse me" {
-			return fmt.Errorf("refused")
+			return belfry.Errorf(belfry.Conflict, "refused")
 		}
 		err := tx.QueryRow(ctx, `INSERT INTO shown SELECT $1::bigint, $2::text, 1 + count(*), $3 FROM shown WHERE recipient_id = $1 AND channel = $2 RETURNING seq`,
 			m.Recipient, m.Channel, m.Content.Body.Content).Scan(&m.Seq)

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -39,19 +40,34 @@ type Attempt struct {
 	Error    string // empty if it succeeded
 }
 
-// fields is where messageColumns go.
-func (m *Message) fields() []any {
-	return []any{&m.Recipient, &m.Seq, &m.Environment, &m.UserID, &m.Channel, &m.ChannelType, &m.Trigger, &m.Workflow, &m.Version, &m.StepRef,
-		&m.Categories, &m.Actor, &m.Actors, &m.TotalActivities, &m.Tenant, &m.Content, &m.CreatedAt, &m.SendAt,
-		&m.Status, &m.StatusAt, &m.Moved.Seq, &m.ProviderID}
+// unreadableError says that the content of a message isn't stored in a form that this release knows. All else of it is there.
+type unreadableError struct {
+	id  belfry.MessageID
+	err error
 }
 
-// complete derives what isn't stored.
-func (m *Message) complete() {
+func (e *unreadableError) Error() string {
+	return fmt.Sprintf("the stored content of message %s can't be read: %v", e.id, e.err)
+}
+
+// scan reads a row of messageColumns, and the columns before them. Content is decoded here rather than by the driver, which
+// would give up the rows behind an unreadable one too.
+func (m *Message) scan(row pgx.CollectableRow, before ...any) error {
+	var content []byte
+	err := row.Scan(append(before, &m.Recipient, &m.Seq, &m.Environment, &m.UserID, &m.Channel, &m.ChannelType, &m.Trigger, &m.Workflow, &m.Version,
+		&m.StepRef, &m.Categories, &m.Actor, &m.Actors, &m.TotalActivities, &m.Tenant, &content, &m.CreatedAt, &m.SendAt,
+		&m.Status, &m.StatusAt, &m.Moved.Seq, &m.ProviderID)...)
+	if err != nil {
+		return err
+	}
 	m.Sandbox = m.Status == belfry.NotSent
 	if m.Moved.Seq != 0 {
 		m.Moved.Recipient, m.Moved.Channel = m.Recipient, m.Channel
 	}
+	if err := json.Unmarshal(content, &m.Content); err != nil {
+		return &unreadableError{m.ID(), err}
+	}
+	return nil
 }
 
 // Querier is what reads rows: the pool or a transaction.
@@ -88,9 +104,7 @@ func readMessages(ctx context.Context, q Querier, env belfry.EnvironmentID, reci
 		return nil, err
 	}
 	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (m Message, err error) {
-		err = row.Scan(m.fields()...)
-		m.complete()
-		return m, err
+		return m, m.scan(row)
 	})
 	if err != nil || len(found) == 0 {
 		return nil, err

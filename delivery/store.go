@@ -77,6 +77,12 @@ const postpone = `UPDATE deliveries d SET due_at = o.due_at, leased_until = '-in
  WHERE d.recipient_id = o.recipient_id AND d.message_id = o.message_id AND d.fence = o.fence
 RETURNING d.message_id`
 
+// giveBack ends a lease as if it had never been.
+const giveBack = `UPDATE deliveries d SET leased_until = '-infinity', attempt = attempt - 1
+  FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS o (recipient_id, message_id, fence)
+ WHERE d.recipient_id = o.recipient_id AND d.message_id = o.message_id AND d.fence = o.fence
+RETURNING d.message_id`
+
 const insertAttempts = `INSERT INTO attempts (recipient_id, message_id, attempt, environment_id, at, duration_us, outcome, provider, error)
 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::bigint[], $5::timestamptz[], $6::bigint[], $7::text[], $8::text[], $9::text[])`
 
@@ -109,7 +115,7 @@ const selectStatuses = `SELECT t.recipient_id, t.channel, t.id, m.status, m.move
 // statements is every statement of this package by name, for the test that prepares them on the migrated schema.
 var statements = map[string]string{
 	"claimDue": claimDue, "selectOldestDue": selectOldestDue, "takeIDs": takeIDs, "insertMessages": insertMessages,
-	"insertDeliveries": insertDeliveries, "refuseNUL": refuseNUL, "finish": finish, "postpone": postpone,
+	"insertDeliveries": insertDeliveries, "refuseNUL": refuseNUL, "finish": finish, "postpone": postpone, "giveBack": giveBack,
 	"insertAttempts": insertAttempts, "updateOutcomes": updateOutcomes, "leaveQueue": leaveQueue, "updateStatus": updateStatus,
 	"selectMessage": selectMessage, "selectMessagesOf": selectMessagesOf, "selectAttempts": selectAttempts,
 	"selectStatuses": selectStatuses,

@@ -15,6 +15,9 @@ import (
 // committed. It sets each message's Seq; leave the messages alone until the transaction has ended. Messages for one feed
 // get consecutive positions, in the order in which they are given. When they are to be sent is not looked at.
 //
+// A message that is for a feed of another environment is refused as a Conflict, and what the database will never take as a
+// data exception (see postgres.IsDataException); any other error is nobody's fault, and may not come again.
+//
 // Feeds are locked in the order of their keys: call it again in the same transaction only with recipients that come after
 // those of before, and mark nothing in it, or two transactions may deadlock.
 func (s *Service) Append(ctx context.Context, tx *postgres.Tx, messages []belfry.Message) error {
@@ -34,7 +37,8 @@ func (s *Service) Append(ctx context.Context, tx *postgres.Tx, messages []belfry
 	for i, m := range sorted {
 		h := heads[feedOf(m)]
 		if h == nil {
-			return fmt.Errorf("append to feeds: the feed of recipient %d on %q is of another environment than %d", m.Recipient, m.Channel, m.Environment)
+			refusal := belfry.Errorf(belfry.Conflict, "the feed of recipient %d on %q is of another environment than %d", m.Recipient, m.Channel, m.Environment)
+			return fmt.Errorf("append to feeds: %w", refusal)
 		}
 		m.Seq = h.version - int64(behind[i])
 		sent.add(m.Environment, m.Channel, m.Workflow, m.StepRef, belfry.MessageRef{Recipient: m.Recipient, UserID: m.UserID, Seq: m.Seq})

@@ -301,8 +301,8 @@ func TestEnvironmentsAndFeedsAreApart(t *testing.T) {
 	if got := w.markAll(t, elsewhere, belfry.Read); got.Changed != 0 {
 		t.Errorf("the other environment marks %+v", got)
 	}
-	if err := w.append(t.Context(), w.message(elsewhere, "intruder")); err == nil {
-		t.Error("the other environment appends")
+	if err := w.append(t.Context(), w.message(elsewhere, "intruder")); belfry.CodeOf(err) != belfry.Conflict {
+		t.Errorf("the other environment appends: %v; want it refused", err)
 	}
 	if diff := cmp.Diff(before, w.page(t, ann, 10)); diff != "" {
 		t.Errorf("the feed changed (-before +after):\n%s", diff)
