@@ -185,11 +185,9 @@ func TestAnErrorThatIsNobodysFaultCountsAsNoAttempt(t *testing.T) {
 func TestFeedsAreLockedInTheOrderOfRecipients(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	messages := []belfry.Message{later(4, "refuse me"), later(3, "c"), later(2, "b"), later(1, "a")}
-	for i := range messages {
-		messages[i].SendAt = start.Add(time.Duration(1+i) * time.Second) // they are claimed in this order
+	for _, m := range []belfry.Message{later(4, "refuse me"), later(3, "c"), later(2, "b"), later(1, "a")} {
+		w.enqueue(m) // one by one: they are claimed in this order
 	}
-	w.enqueue(messages...)
 	w.advance(time.Minute)
 	var locked []belfry.RecipientID
 	node := w.node(func(c *Config) {
