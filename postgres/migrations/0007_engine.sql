@@ -35,6 +35,7 @@ ALTER TABLE triggers
   ADD COLUMN skip_delay       boolean NOT NULL DEFAULT false,
   ADD COLUMN depth            smallint NOT NULL DEFAULT 0,      -- how many triggers of workflow steps led to it
   ADD COLUMN schedule_id      uuid;
+UPDATE triggers SET workflow_id = 0;                            -- of a workflow that was deleted
 UPDATE triggers t SET workflow_id = v.workflow_id FROM workflow_versions v WHERE v.id = t.version_id;
 UPDATE triggers t SET recipient_ids = r.ids
   FROM (SELECT trigger_id, array_agg(recipient_id ORDER BY recipient_id) AS ids FROM runs GROUP BY trigger_id) r WHERE r.trigger_id = t.id;
