@@ -43,6 +43,8 @@ const (
 // MessageStatus is what became of a message.
 type MessageStatus struct {
 	Delivery DeliveryStatus
+	// Item is the Seq that an in-app message has in its feed if it was held back before, and has another id; 0 otherwise.
+	Item int64
 	// Engagement: what its reader did.
 	Seen, Read, Interacted, LinkClicked, Archived bool
 }

@@ -168,6 +168,9 @@ func (n *belfryNode) statuses(ctx context.Context, tx *postgres.Tx, env belfry.E
 			item = to
 		}
 		if s, ok := items[item]; ok {
+			if item != id {
+				s.Item = item.Seq
+			}
 			out[id] = s
 		}
 	}
