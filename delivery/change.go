@@ -9,37 +9,6 @@ import (
 	"github.com/belfryhq/belfry/postgres"
 )
 
-// rank orders the statuses: one only ever gives way to a higher one. What a provider says last counts, and bad news of
-// it comes last: mail that arrived at a host may bounce behind it.
-func rank(s belfry.DeliveryStatus) int {
-	switch s {
-	case belfry.Queued:
-		return 0
-	case belfry.DeliveryAttempted:
-		return 1
-	case belfry.Sent:
-		return 2
-	case belfry.Delivered:
-		return 3
-	case belfry.Undelivered:
-		return 4
-	case belfry.Bounced:
-		return 5
-	}
-	return 6 // NotSent
-}
-
-// below is the statuses that give way to one.
-func below(s belfry.DeliveryStatus) []string {
-	var out []string
-	for _, lower := range []belfry.DeliveryStatus{belfry.Queued, belfry.DeliveryAttempted, belfry.Sent, belfry.Delivered, belfry.Undelivered} {
-		if rank(lower) < rank(s) {
-			out = append(out, string(lower))
-		}
-	}
-	return out
-}
-
 // eventsOf is what is raised when the queue is done with a message, which happens once to each.
 func eventsOf(s belfry.DeliveryStatus) []belfry.EventKind {
 	switch s {

@@ -11,7 +11,7 @@
 //     is tried again up to MaxAttempts times within about half an hour; then the message is undelivered.
 //   - An in-app message that waits for its time is claimed, handed to InApp and marked in one transaction. From then on
 //     it is a feed item with an id of its own; its first id leads there (Message.Moved, Statuses).
-//   - Later a provider may have another word (Report): delivered, undelivered, bounced. A status only moves forward.
+//   - What the provider answers is the last word: sent, or delivered if it says so; undelivered or bounced.
 //
 // Guarantees
 //   - A message exists exactly if the transaction that enqueued it committed.

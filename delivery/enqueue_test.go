@@ -102,7 +102,7 @@ func TestMessagesExistExactlyIfTheTransactionCommitted(t *testing.T) {
 	if !errors.Is(err, refused) {
 		t.Fatal(err)
 	}
-	if _, err := w.Message(t.Context(), env, messages[0].ID()); belfry.CodeOf(err) != belfry.NotFound || w.queued() != 0 {
+	if found, err := w.Messages(t.Context(), env, []belfry.MessageID{messages[0].ID()}); err != nil || len(found) != 0 || w.queued() != 0 {
 		t.Errorf("of a transaction that was undone there is a message (%v), %d queued", err, w.queued())
 	}
 	w.enqueue(message(1, belfry.Email, "a"))

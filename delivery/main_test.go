@@ -189,11 +189,14 @@ func (w *world) lease(s *Service) []*lease {
 
 func (w *world) read(id belfry.MessageID) *Message {
 	w.t.Helper()
-	m, err := w.Message(w.t.Context(), env, id)
+	found, err := w.Messages(w.t.Context(), env, []belfry.MessageID{id})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return m
+	if found[id] == nil {
+		w.t.Fatalf("there is no message %v", id)
+	}
+	return found[id]
 }
 
 // heard is the kinds of events of a message so far; nil if there were none.

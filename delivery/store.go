@@ -92,20 +92,16 @@ const updateOutcomes = `UPDATE messages m
   FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::text[]) AS o (recipient_id, id, status, moved_to, provider_id)
  WHERE m.recipient_id = o.recipient_id AND m.id = o.id`
 
-const leaveQueue = `DELETE FROM deliveries WHERE recipient_id = $1 AND message_id = $2 AND environment_id = $3 AND NOT in_app`
+const selectMessages = `SELECT m.*
+  FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS t (recipient_id, channel, id)
+ CROSS JOIN LATERAL (SELECT ` + messageColumns + `
+    FROM messages WHERE recipient_id = t.recipient_id AND id = t.id AND channel = t.channel AND environment_id = $4 OFFSET 0) m`
 
-const updateStatus = `UPDATE messages SET status = $5, status_at = $6
- WHERE recipient_id = $1 AND id = $2 AND environment_id = $3 AND channel = $4 AND status = ANY ($7) AND channel_type <> 'in_app'
-RETURNING ` + messageColumns
-
-const selectMessage = `SELECT ` + messageColumns + `
-  FROM messages WHERE recipient_id = $1 AND id = $2 AND environment_id = $3 AND channel = $4`
-
-const selectMessagesOf = `SELECT ` + messageColumns + `
-  FROM messages WHERE recipient_id = $1 AND trigger_id = $2 AND environment_id = $3 ORDER BY id LIMIT $4`
-
-const selectAttempts = `SELECT message_id, attempt, at, duration_us, outcome, provider, error
-  FROM attempts WHERE recipient_id = $1 AND message_id = ANY ($2) AND environment_id = $3 ORDER BY message_id, attempt`
+const selectAttempts = `SELECT t.recipient_id, t.id, a.*
+  FROM unnest($1::bigint[], $2::bigint[]) AS t (recipient_id, id)
+ CROSS JOIN LATERAL (SELECT attempt, at, duration_us, outcome, provider, error
+    FROM attempts WHERE recipient_id = t.recipient_id AND message_id = t.id AND environment_id = $3 OFFSET 0) a
+ ORDER BY t.recipient_id, t.id, a.attempt`
 
 const selectStatuses = `SELECT t.recipient_id, t.channel, t.id, m.status, m.moved_to
   FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS t (recipient_id, channel, id)
@@ -116,7 +112,6 @@ const selectStatuses = `SELECT t.recipient_id, t.channel, t.id, m.status, m.move
 var statements = map[string]string{
 	"claimDue": claimDue, "selectOldestDue": selectOldestDue, "takeIDs": takeIDs, "insertMessages": insertMessages,
 	"insertDeliveries": insertDeliveries, "refuseNUL": refuseNUL, "finish": finish, "postpone": postpone, "giveBack": giveBack,
-	"insertAttempts": insertAttempts, "updateOutcomes": updateOutcomes, "leaveQueue": leaveQueue, "updateStatus": updateStatus,
-	"selectMessage": selectMessage, "selectMessagesOf": selectMessagesOf, "selectAttempts": selectAttempts,
-	"selectStatuses": selectStatuses,
+	"insertAttempts": insertAttempts, "updateOutcomes": updateOutcomes, "selectMessages": selectMessages,
+	"selectAttempts": selectAttempts, "selectStatuses": selectStatuses,
 }

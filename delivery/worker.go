@@ -128,7 +128,7 @@ func (s *Service) commit(ctx context.Context, batch []*outcome) error {
 	s.stats.count(held)
 	if outdated := len(batch) - len(held); outdated > 0 {
 		s.stats.outdated.Add(int64(outdated))
-		s.Log.Warn("deliveries took longer than their lease, or were settled by a report: their outcome doesn't count", "messages", outdated)
+		s.Log.Warn("deliveries took longer than their lease: their outcome doesn't count", "messages", outdated)
 	}
 	return nil
 }

@@ -102,7 +102,7 @@ func build(ctx context.Context, config node, o options, log *slog.Logger) (_ *be
 		AllowedHeaders: []string{"Authorization", "Content-Type", auth.UserTokenHeader},
 		MaxAge:         600,
 	}).Handler(graph.NewServer(graph.Config{
-		Resolver:      &graph.Resolver{Engine: n.engine, Feeds: n.feeds, Recipients: n.people},
+		Resolver:      &graph.Resolver{Engine: n.engine, Feeds: n.feeds, Recipients: n.people, Deliveries: n.delivery},
 		Auth:          n.auth,
 		WebSocket:     n.sockets,
 		Interceptors:  []graphql.OperationMiddleware{graphqlws.LimitOperations},

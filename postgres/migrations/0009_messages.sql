@@ -5,7 +5,7 @@
 -- says whose message it is.
 CREATE SEQUENCE message_ids MINVALUE 1099511627776;     -- 1 << 40
 
--- Only immutable columns are indexed, so a change of status is a HOT update.
+-- Only the key is indexed, so a change of status is a HOT update.
 CREATE TABLE messages (
   recipient_id     bigint NOT NULL,
   id               bigint NOT NULL,
@@ -31,7 +31,6 @@ CREATE TABLE messages (
   content          json NOT NULL,
   PRIMARY KEY (recipient_id, id)
 ) WITH (fillfactor = 85);
-CREATE INDEX messages_run ON messages (recipient_id, trigger_id);
 
 -- The queue: one row for each message that is still to be sent, deleted with its last attempt.
 CREATE TABLE deliveries (
