@@ -131,7 +131,7 @@ func ParseRunCursor(cursor string) (engine.RunCursor, bool) {
 // Engine is what the filter asks for, but for the user, who has to be found first.
 func (f *RunFilter) Engine() engine.RunFilter {
 	return engine.RunFilter{Workflow: given(f.Workflow), Statuses: statuses(f.Statuses), HasErrors: f.HasErrors,
-		StartingAt: instant(f.AcceptedFrom), EndingAt: instant(f.AcceptedBefore)}
+		AcceptedFrom: instant(f.AcceptedFrom), AcceptedBefore: instant(f.AcceptedBefore)}
 }
 
 // Engine is what the filter asks for, but for the user, who has to be found first.

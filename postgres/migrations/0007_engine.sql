@@ -1,7 +1,7 @@
 -- Owner: engine. The whole workflow language: waiting runs, batches, throttles, events, requests, schedules.
 -- +goose Up
 
--- Signs the requests that workflows make. Two version 4 UUIDs are 244 random bits.
+-- A column of auth's table that is the engine's alone: it signs the requests that workflows make. Two version 4 UUIDs are 244 random bits.
 ALTER TABLE environments ADD COLUMN request_secret bytea NOT NULL
   DEFAULT decode(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex');
 
