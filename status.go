@@ -88,6 +88,25 @@ type StatusChange struct {
 	Count int
 }
 
+// StatusChanges gathers what happens to messages, one change for each kind and workflow step. The zero value is ready.
+type StatusChanges []StatusChange
+
+// Add adds a message to the change of its group, which says all but Messages and Count.
+func (c *StatusChanges) Add(group *StatusChange, m MessageRef) {
+	for i := range *c { // few: one a step and kind that is dealt with at the same time
+		g := &(*c)[i]
+		if g.Kind == group.Kind && g.Environment == group.Environment && g.Channel == group.Channel && g.ChannelType == group.ChannelType &&
+			g.Workflow == group.Workflow && g.StepRef == group.StepRef {
+			g.Messages = append(g.Messages, m)
+			g.Count++
+			return
+		}
+	}
+	change := *group
+	change.Messages, change.Count = []MessageRef{m}, 1
+	*c = append(*c, change)
+}
+
 // MessageRef is one message within a StatusChange.
 type MessageRef struct {
 	Recipient RecipientID

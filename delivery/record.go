@@ -27,16 +27,16 @@ func (s *Service) record(ctx context.Context, tx *postgres.Tx, outcomes []*outco
 	if err := write(ctx, tx, settled, now); err != nil {
 		return nil, fmt.Errorf("write outcomes: %w", err)
 	}
-	var told changes
+	var told belfry.StatusChanges
 	for _, o := range settled {
 		if o.movedTo != 0 {
 			continue // whoever took it over has told
 		}
 		for _, kind := range eventsOf(o.status) {
-			told.add(kind, &o.Message.Message)
+			note(&told, kind, &o.Message.Message, now)
 		}
 	}
-	return held, s.observe(ctx, tx, &told, now)
+	return held, s.observe(ctx, tx, told)
 }
 
 // release takes finished messages from the queue and postpones the others, or gives their leases back. It returns those

@@ -61,10 +61,6 @@ SELECT recipient_id, id, environment_id, version_id, nullif(actor_id, 0), nullif
 const insertDeliveries = `INSERT INTO deliveries (recipient_id, message_id, environment_id, due_at, in_app)
 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::timestamptz[], $5::boolean[])`
 
-// refuseNUL fails, as a data exception, if there is a NUL character in some JSON. A json column would take it, but
-// whoever looks into it with SQL would then fail.
-const refuseNUL = `SELECT $1::text::jsonb`
-
 // The fence in these makes the outcome of a worker that lost its lease a no-op.
 
 const finish = `DELETE FROM deliveries d
@@ -111,7 +107,7 @@ const selectStatuses = `SELECT t.recipient_id, t.channel, t.id, m.status, m.move
 // statements is every statement of this package by name, for the test that prepares them on the migrated schema.
 var statements = map[string]string{
 	"claimDue": claimDue, "selectOldestDue": selectOldestDue, "takeIDs": takeIDs, "insertMessages": insertMessages,
-	"insertDeliveries": insertDeliveries, "refuseNUL": refuseNUL, "finish": finish, "postpone": postpone, "giveBack": giveBack,
+	"insertDeliveries": insertDeliveries, "finish": finish, "postpone": postpone, "giveBack": giveBack,
 	"insertAttempts": insertAttempts, "updateOutcomes": updateOutcomes, "selectMessages": selectMessages,
 	"selectAttempts": selectAttempts, "selectStatuses": selectStatuses,
 }

@@ -100,7 +100,7 @@ func TestNotReadyWhenItLagsBehind(t *testing.T) {
 	notify(t, i.backend, "note", "ana", "hello")
 	ready := func() bool {
 		status, body := get(t, i.url("/readyz"))
-		if status != http.StatusOK && (status != http.StatusServiceUnavailable || !strings.Contains(body, "waiting")) {
+		if status != http.StatusOK && (status != http.StatusServiceUnavailable || !strings.Contains(body, "has been due")) {
 			t.Fatalf("/readyz = %d %q", status, body)
 		}
 		return status == http.StatusOK

@@ -26,7 +26,7 @@ CREATE TABLE messages (
   workflow         text COLLATE "C" NOT NULL,
   step_ref         text COLLATE "C" NOT NULL,
   categories       text[] NOT NULL,
-  actor_ids        bigint[],                            -- of a batch with more than one actor, oldest first
+  actor_ids        bigint[],                            -- of a batch with more than one actor, oldest first, at most 10
   provider_id      text,                                -- how the provider calls it
   content          json NOT NULL,
   PRIMARY KEY (recipient_id, id)
