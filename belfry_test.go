@@ -194,3 +194,32 @@ func TestEveryMarkHasAnEvent(t *testing.T) {
 		}
 	}
 }
+
+func TestStatusChangesAreGroupedByStepAndKind(t *testing.T) {
+	t.Parallel()
+	var told belfry.StatusChanges
+	group := belfry.StatusChange{Environment: 1, Kind: belfry.MessageSent, Channel: "in-app", ChannelType: belfry.InApp, Workflow: "w", StepRef: "s"}
+	for seq := range int64(3) {
+		told.Add(&group, belfry.MessageRef{Recipient: 1, Seq: seq})
+		for _, change := range []func(*belfry.StatusChange){
+			func(g *belfry.StatusChange) { g.Environment = 2 },
+			func(g *belfry.StatusChange) { g.Kind = belfry.MessageBounced },
+			func(g *belfry.StatusChange) { g.Channel = "other" },
+			func(g *belfry.StatusChange) { g.ChannelType = belfry.Email },
+			func(g *belfry.StatusChange) { g.Workflow = "other" },
+			func(g *belfry.StatusChange) { g.StepRef = "other" },
+		} {
+			another := group
+			change(&another)
+			told.Add(&another, belfry.MessageRef{Recipient: 2, Seq: seq})
+		}
+	}
+	if len(told) != 7 {
+		t.Fatalf("%d changes, want 7", len(told))
+	}
+	for _, c := range told {
+		if c.Count != 3 || len(c.Messages) != 3 || c.Messages[2].Seq != 2 {
+			t.Errorf("%+v; want all three messages of the group", c)
+		}
+	}
+}

@@ -77,6 +77,17 @@ type Message struct {
 	Sandbox         bool      // rendered and kept, but handed to nobody
 }
 
+// MaxActors is how many actors of a batch are remembered with a message: the oldest.
+const MaxActors = 10
+
+// RememberedActors is Actors as far as they are stored: at most MaxActors, and nil unless there are several.
+func (m *Message) RememberedActors() []RecipientID {
+	if len(m.Actors) < 2 {
+		return nil
+	}
+	return m.Actors[:min(len(m.Actors), MaxActors)]
+}
+
 // ID is the message's id, once it is stored.
 func (m *Message) ID() MessageID { return MessageID{m.Recipient, m.Channel, m.Seq} }
 

@@ -43,6 +43,8 @@ const (
 // MessageStatus is what became of a message.
 type MessageStatus struct {
 	Delivery DeliveryStatus
+	// Item is the Seq that an in-app message has in its feed if it was held back before, and has another id; 0 otherwise.
+	Item int64
 	// Engagement: what its reader did.
 	Seen, Read, Interacted, LinkClicked, Archived bool
 }
@@ -84,6 +86,25 @@ type StatusChange struct {
 	// and Count says how many messages changed.
 	All   bool
 	Count int
+}
+
+// StatusChanges gathers what happens to messages, one change for each kind and workflow step. The zero value is ready.
+type StatusChanges []StatusChange
+
+// Add adds a message to the change of its group, which says all but Messages and Count.
+func (c *StatusChanges) Add(group *StatusChange, m MessageRef) {
+	for i := range *c { // few: one a step and kind that is dealt with at the same time
+		g := &(*c)[i]
+		if g.Kind == group.Kind && g.Environment == group.Environment && g.Channel == group.Channel && g.ChannelType == group.ChannelType &&
+			g.Workflow == group.Workflow && g.StepRef == group.StepRef {
+			g.Messages = append(g.Messages, m)
+			g.Count++
+			return
+		}
+	}
+	change := *group
+	change.Messages, change.Count = []MessageRef{m}, 1
+	*c = append(*c, change)
 }
 
 // MessageRef is one message within a StatusChange.

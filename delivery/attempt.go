@@ -21,7 +21,7 @@ const (
 // outcome is what an attempt came to.
 type outcome struct {
 	*lease
-	status     belfry.DeliveryStatus // DeliveryAttempted: it is due again at retryAt
+	status     belfry.DeliveryStatus // DeliveryAttempted: it is due again at retryAt; empty: the lease is given back unused
 	retryAt    time.Time
 	at         time.Time
 	duration   time.Duration
@@ -31,7 +31,8 @@ type outcome struct {
 	movedTo    int64
 }
 
-// try makes one attempt. It doesn't touch the database.
+// try makes one attempt, unless there is no time for it. It doesn't touch the database. An attempt that is cut off by ctx
+// isn't the message's fault, and doesn't count.
 func (s *Service) try(ctx context.Context, l *lease) *outcome {
 	o := &outcome{lease: l, at: s.now()}
 	provider := s.Providers[l.ChannelType]
@@ -39,6 +40,10 @@ func (s *Service) try(ctx context.Context, l *lease) *outcome {
 	case l.attempt > MaxAttempts:
 		l.attempt, o.provider = MaxAttempts, "none" // of which there is no record
 		o.fail(Permanent(errors.New("given up: the last attempt ended with its worker")), o.at)
+	case l.unreadable != nil:
+		o.provider = "none"
+		s.refuseUnreadable(o)
+	case o.at.Add(s.timeout).After(l.until): // the worker was asleep: the lease may be another's before the provider answers
 	case provider == nil:
 		o.provider = "none"
 		o.fail(Permanent(fmt.Errorf("no provider sends %s messages: configure one", l.ChannelType)), o.at)
@@ -47,6 +52,10 @@ func (s *Service) try(ctx context.Context, l *lease) *outcome {
 		receipt, err := s.send(ctx, provider, l)
 		ended := s.now()
 		o.duration = ended.Sub(o.at)
+		if _, answered := errors.AsType[*sendError](err); err != nil && ctx.Err() != nil && !answered {
+			s.Log.Warn("an attempt was cut off because this node ends: it is made again, here or elsewhere", "message", l.ID().String(), "error", err)
+			break
+		}
 		if err != nil {
 			o.fail(err, ended)
 			break
@@ -57,6 +66,13 @@ func (s *Service) try(ctx context.Context, l *lease) *outcome {
 		}
 	}
 	return o
+}
+
+// refuseUnreadable makes it the outcome that the message can't be read: it is tried again, for in the middle of an upgrade
+// another node may know how.
+func (s *Service) refuseUnreadable(o *outcome) {
+	s.Log.Error("a message can't be delivered: it isn't stored in a form that this release knows", "message", o.ID().String(), "attempt", o.attempt, "error", o.unreadable)
+	o.fail(errors.New("the stored message can't be read"), o.at)
 }
 
 // send calls the provider, for no longer than the timeout. A panic is an error like any other.

@@ -9,37 +9,6 @@ import (
 	"github.com/belfryhq/belfry/postgres"
 )
 
-// rank orders the statuses: one only ever gives way to a higher one. What a provider says last counts, and bad news of
-// it comes last: mail that arrived at a host may bounce behind it.
-func rank(s belfry.DeliveryStatus) int {
-	switch s {
-	case belfry.Queued:
-		return 0
-	case belfry.DeliveryAttempted:
-		return 1
-	case belfry.Sent:
-		return 2
-	case belfry.Delivered:
-		return 3
-	case belfry.Undelivered:
-		return 4
-	case belfry.Bounced:
-		return 5
-	}
-	return 6 // NotSent
-}
-
-// below is the statuses that give way to one.
-func below(s belfry.DeliveryStatus) []string {
-	var out []string
-	for _, lower := range []belfry.DeliveryStatus{belfry.Queued, belfry.DeliveryAttempted, belfry.Sent, belfry.Delivered, belfry.Undelivered} {
-		if rank(lower) < rank(s) {
-			out = append(out, string(lower))
-		}
-	}
-	return out
-}
-
 // eventsOf is what is raised when the queue is done with a message, which happens once to each.
 func eventsOf(s belfry.DeliveryStatus) []belfry.EventKind {
 	switch s {
@@ -55,32 +24,18 @@ func eventsOf(s belfry.DeliveryStatus) []belfry.EventKind {
 	return nil
 }
 
-// changes gathers what happened by kind and workflow step, which is how a StatusChange tells of it.
-type changes struct{ list []belfry.StatusChange }
-
-func (c *changes) add(kind belfry.EventKind, m *belfry.Message) {
-	ref := belfry.MessageRef{Recipient: m.Recipient, UserID: m.UserID, Seq: m.Seq}
-	for i := range c.list { // few: one a step and kind
-		g := &c.list[i]
-		if g.Kind == kind && g.Environment == m.Environment && g.Channel == m.Channel && g.ChannelType == m.ChannelType &&
-			g.Workflow == m.Workflow && g.StepRef == m.StepRef {
-			g.Messages = append(g.Messages, ref)
-			return
-		}
-	}
-	c.list = append(c.list, belfry.StatusChange{Environment: m.Environment, Kind: kind, Channel: m.Channel, ChannelType: m.ChannelType,
-		Workflow: m.Workflow, StepRef: m.StepRef, Messages: []belfry.MessageRef{ref}})
+// note adds what happened to a message.
+func note(told *belfry.StatusChanges, kind belfry.EventKind, m *belfry.Message, at time.Time) {
+	told.Add(&belfry.StatusChange{Environment: m.Environment, Kind: kind, At: at, Channel: m.Channel, ChannelType: m.ChannelType,
+		Workflow: m.Workflow, StepRef: m.StepRef}, belfry.MessageRef{Recipient: m.Recipient, UserID: m.UserID, Seq: m.Seq})
 }
 
 // observe raises what was gathered.
-func (s *Service) observe(ctx context.Context, tx *postgres.Tx, c *changes, at time.Time) error {
-	if len(c.list) == 0 {
+func (s *Service) observe(ctx context.Context, tx *postgres.Tx, told belfry.StatusChanges) error {
+	if len(told) == 0 {
 		return nil
 	}
-	for i := range c.list {
-		c.list[i].At, c.list[i].Count = at, len(c.list[i].Messages)
-	}
-	if err := s.Observe(ctx, tx, c.list); err != nil {
+	if err := s.Observe(ctx, tx, told); err != nil {
 		return fmt.Errorf("observe messages: %w", err)
 	}
 	return nil

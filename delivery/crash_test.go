@@ -12,7 +12,7 @@ import (
 	"github.com/belfryhq/belfry/postgres"
 )
 
-// Workers die at any point, providers fail, reports come at any time, clocks jump: nothing is lost, nothing happens twice
+// Workers die at any point, providers fail, clocks jump: nothing is lost, nothing happens twice
 // that mustn't.
 func TestWhateverCrashesEachMessageIsSettledOnce(t *testing.T) {
 	t.Parallel()
@@ -64,12 +64,6 @@ func TestWhateverCrashesEachMessageIsSettledOnce(t *testing.T) {
 			}
 			kept = kept[n:]
 			moveAndCrash(t, w, random)
-			if random.IntN(4) == 0 {
-				id := ids[random.IntN(len(ids))]
-				if _, err := w.Report(t.Context(), env, id, belfry.Delivered); err != nil && belfry.CodeOf(err) != belfry.NotFound {
-					t.Fatal(err)
-				}
-			}
 			w.advance(time.Duration(random.Int64N(int64(2 * minLease))))
 		}
 		settled := map[string]int{}

@@ -49,6 +49,7 @@ type Service struct {
 	wake    chan struct{}
 	stats   stats
 	timeout time.Duration // SendTimeout, but for tests
+	grace   time.Duration // shutdownGrace, but for tests
 	// next is the environment that was served last, with in-app messages and with others: those after it are next.
 	next struct{ inApp, others atomic.Int64 }
 }
@@ -59,7 +60,7 @@ func New(c Config) *Service {
 	c.BatchSize = cmp.Or(c.BatchSize, 100)
 	c.PollInterval = cmp.Or(c.PollInterval, time.Second)
 	c.Lease = max(c.Lease, minLease)
-	return &Service{Config: c, wake: make(chan struct{}, 1), timeout: SendTimeout}
+	return &Service{Config: c, wake: make(chan struct{}, 1), timeout: SendTimeout, grace: shutdownGrace}
 }
 
 // now is the current instant as PostgreSQL will give it back: in UTC, to the microsecond.

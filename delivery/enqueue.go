@@ -1,13 +1,10 @@
 package delivery
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -80,16 +77,17 @@ func (s *Service) keep(ctx context.Context, tx *postgres.Tx, messages []*belfry.
 	}
 	columns := newMessageArgs(len(messages))
 	var queue queueColumns
-	var notSent changes
+	var notSent belfry.StatusChanges
+	var encoder postgres.JSONEncoder
 	for i, m := range messages {
-		content, err := contentOf(ctx, tx, m)
+		content, err := encoder.Encode(ctx, tx, m.Content)
 		if err != nil {
-			return err
+			return fmt.Errorf("content of step %q: %w", m.StepRef, err)
 		}
 		status := belfry.Queued
 		if m.Sandbox {
 			status = belfry.NotSent
-			notSent.add(belfry.MessageNotSent, m)
+			note(&notSent, belfry.MessageNotSent, m, now)
 		} else {
 			queue.add(m, now)
 		}
@@ -104,7 +102,7 @@ func (s *Service) keep(ctx context.Context, tx *postgres.Tx, messages []*belfry.
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return err
 	}
-	return s.observe(ctx, tx, &notSent, now)
+	return s.observe(ctx, tx, notSent)
 }
 
 // takeSeqs gives messages their ids.
@@ -121,23 +119,6 @@ func takeSeqs(ctx context.Context, tx *postgres.Tx, messages []*belfry.Message) 
 		return nil
 	})
 	return err
-}
-
-// contentOf is a message's content as it is stored. A NUL in it fails as a data exception.
-func contentOf(ctx context.Context, tx *postgres.Tx, m *belfry.Message) (string, error) {
-	var b bytes.Buffer
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false) // it goes to a column, not into a page
-	if err := encoder.Encode(m.Content); err != nil {
-		return "", fmt.Errorf("content of step %q: %w", m.StepRef, err)
-	}
-	text := b.String()
-	if strings.Contains(text, `\u0000`) {
-		if _, err := tx.Exec(ctx, refuseNUL, text); err != nil {
-			return "", err
-		}
-	}
-	return text, nil
 }
 
 // queueColumns are the arguments of insertDeliveries.
@@ -192,7 +173,7 @@ func (c *messageArgs) set(i int, m *belfry.Message, status belfry.DeliveryStatus
 		c.totals[i] = int32(m.TotalActivities)
 	}
 	categories := strings.Join(m.Categories, "\x1f") // refused in categories; arrays of arrays don't unnest
-	for k, text := range [9]string{string(status), m.Channel, string(m.ChannelType), m.UserID, m.Workflow, m.StepRef, categories, actorsOf(m), content} {
+	for k, text := range [9]string{string(status), m.Channel, string(m.ChannelType), m.UserID, m.Workflow, m.StepRef, categories, postgres.BigintArray(m.RememberedActors()), content} {
 		c.texts[k][i] = text
 	}
 }
@@ -204,19 +185,4 @@ func (c *messageArgs) args(now time.Time) []any {
 		args = append(args, texts)
 	}
 	return append(args, now, c.texts[8])
-}
-
-// actorsOf writes the actors of a batch as PostgreSQL writes an array; empty unless there are several.
-func actorsOf(m *belfry.Message) string {
-	if len(m.Actors) < 2 {
-		return ""
-	}
-	b := []byte{'{'}
-	for i, id := range m.Actors {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = strconv.AppendInt(b, int64(id), 10)
-	}
-	return string(append(b, '}'))
 }

@@ -102,7 +102,7 @@ func TestMessagesExistExactlyIfTheTransactionCommitted(t *testing.T) {
 	if !errors.Is(err, refused) {
 		t.Fatal(err)
 	}
-	if _, err := w.Message(t.Context(), env, messages[0].ID()); belfry.CodeOf(err) != belfry.NotFound || w.queued() != 0 {
+	if found, err := w.Messages(t.Context(), env, []belfry.MessageID{messages[0].ID()}); err != nil || len(found) != 0 || w.queued() != 0 {
 		t.Errorf("of a transaction that was undone there is a message (%v), %d queued", err, w.queued())
 	}
 	w.enqueue(message(1, belfry.Email, "a"))
@@ -144,5 +144,22 @@ func TestEnqueueWakesAWorker(t *testing.T) {
 	for i := range 3 {
 		w.enqueue(message(1, belfry.Email, "x"))
 		w.waitUntil("the message is sent", func() bool { return node.Stats().Sent == int64(i+1) })
+	}
+}
+
+// A message of a large batch remembers as many actors as its feed item would.
+func TestAMessageRemembersTheOldestActors(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	crowd := make([]belfry.RecipientID, belfry.MaxActors+1)
+	for i := range crowd {
+		crowd[i] = belfry.RecipientID(100 + i)
+	}
+	for n, want := range map[int][]belfry.RecipientID{0: nil, 1: nil, 2: crowd[:2], belfry.MaxActors: crowd[:belfry.MaxActors], belfry.MaxActors + 1: crowd[:belfry.MaxActors]} {
+		m := message(3, belfry.Email, "x")
+		m.Actors = crowd[:n]
+		if diff := cmp.Diff(want, w.read(w.enqueue(m)[0]).Actors); diff != "" {
+			t.Errorf("of %d (-want +got):\n%s", n, diff)
+		}
 	}
 }

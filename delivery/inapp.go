@@ -1,8 +1,10 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/postgres"
@@ -30,7 +32,21 @@ func (s *Service) moveDue(ctx context.Context) (int, error) {
 		if err != nil || len(leases) == 0 {
 			return err
 		}
-		outcomes, err := s.moveInHalves(ctx, tx, leases, nil)
+		// InApp is called several times if it refuses something: it takes its locks in the order of recipients all the same.
+		slices.SortStableFunc(leases, func(a, b *lease) int { return cmp.Compare(a.Recipient, b.Recipient) })
+		var outcomes []*outcome
+		leases = slices.DeleteFunc(leases, func(l *lease) bool {
+			if l.unreadable == nil {
+				return false
+			}
+			o := &outcome{lease: l, at: s.now(), provider: "feed"}
+			s.refuseUnreadable(o)
+			outcomes = append(outcomes, o)
+			return true
+		})
+		if len(leases) > 0 {
+			outcomes, err = s.moveInHalves(ctx, tx, leases, outcomes)
+		}
 		if err != nil {
 			return err
 		}
@@ -44,8 +60,14 @@ func (s *Service) moveDue(ctx context.Context) (int, error) {
 	return len(done), nil
 }
 
-// moveInHalves appends messages to their feeds. If that fails it tries one half, then the other; a single message that
-// is refused gets another attempt later. Without that, one bad message would hold up all others.
+// refused reports whether an error of InApp says that a message can't be put into a feed: the database won't take it, or
+// the feed is none of its environment's. Whatever else goes wrong (deadlocks, timeouts, a lost connection) isn't about it.
+func refused(err error) bool {
+	return postgres.IsDataException(err) || belfry.CodeOf(err) != belfry.Internal
+}
+
+// moveInHalves appends messages to their feeds. If something is refused it tries one half, then the other; a single message
+// that is refused gets another attempt later. Without that, one bad message would hold up all others.
 func (s *Service) moveInHalves(ctx context.Context, tx *postgres.Tx, leases []*lease, outcomes []*outcome) ([]*outcome, error) {
 	messages := make([]belfry.Message, len(leases))
 	for i, l := range leases {
@@ -59,7 +81,7 @@ func (s *Service) moveInHalves(ctx context.Context, tx *postgres.Tx, leases []*l
 			outcomes = append(outcomes, &outcome{lease: l, status: belfry.Sent, at: at, movedTo: messages[i].Seq})
 		}
 		return outcomes, nil
-	case ctx.Err() != nil || tx.Conn().IsClosed(): // nobody's fault
+	case !refused(err): // no message's fault: all of it is done again
 		return nil, err
 	case len(leases) == 1:
 		s.Log.Error("an in-app message could not be put into its feed", "message", leases[0].ID().String(), "attempt", leases[0].attempt, "error", err)

@@ -144,3 +144,67 @@ func TestNodesMoveEachMessageOnce(t *testing.T) {
 		t.Errorf("%d are shown, want %d", shown, n)
 	}
 }
+
+// What goes wrong without anybody's message being at fault is done again, whole, and counts for no message.
+func TestAnErrorThatIsNobodysFaultCountsAsNoAttempt(t *testing.T) {
+	t.Parallel()
+	for name, fails := range map[string]func(context.Context, *postgres.Tx) error{
+		"a deadlock": func(ctx context.Context, tx *postgres.Tx) error {
+			_, err := tx.Exec(ctx, `DO $$ BEGIN RAISE 'held up' USING ERRCODE = 'deadlock_detected'; END $$`)
+			return err
+		},
+		"a timeout": func(ctx context.Context, tx *postgres.Tx) error {
+			_, err := tx.Exec(ctx, `DO $$ BEGIN RAISE 'too slow' USING ERRCODE = 'query_canceled'; END $$`)
+			return err
+		},
+		"a bug": func(context.Context, *postgres.Tx) error { return errors.New("oh dear") },
+	} {
+		w := newWorld(t)
+		ids := w.enqueue(later(1, "a"), later(2, "b"))
+		w.advance(time.Minute)
+		calls := 0
+		node := w.node(func(c *Config) {
+			c.InApp = func(ctx context.Context, tx *postgres.Tx, _ []belfry.Message) error {
+				calls++
+				return fails(ctx, tx)
+			}
+		})
+		if n, err := node.moveDue(t.Context()); n != 0 || err == nil || calls != 1 {
+			t.Errorf("%s: %d moved, %v, after %d calls; want an error at once", name, n, err, calls)
+		}
+		if n := all[int](w, `SELECT sum(attempt) FROM deliveries`)[0]; n != 0 || w.read(ids[0]).Status != belfry.Queued {
+			t.Errorf("%s counted as %d attempts", name, n)
+		}
+		if n := w.work(); n != 2 {
+			t.Errorf("%s: %d moved when it was over, want 2", name, n)
+		}
+	}
+}
+
+// Feeds are locked in the order of recipients, in halves too: two nodes that moved in another order would deadlock.
+func TestFeedsAreLockedInTheOrderOfRecipients(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, m := range []belfry.Message{later(4, "refuse me"), later(3, "c"), later(2, "b"), later(1, "a")} {
+		w.enqueue(m) // one by one: they are claimed in this order
+	}
+	w.advance(time.Minute)
+	var locked []belfry.RecipientID
+	node := w.node(func(c *Config) {
+		c.InApp = func(ctx context.Context, tx *postgres.Tx, messages []belfry.Message) error {
+			err := show(ctx, tx, messages)
+			for _, m := range messages {
+				if err == nil { // otherwise the locks are given up
+					locked = append(locked, m.Recipient)
+				}
+			}
+			return err
+		}
+	})
+	if _, err := node.moveDue(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]belfry.RecipientID{1, 2, 3}, locked); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

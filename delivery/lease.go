@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -11,9 +12,10 @@ import (
 // lease is the right to make one attempt to send a message, until some instant.
 type lease struct {
 	Message
-	fence   int64
-	attempt int
-	until   time.Time
+	fence      int64
+	attempt    int
+	until      time.Time
+	unreadable error // of the stored message; another release may be able to read it
 }
 
 // claim leases up to limit due messages: in-app ones, or the others. Environments that have some take turns.
@@ -34,7 +36,10 @@ func (s *Service) claim(ctx context.Context, q Querier, inApp bool, limit int) (
 	var last int64
 	leases, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*lease, error) {
 		l := &lease{until: until}
-		err := row.Scan(append([]any{&last, &l.fence, &l.attempt}, l.fields()...)...)
+		err := l.scan(row, &last, &l.fence, &l.attempt)
+		if e, ok := errors.AsType[*unreadableError](err); ok { // its own failure: the others have nothing to do with it
+			l.unreadable, err = e, nil
+		}
 		return l, err
 	})
 	if err != nil {

@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -169,5 +170,107 @@ func TestAttemptsUnderWayAreFinishedWhenANodeEnds(t *testing.T) {
 	<-done
 	if got := w.read(id).Status; got != belfry.Sent {
 		t.Errorf("status %s", got)
+	}
+}
+
+// A node that has to end doesn't wait for a provider for ever. What it cuts off wasn't the message's fault: another node
+// sends it at once, and no attempt is lost.
+func TestAnAttemptThatIsCutOffByShutdownDoesNotCount(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.exec(`ALTER TABLE deliveries ALTER attempt SET DEFAULT ` + fmt.Sprint(MaxAttempts-1)) // the last one is next
+	began := make(chan struct{})
+	w.provider.answer = func(ctx context.Context, _ *Outgoing) (Receipt, error) {
+		close(began)
+		<-ctx.Done()
+		return Receipt{}, ctx.Err()
+	}
+	id := w.enqueue(message(3, belfry.Email, "x"))[0]
+	node := w.node()
+	node.grace = time.Millisecond
+	stop := w.run(node)
+	select {
+	case <-began:
+	case <-time.After(patience):
+		t.Fatal("the message isn't sent")
+	}
+	stop()
+	if got := w.read(id); got.Status != belfry.Queued || len(got.Attempts) != 0 || node.Stats() != (Stats{}) {
+		t.Errorf("%+v, %+v; want it as it was", got, node.Stats())
+	}
+	w.provider.answer = nil
+	if n := w.work(); n != 1 { // at once: its lease was given back
+		t.Fatalf("%d attempts", n)
+	}
+	if got := w.read(id); got.Status != belfry.Sent || got.Attempts[0].Number != MaxAttempts {
+		t.Errorf("%+v", got)
+	}
+}
+
+// What a provider did say counts, even if the node had to end meanwhile.
+func TestAnAnswerCountsWhenANodeEnds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.enqueue(message(3, belfry.Email, "x"))[0]
+	ctx, cancel := context.WithCancel(t.Context())
+	w.provider.answer = func(context.Context, *Outgoing) (Receipt, error) {
+		cancel()
+		return Receipt{}, Bounced(errDown)
+	}
+	o := w.try(ctx, w.lease(w.Service)[0])
+	if err := w.commit(t.Context(), []*outcome{o}); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.read(id).Status; got != belfry.Bounced {
+		t.Errorf("status %s", got)
+	}
+}
+
+// A worker that was asleep doesn't begin what another one will have been given before it is done.
+func TestNoAttemptBeginsThatTheLeaseMayNotOutlast(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.enqueue(message(3, belfry.Email, "x"))
+	l := w.lease(w.Service)[0]
+	w.advance(minLease - SendTimeout + time.Microsecond)
+	o := w.try(t.Context(), l)
+	if n := len(w.provider.calls()); n != 0 {
+		t.Errorf("sent %d times", n)
+	}
+	if err := w.commit(t.Context(), []*outcome{o}); err != nil {
+		t.Fatal(err)
+	}
+	l = w.lease(w.Service)[0]
+	w.advance(minLease - SendTimeout)
+	if o := w.try(t.Context(), l); o.status != belfry.Sent || l.attempt != 1 {
+		t.Errorf("attempt %d: %s; want the first, for the other was none", l.attempt, o.status)
+	}
+}
+
+// A message that this release can't read fails alone. Those that were claimed with it go out.
+func TestAnUnreadableMessageHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ids := w.enqueue(message(1, belfry.Email, "a"), message(2, belfry.Email, "b"), message(3, belfry.Email, "c"), later(4, "d"), later(5, "e"), later(6, "f"))
+	for _, i := range []int{1, 4} {
+		w.exec(`UPDATE messages SET content = '{"body": 7}' WHERE id = $1`, ids[i].Seq)
+	}
+	w.advance(time.Minute)
+	w.work()
+	status := func() []belfry.DeliveryStatus {
+		return all[belfry.DeliveryStatus](w, `SELECT status FROM messages ORDER BY id`)
+	}
+	want := []belfry.DeliveryStatus{belfry.Sent, belfry.DeliveryAttempted, belfry.Sent, belfry.Sent, belfry.DeliveryAttempted, belfry.Sent}
+	if diff := cmp.Diff(want, status()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	w.exec(`UPDATE messages SET content = '{}' WHERE id = $1`, ids[1].Seq) // a node that can read it
+	for w.queued() > 0 {
+		w.advance(time.Minute)
+		w.work()
+	}
+	want[1], want[4] = belfry.Sent, belfry.Undelivered
+	if diff := cmp.Diff(want, status()); diff != "" {
+		t.Errorf("in the end (-want +got):\n%s", diff)
 	}
 }

@@ -76,7 +76,7 @@ func show(ctx context.Context, tx *postgres.Tx, messages []belfry.Message) error
 	for i := range messages {
 		m := &messages[i]
 		if m.Content.Body.Content == "refuse me" {
-			return fmt.Errorf("refused")
+			return belfry.Errorf(belfry.Conflict, "refused")
 		}
 		err := tx.QueryRow(ctx, `INSERT INTO shown SELECT $1::bigint, $2::text, 1 + count(*), $3 FROM shown WHERE recipient_id = $1 AND channel = $2 RETURNING seq`,
 			m.Recipient, m.Channel, m.Content.Body.Content).Scan(&m.Seq)
@@ -189,11 +189,14 @@ func (w *world) lease(s *Service) []*lease {
 
 func (w *world) read(id belfry.MessageID) *Message {
 	w.t.Helper()
-	m, err := w.Message(w.t.Context(), env, id)
+	found, err := w.Messages(w.t.Context(), env, []belfry.MessageID{id})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return m
+	if found[id] == nil {
+		w.t.Fatalf("there is no message %v", id)
+	}
+	return found[id]
 }
 
 // heard is the kinds of events of a message so far; nil if there were none.

@@ -2,7 +2,10 @@ package delivery
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -12,9 +15,6 @@ import (
 
 // firstID is the first of this package's ids; see the sequence message_ids.
 const firstID = 1 << 40
-
-// maxMessagesOfRun bounds MessagesOf. A run sends a message a step, and a step a message a channel.
-const maxMessagesOfRun = 500
 
 // Owns reports whether a message id is of this package. Otherwise it is of a feed item.
 func Owns(id belfry.MessageID) bool { return id.Seq >= firstID }
@@ -39,19 +39,34 @@ type Attempt struct {
 	Error    string // empty if it succeeded
 }
 
-// fields is where messageColumns go.
-func (m *Message) fields() []any {
-	return []any{&m.Recipient, &m.Seq, &m.Environment, &m.UserID, &m.Channel, &m.ChannelType, &m.Trigger, &m.Workflow, &m.Version, &m.StepRef,
-		&m.Categories, &m.Actor, &m.Actors, &m.TotalActivities, &m.Tenant, &m.Content, &m.CreatedAt, &m.SendAt,
-		&m.Status, &m.StatusAt, &m.Moved.Seq, &m.ProviderID}
+// unreadableError says that the content of a message isn't stored in a form that this release knows. All else of it is there.
+type unreadableError struct {
+	id  belfry.MessageID
+	err error
 }
 
-// complete derives what isn't stored.
-func (m *Message) complete() {
+func (e *unreadableError) Error() string {
+	return fmt.Sprintf("the stored content of message %s can't be read: %v", e.id, e.err)
+}
+
+// scan reads a row of messageColumns, and the columns before them. Content is decoded here rather than by the driver, which
+// would give up the rows behind an unreadable one too.
+func (m *Message) scan(row pgx.CollectableRow, before ...any) error {
+	var content []byte
+	err := row.Scan(append(before, &m.Recipient, &m.Seq, &m.Environment, &m.UserID, &m.Channel, &m.ChannelType, &m.Trigger, &m.Workflow, &m.Version,
+		&m.StepRef, &m.Categories, &m.Actor, &m.Actors, &m.TotalActivities, &m.Tenant, &content, &m.CreatedAt, &m.SendAt,
+		&m.Status, &m.StatusAt, &m.Moved.Seq, &m.ProviderID)...)
+	if err != nil {
+		return err
+	}
 	m.Sandbox = m.Status == belfry.NotSent
 	if m.Moved.Seq != 0 {
 		m.Moved.Recipient, m.Moved.Channel = m.Recipient, m.Channel
 	}
+	if err := json.Unmarshal(content, &m.Content); err != nil {
+		return &unreadableError{m.ID(), err}
+	}
+	return nil
 }
 
 // Querier is what reads rows: the pool or a transaction.
@@ -59,58 +74,54 @@ type Querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// Message reads a message, and its attempts. NotFound if this environment has none with this id.
-func (s *Service) Message(ctx context.Context, env belfry.EnvironmentID, id belfry.MessageID) (*Message, error) {
-	found, err := readMessages(ctx, s.Pool, env, id.Recipient, selectMessage, id.Recipient, id.Seq, env, id.Channel)
-	if err != nil {
-		return nil, fmt.Errorf("read message %s: %w", id, err)
+// Messages reads messages and their attempts. Ids that are unknown, or of another environment, are left out.
+func (s *Service) Messages(ctx context.Context, env belfry.EnvironmentID, ids []belfry.MessageID) (map[belfry.MessageID]*Message, error) {
+	found := make(map[belfry.MessageID]*Message, len(ids))
+	if len(ids) == 0 {
+		return found, nil
 	}
-	if len(found) == 0 {
-		return nil, notFound(id)
-	}
-	return &found[0], nil
-}
-
-// MessagesOf reads the messages of one run, oldest first, with their attempts. In-app messages that went straight to
-// the feed are not among them.
-func (s *Service) MessagesOf(ctx context.Context, env belfry.EnvironmentID, recipient belfry.RecipientID, trigger [16]byte) ([]Message, error) {
-	found, err := readMessages(ctx, s.Pool, env, recipient, selectMessagesOf, recipient, trigger, env, maxMessagesOfRun)
+	recipients, channels, seqs := columnsOf(ids)
+	rows, err := s.Pool.Query(ctx, selectMessages, recipients, channels, seqs, env)
 	if err != nil {
-		return nil, fmt.Errorf("read the messages of a run: %w", err)
+		return nil, fmt.Errorf("read messages: %w", err)
+	}
+	read, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*Message, error) {
+		m := &Message{}
+		return m, m.scan(row)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read messages: %w", err)
+	}
+	byKey := make(map[[2]int64]*Message, len(read))
+	for _, m := range read {
+		found[m.ID()], byKey[[2]int64{int64(m.Recipient), m.Seq}] = m, m
+	}
+	recipients, _, seqs = columnsOf(slices.Collect(maps.Keys(found))) // each once
+	if rows, err = s.Pool.Query(ctx, selectAttempts, recipients, seqs, env); err != nil {
+		return nil, fmt.Errorf("read attempts: %w", err)
+	}
+	var recipient, seq, micros int64
+	var a Attempt
+	_, err = pgx.ForEachRow(rows, []any{&recipient, &seq, &a.Number, &a.At, &micros, &a.Outcome, &a.Provider, &a.Error}, func() error {
+		a.Duration = time.Duration(micros) * time.Microsecond
+		if m := byKey[[2]int64{recipient, seq}]; m != nil {
+			m.Attempts = append(m.Attempts, a)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read attempts: %w", err)
 	}
 	return found, nil
 }
 
-// readMessages reads messages of one recipient, and their attempts.
-func readMessages(ctx context.Context, q Querier, env belfry.EnvironmentID, recipient belfry.RecipientID, sql string, args ...any) ([]Message, error) {
-	rows, err := q.Query(ctx, sql, args...)
-	if err != nil {
-		return nil, err
+// columnsOf takes ids apart, for unnest.
+func columnsOf(ids []belfry.MessageID) (recipients []int64, channels []string, seqs []int64) {
+	recipients, channels, seqs = make([]int64, len(ids)), make([]string, len(ids)), make([]int64, len(ids))
+	for i, id := range ids {
+		recipients[i], channels[i], seqs[i] = int64(id.Recipient), id.Channel, id.Seq
 	}
-	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (m Message, err error) {
-		err = row.Scan(m.fields()...)
-		m.complete()
-		return m, err
-	})
-	if err != nil || len(found) == 0 {
-		return nil, err
-	}
-	ids := make([]int64, len(found))
-	byID := make(map[int64]*Message, len(found))
-	for i := range found {
-		ids[i], byID[found[i].Seq] = found[i].Seq, &found[i]
-	}
-	if rows, err = q.Query(ctx, selectAttempts, recipient, ids, env); err != nil {
-		return nil, err
-	}
-	var id, micros int64
-	var a Attempt
-	_, err = pgx.ForEachRow(rows, []any{&id, &a.Number, &a.At, &micros, &a.Outcome, &a.Provider, &a.Error}, func() error {
-		a.Duration = time.Duration(micros) * time.Microsecond
-		byID[id].Attempts = append(byID[id].Attempts, a)
-		return nil
-	})
-	return found, err
+	return recipients, channels, seqs
 }
 
 // Statuses reads what became of messages. Those that have become feed items are not in statuses but in moved, with
@@ -122,10 +133,7 @@ func (s *Service) Statuses(ctx context.Context, q Querier, env belfry.Environmen
 	if len(ids) == 0 {
 		return statuses, moved, nil
 	}
-	recipients, channels, seqs := make([]int64, len(ids)), make([]string, len(ids)), make([]int64, len(ids))
-	for i, id := range ids {
-		recipients[i], channels[i], seqs[i] = int64(id.Recipient), id.Channel, id.Seq
-	}
+	recipients, channels, seqs := columnsOf(ids)
 	rows, err := q.Query(ctx, selectStatuses, recipients, channels, seqs, env)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the statuses of messages: %w", err)
@@ -147,8 +155,4 @@ func (s *Service) Statuses(ctx context.Context, q Querier, env belfry.Environmen
 		return nil, nil, fmt.Errorf("read the statuses of messages: %w", err)
 	}
 	return statuses, moved, nil
-}
-
-func notFound(id belfry.MessageID) error {
-	return belfry.Errorf(belfry.NotFound, "no message has the id %s", id)
 }

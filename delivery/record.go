@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -19,35 +20,40 @@ func (s *Service) record(ctx context.Context, tx *postgres.Tx, outcomes []*outco
 	if err != nil {
 		return nil, fmt.Errorf("release leases: %w", err)
 	}
-	if len(held) == 0 {
-		return nil, nil
+	settled := slices.DeleteFunc(slices.Clone(held), func(o *outcome) bool { return o.status == "" })
+	if len(settled) == 0 {
+		return held, nil
 	}
-	if err := write(ctx, tx, held, now); err != nil {
+	if err := write(ctx, tx, settled, now); err != nil {
 		return nil, fmt.Errorf("write outcomes: %w", err)
 	}
-	var told changes
-	for _, o := range held {
+	var told belfry.StatusChanges
+	for _, o := range settled {
 		if o.movedTo != 0 {
 			continue // whoever took it over has told
 		}
 		for _, kind := range eventsOf(o.status) {
-			told.add(kind, &o.Message.Message)
+			note(&told, kind, &o.Message.Message, now)
 		}
 	}
-	return held, s.observe(ctx, tx, &told, now)
+	return held, s.observe(ctx, tx, told)
 }
 
-// release takes finished messages from the queue and postpones the others. It returns those whose lease was still held.
+// release takes finished messages from the queue and postpones the others, or gives their leases back. It returns those
+// whose lease was still held.
 func release(ctx context.Context, tx *postgres.Tx, outcomes []*outcome) ([]*outcome, error) {
-	var done, again struct{ recipients, ids, fences []int64 }
+	var done, again, unused struct{ recipients, ids, fences []int64 }
 	var retryAt []time.Time
 	byID := make(map[int64]*outcome, len(outcomes))
 	for _, o := range outcomes {
 		byID[o.Seq] = o
 		list := &done
-		if o.status == belfry.DeliveryAttempted {
+		switch o.status {
+		case belfry.DeliveryAttempted:
 			list = &again
 			retryAt = append(retryAt, o.retryAt)
+		case "":
+			list = &unused
 		}
 		list.recipients, list.ids, list.fences = append(list.recipients, int64(o.Recipient)), append(list.ids, o.Seq), append(list.fences, o.fence)
 	}
@@ -66,6 +72,9 @@ func release(ctx context.Context, tx *postgres.Tx, outcomes []*outcome) ([]*outc
 	}
 	if len(again.ids) > 0 {
 		batch.Queue(postpone, again.recipients, again.ids, again.fences, retryAt).Query(collect)
+	}
+	if len(unused.ids) > 0 {
+		batch.Queue(giveBack, unused.recipients, unused.ids, unused.fences).Query(collect)
 	}
 	err := tx.SendBatch(ctx, batch).Close()
 	return held, err
@@ -108,6 +117,7 @@ func write(ctx context.Context, tx *postgres.Tx, outcomes []*outcome, now time.T
 func (s *stats) count(held []*outcome) {
 	for _, o := range held {
 		switch {
+		case o.status == "": // nothing happened
 		case o.movedTo != 0:
 			s.moved.Add(1)
 		case o.err == nil:

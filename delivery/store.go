@@ -61,10 +61,6 @@ SELECT recipient_id, id, environment_id, version_id, nullif(actor_id, 0), nullif
 const insertDeliveries = `INSERT INTO deliveries (recipient_id, message_id, environment_id, due_at, in_app)
 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::timestamptz[], $5::boolean[])`
 
-// refuseNUL fails, as a data exception, if there is a NUL character in some JSON. A json column would take it, but
-// whoever looks into it with SQL would then fail.
-const refuseNUL = `SELECT $1::text::jsonb`
-
 // The fence in these makes the outcome of a worker that lost its lease a no-op.
 
 const finish = `DELETE FROM deliveries d
@@ -77,6 +73,12 @@ const postpone = `UPDATE deliveries d SET due_at = o.due_at, leased_until = '-in
  WHERE d.recipient_id = o.recipient_id AND d.message_id = o.message_id AND d.fence = o.fence
 RETURNING d.message_id`
 
+// giveBack ends a lease as if it had never been.
+const giveBack = `UPDATE deliveries d SET leased_until = '-infinity', attempt = attempt - 1
+  FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS o (recipient_id, message_id, fence)
+ WHERE d.recipient_id = o.recipient_id AND d.message_id = o.message_id AND d.fence = o.fence
+RETURNING d.message_id`
+
 const insertAttempts = `INSERT INTO attempts (recipient_id, message_id, attempt, environment_id, at, duration_us, outcome, provider, error)
 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::bigint[], $5::timestamptz[], $6::bigint[], $7::text[], $8::text[], $9::text[])`
 
@@ -86,20 +88,16 @@ const updateOutcomes = `UPDATE messages m
   FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::text[]) AS o (recipient_id, id, status, moved_to, provider_id)
  WHERE m.recipient_id = o.recipient_id AND m.id = o.id`
 
-const leaveQueue = `DELETE FROM deliveries WHERE recipient_id = $1 AND message_id = $2 AND environment_id = $3 AND NOT in_app`
+const selectMessages = `SELECT m.*
+  FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS t (recipient_id, channel, id)
+ CROSS JOIN LATERAL (SELECT ` + messageColumns + `
+    FROM messages WHERE recipient_id = t.recipient_id AND id = t.id AND channel = t.channel AND environment_id = $4 OFFSET 0) m`
 
-const updateStatus = `UPDATE messages SET status = $5, status_at = $6
- WHERE recipient_id = $1 AND id = $2 AND environment_id = $3 AND channel = $4 AND status = ANY ($7) AND channel_type <> 'in_app'
-RETURNING ` + messageColumns
-
-const selectMessage = `SELECT ` + messageColumns + `
-  FROM messages WHERE recipient_id = $1 AND id = $2 AND environment_id = $3 AND channel = $4`
-
-const selectMessagesOf = `SELECT ` + messageColumns + `
-  FROM messages WHERE recipient_id = $1 AND trigger_id = $2 AND environment_id = $3 ORDER BY id LIMIT $4`
-
-const selectAttempts = `SELECT message_id, attempt, at, duration_us, outcome, provider, error
-  FROM attempts WHERE recipient_id = $1 AND message_id = ANY ($2) AND environment_id = $3 ORDER BY message_id, attempt`
+const selectAttempts = `SELECT t.recipient_id, t.id, a.*
+  FROM unnest($1::bigint[], $2::bigint[]) AS t (recipient_id, id)
+ CROSS JOIN LATERAL (SELECT attempt, at, duration_us, outcome, provider, error
+    FROM attempts WHERE recipient_id = t.recipient_id AND message_id = t.id AND environment_id = $3 OFFSET 0) a
+ ORDER BY t.recipient_id, t.id, a.attempt`
 
 const selectStatuses = `SELECT t.recipient_id, t.channel, t.id, m.status, m.moved_to
   FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS t (recipient_id, channel, id)
@@ -109,8 +107,7 @@ const selectStatuses = `SELECT t.recipient_id, t.channel, t.id, m.status, m.move
 // statements is every statement of this package by name, for the test that prepares them on the migrated schema.
 var statements = map[string]string{
 	"claimDue": claimDue, "selectOldestDue": selectOldestDue, "takeIDs": takeIDs, "insertMessages": insertMessages,
-	"insertDeliveries": insertDeliveries, "refuseNUL": refuseNUL, "finish": finish, "postpone": postpone,
-	"insertAttempts": insertAttempts, "updateOutcomes": updateOutcomes, "leaveQueue": leaveQueue, "updateStatus": updateStatus,
-	"selectMessage": selectMessage, "selectMessagesOf": selectMessagesOf, "selectAttempts": selectAttempts,
-	"selectStatuses": selectStatuses,
+	"insertDeliveries": insertDeliveries, "finish": finish, "postpone": postpone, "giveBack": giveBack,
+	"insertAttempts": insertAttempts, "updateOutcomes": updateOutcomes, "selectMessages": selectMessages,
+	"selectAttempts": selectAttempts, "selectStatuses": selectStatuses,
 }

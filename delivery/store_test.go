@@ -47,7 +47,8 @@ func TestClaimsReadTheQueueFromItsHead(t *testing.T) {
 			{"claimDue", fmt.Sprintf("(false, '%s', 100, 3, '%s')", then, then), 2500}, // 100 messages
 			{"selectOldestDue", fmt.Sprintf("(true, '%s')", now), 200},
 			{"selectStatuses", `('{1,2}', '{mail,mail}', '{1,2}', 1)`, 20},
-			{"selectMessagesOf", `(1, '00000000-0000-0000-0000-000000000002', 1, 100)`, 20},
+			{"selectMessages", `('{1,2}', '{mail,mail}', '{1,2}', 1)`, 20},
+			{"selectAttempts", `('{1,2}', '{1,2}', 1)`, 20},
 		} {
 			name := row.name
 			plan, blocks := explain(t, conn.Conn(), mode, name, row.args)

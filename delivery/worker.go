@@ -16,7 +16,8 @@ const (
 	maxBackoff    = 5 * time.Second // between attempts while the database fails
 )
 
-// Run sends messages until ctx ends. Attempts that are under way get a little longer, and what they achieved is recorded.
+// Run sends messages until ctx ends. Attempts that are under way get a little longer, and what they achieved is recorded;
+// those that are cut off then don't count.
 func (s *Service) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { s.dispatch(ctx) })
@@ -29,7 +30,7 @@ func (s *Service) Run(ctx context.Context) error {
 func (s *Service) dispatch(ctx context.Context) {
 	sending, abort := context.WithCancel(context.WithoutCancel(ctx))
 	defer abort()
-	stop := context.AfterFunc(ctx, func() { time.AfterFunc(shutdownGrace, abort) })
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(s.grace, abort) })
 	defer stop()
 
 	busy := make(chan struct{}, s.Workers)
@@ -127,7 +128,7 @@ func (s *Service) commit(ctx context.Context, batch []*outcome) error {
 	s.stats.count(held)
 	if outdated := len(batch) - len(held); outdated > 0 {
 		s.stats.outdated.Add(int64(outdated))
-		s.Log.Warn("deliveries took longer than their lease, or were settled by a report: their outcome doesn't count", "messages", outdated)
+		s.Log.Warn("deliveries took longer than their lease: their outcome doesn't count", "messages", outdated)
 	}
 	return nil
 }

@@ -25,6 +25,7 @@ type Config struct {
 	// It sets the Seq of each.
 	Enqueue func(ctx context.Context, tx *postgres.Tx, messages []belfry.Message) error
 	// Statuses says what became of messages, as the transaction sees it. Ids that are unknown are left out.
+	// Of messages that were held back it says as what item events tell of them (MessageStatus.Item).
 	Statuses func(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, ids []belfry.MessageID) (map[belfry.MessageID]belfry.MessageStatus, error)
 	// HTTP makes the requests of fetch steps.
 	HTTP *egress.Client

@@ -106,6 +106,11 @@ func (r *run) prepare(shared Scope, person *belfry.Recipient, now time.Time) {
 		if id, ok := ref.message(r.recipient); ok {
 			if s, known := r.statuses[id]; known {
 				status = &s
+				if s.Item != 0 { // it was held back: from now on it is known by the id that events call it by
+					item := *ref
+					item.Seq = s.Item
+					ref, r.state.Refs[step] = &item, &item
+				}
 			}
 		}
 		r.scope.refer(step, ref.scope(status))

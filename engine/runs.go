@@ -42,14 +42,14 @@ func (r *Run) HasErrors() bool {
 
 // RunFilter says which runs. Everything that is given must hold.
 type RunFilter struct {
-	Recipient  belfry.RecipientID // 0: any
-	Trigger    uuid.UUID          // Nil: any
-	Workflow   string             // key
-	Tenant     belfry.RecipientID
-	Statuses   []Status
-	HasErrors  *bool
-	StartingAt time.Time // accepted at or after
-	EndingAt   time.Time // accepted before
+	Recipient      belfry.RecipientID // 0: any
+	Trigger        uuid.UUID          // Nil: any
+	Workflow       string             // key
+	Tenant         belfry.RecipientID
+	Statuses       []Status
+	HasErrors      *bool
+	AcceptedFrom   time.Time // inclusive
+	AcceptedBefore time.Time // exclusive
 }
 
 // RunCursor is a place in a list of runs: behind this one.
@@ -133,12 +133,12 @@ func (e *Engine) scanRuns(ctx context.Context, tx pgx.Tx, env belfry.Environment
 		afterTrigger, afterRecipient = &after.Trigger, after.Recipient
 	}
 	var low, high *uuid.UUID
-	if !f.StartingAt.IsZero() {
-		id := firstID(f.StartingAt)
+	if !f.AcceptedFrom.IsZero() {
+		id := firstID(f.AcceptedFrom)
 		low = &id
 	}
-	if !f.EndingAt.IsZero() {
-		id := firstID(f.EndingAt)
+	if !f.AcceptedBefore.IsZero() {
+		id := firstID(f.AcceptedBefore)
 		high = &id
 	}
 	if f.Trigger != uuid.Nil {

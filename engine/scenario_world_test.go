@@ -55,7 +55,8 @@ func (s *scenario) check(err error) {
 }
 
 const createMailbox = `CREATE TABLE mailbox (id bigint GENERATED ALWAYS AS IDENTITY, environment_id bigint, recipient_id bigint, channel text,
-	trigger_id uuid, step text, message jsonb, delivery text, marks text[] NOT NULL DEFAULT '{}')`
+	trigger_id uuid, step text, message jsonb, delivery text, marks text[] NOT NULL DEFAULT '{}',
+	held_back_as bigint)`
 
 // enqueue is what feeds and providers do: it keeps the messages, and says of those in a feed that they have been sent.
 func (s *scenario) enqueue(ctx context.Context, tx *postgres.Tx, messages []belfry.Message) error {
@@ -92,8 +93,9 @@ func (s *scenario) statuses(ctx context.Context, tx *postgres.Tx, env belfry.Env
 	for _, id := range ids {
 		var delivery belfry.DeliveryStatus
 		var marks []string
-		err := tx.QueryRow(ctx, `SELECT delivery, marks FROM mailbox WHERE environment_id = $1 AND recipient_id = $2 AND channel = $3 AND id = $4`,
-			env, id.Recipient, id.Channel, id.Seq).Scan(&delivery, &marks)
+		var item int64
+		err := tx.QueryRow(ctx, `SELECT delivery, marks, id FROM mailbox WHERE environment_id = $1 AND recipient_id = $2 AND channel = $3 AND $4 IN (id, held_back_as)`,
+			env, id.Recipient, id.Channel, id.Seq).Scan(&delivery, &marks, &item)
 		if errors.Is(err, pgx.ErrNoRows) {
 			continue
 		}
@@ -101,6 +103,9 @@ func (s *scenario) statuses(ctx context.Context, tx *postgres.Tx, env belfry.Env
 			return nil, err
 		}
 		status := belfry.MessageStatus{Delivery: delivery}
+		if item != id.Seq {
+			status.Item = item
+		}
 		for _, m := range marks {
 			switch m {
 			case "seen":
@@ -151,7 +156,12 @@ func (s *scenario) mark(id int64, m *belfry.Message, mark string) error {
 		if err != nil {
 			return err
 		}
-		if mark == "sent" && m.ChannelType == belfry.InApp { // it was held back until now
+		if mark == "sent" && m.ChannelType == belfry.InApp { // it was held back until now, and gets the id of an item
+			err := tx.QueryRow(ctx, `UPDATE mailbox SET id = DEFAULT, held_back_as = id WHERE id = $1 RETURNING id`, id).Scan(&m.Seq)
+			if err != nil {
+				return err
+			}
+			s.expected[m.Seq] = s.expected[id]
 			return s.ItemsAppended(ctx, tx, []belfry.Message{*m})
 		}
 		return s.MessagesChanged(ctx, tx, []belfry.StatusChange{change(m, belfry.EventKind("message."+mark), s.clock.now())})

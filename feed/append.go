@@ -15,6 +15,9 @@ import (
 // committed. It sets each message's Seq; leave the messages alone until the transaction has ended. Messages for one feed
 // get consecutive positions, in the order in which they are given. When they are to be sent is not looked at.
 //
+// A message that is for a feed of another environment is refused as a Conflict, and what the database will never take as a
+// data exception (see postgres.IsDataException); any other error is nobody's fault, and may not come again.
+//
 // Feeds are locked in the order of their keys: call it again in the same transaction only with recipients that come after
 // those of before, and mark nothing in it, or two transactions may deadlock.
 func (s *Service) Append(ctx context.Context, tx *postgres.Tx, messages []belfry.Message) error {
@@ -29,21 +32,23 @@ func (s *Service) Append(ctx context.Context, tx *postgres.Tx, messages []belfry
 		return fmt.Errorf("append to feeds: %w", err)
 	}
 
-	var sent changes
+	var sent belfry.StatusChanges
 	events := make([]addressed, len(sorted))
 	for i, m := range sorted {
 		h := heads[feedOf(m)]
 		if h == nil {
-			return fmt.Errorf("append to feeds: the feed of recipient %d on %q is of another environment than %d", m.Recipient, m.Channel, m.Environment)
+			refusal := belfry.Errorf(belfry.Conflict, "the feed of recipient %d on %q is of another environment than %d", m.Recipient, m.Channel, m.Environment)
+			return fmt.Errorf("append to feeds: %w", refusal)
 		}
 		m.Seq = h.version - int64(behind[i])
-		sent.add(m.Environment, m.Channel, m.Workflow, m.StepRef, belfry.MessageRef{Recipient: m.Recipient, UserID: m.UserID, Seq: m.Seq})
+		sent.Add(&belfry.StatusChange{Environment: m.Environment, Kind: belfry.MessageSent, At: at, Channel: m.Channel, ChannelType: belfry.InApp,
+			Workflow: m.Workflow, StepRef: m.StepRef}, belfry.MessageRef{Recipient: m.Recipient, UserID: m.UserID, Seq: m.Seq})
 		events[i] = addressed{m.Environment, m.Channel, m.UserID, m.Seq, func() Event { return upserted(m, h, at) }}
 	}
 	if err := insert(ctx, tx, sorted, at); err != nil {
 		return fmt.Errorf("append to feeds: %w", err)
 	}
-	if err := s.Observe(ctx, tx, sent.of(belfry.MessageSent, at)); err != nil {
+	if err := s.Observe(ctx, tx, sent); err != nil {
 		return fmt.Errorf("observe new messages: %w", err)
 	}
 	tx.AfterCommit(func() { s.publish(events) })
@@ -113,30 +118,9 @@ func upserted(m *belfry.Message, h *header, at time.Time) Event {
 		Position: belfry.Position{Epoch: h.epoch, Version: m.Seq},
 		Badge:    h.cells.Badge(),
 		Item: &Item{
-			ID: m.ID(), Epoch: h.epoch, Actor: m.Actor, Actors: actorsOf(m), TotalActivities: max(1, m.TotalActivities),
+			ID: m.ID(), Epoch: h.epoch, Actor: m.Actor, Actors: m.RememberedActors(), TotalActivities: max(1, m.TotalActivities),
 			Tenant: m.Tenant, Workflow: m.Workflow, StepRef: m.StepRef,
 			Categories: m.Categories, Content: m.Content, CreatedAt: at, State: State{Version: m.Seq},
 		},
 	}
-}
-
-// changes gathers messages by workflow step, which is how a StatusChange tells of them.
-type changes struct{ list []belfry.StatusChange }
-
-func (c *changes) add(env belfry.EnvironmentID, channel, workflow, step string, m belfry.MessageRef) {
-	for i := range c.list { // few: one a step that made messages in this transaction
-		if g := &c.list[i]; g.Environment == env && g.Channel == channel && g.Workflow == workflow && g.StepRef == step {
-			g.Messages = append(g.Messages, m)
-			return
-		}
-	}
-	c.list = append(c.list, belfry.StatusChange{Environment: env, Channel: channel, ChannelType: belfry.InApp,
-		Workflow: workflow, StepRef: step, Messages: []belfry.MessageRef{m}})
-}
-
-func (c *changes) of(kind belfry.EventKind, at time.Time) []belfry.StatusChange {
-	for i := range c.list {
-		c.list[i].Kind, c.list[i].At, c.list[i].Count = kind, at, len(c.list[i].Messages)
-	}
-	return c.list
 }

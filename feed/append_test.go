@@ -140,7 +140,7 @@ func TestItemsRememberTheirBatch(t *testing.T) {
 	start := w.page(t, ann, 1).Position
 	live := w.subscribe(t, ann, &start)
 	live.want(t, Synced, 1)
-	crowd := make([]belfry.RecipientID, MaxActors+1)
+	crowd := make([]belfry.RecipientID, belfry.MaxActors+1)
 	for i := range crowd {
 		crowd[i] = belfry.RecipientID(100 - i)
 	}
@@ -151,13 +151,13 @@ func TestItemsRememberTheirBatch(t *testing.T) {
 	}
 	messages[1].Actors, messages[1].TotalActivities = crowd[:2], 3
 	messages[2].TotalActivities = 4 // of one actor
-	messages[3].Actors, messages[3].TotalActivities = crowd, MaxActors+1
+	messages[3].Actors, messages[3].TotalActivities = crowd, belfry.MaxActors+1
 	messages[4].Actors, messages[4].TotalActivities = crowd[:1], 1
 	if err := w.append(t.Context(), messages...); err != nil {
 		t.Fatal(err)
 	}
-	wantActors := [][]belfry.RecipientID{nil, crowd[:2], nil, crowd[:MaxActors], nil}
-	wantTotals := []int{1, 3, 4, MaxActors + 1, 1}
+	wantActors := [][]belfry.RecipientID{nil, crowd[:2], nil, crowd[:belfry.MaxActors], nil}
+	wantTotals := []int{1, 3, 4, belfry.MaxActors + 1, 1}
 	page := w.page(t, ann, 10).Items
 	past, err := w.past(t.Context(), ann, &start)
 	if err != nil || len(past) != 6 {
@@ -301,8 +301,8 @@ func TestEnvironmentsAndFeedsAreApart(t *testing.T) {
 	if got := w.markAll(t, elsewhere, belfry.Read); got.Changed != 0 {
 		t.Errorf("the other environment marks %+v", got)
 	}
-	if err := w.append(t.Context(), w.message(elsewhere, "intruder")); err == nil {
-		t.Error("the other environment appends")
+	if err := w.append(t.Context(), w.message(elsewhere, "intruder")); belfry.CodeOf(err) != belfry.Conflict {
+		t.Errorf("the other environment appends: %v; want it refused", err)
 	}
 	if diff := cmp.Diff(before, w.page(t, ann, 10)); diff != "" {
 		t.Errorf("the feed changed (-before +after):\n%s", diff)

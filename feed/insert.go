@@ -1,11 +1,8 @@
 package feed
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -13,40 +10,19 @@ import (
 	"github.com/belfryhq/belfry/postgres"
 )
 
-// MaxActors is how many actors an item of a batch remembers: the oldest.
-const MaxActors = 10
-
 // insert writes messages as items, at their Seq. The feeds are locked by then.
 func insert(ctx context.Context, tx *postgres.Tx, messages []*belfry.Message, at time.Time) error {
 	c := newItemColumns(len(messages))
-	var content bytes.Buffer
-	encoder := json.NewEncoder(&content)
-	encoder.SetEscapeHTML(false) // it goes to a column, not into a page
+	var encoder postgres.JSONEncoder
 	for i, m := range messages {
-		content.Reset()
-		if err := encoder.Encode(m.Content); err != nil {
+		content, err := encoder.Encode(ctx, tx, m.Content)
+		if err != nil {
 			return fmt.Errorf("content of step %q: %w", m.StepRef, err)
 		}
-		c.set(i, m, content.String())
-	}
-	for _, text := range c.contents {
-		if !strings.Contains(text, `\u0000`) {
-			continue
-		}
-		if _, err := tx.Exec(ctx, refuseNUL, text); err != nil {
-			return err
-		}
+		c.set(i, m, content)
 	}
 	_, err := tx.Exec(ctx, insertItems, c.args(at)...)
 	return err
-}
-
-// actorsOf is what an item remembers of a message's actors: nil unless there are several.
-func actorsOf(m *belfry.Message) []belfry.RecipientID {
-	if len(m.Actors) < 2 {
-		return nil
-	}
-	return m.Actors[:min(len(m.Actors), MaxActors)]
 }
 
 // itemColumns are the arguments of insertItems. Most messages of a call come of few triggers and fewer steps, so what
@@ -96,7 +72,7 @@ func (c *itemColumns) set(i int, m *belfry.Message, content string) {
 	c.recipients[i], c.seqs[i], c.contents[i] = int64(m.Recipient), m.Seq, content
 	o := origin{env: m.Environment, trigger: m.Trigger, version: m.Version, actor: m.Actor, tenant: m.Tenant,
 		step:   c.addStep(workflowStep{m.Channel, m.Workflow, m.StepRef, strings.Join(m.Categories, "\x1f")}), // refused in categories
-		actors: arrayOf(actorsOf(m)),
+		actors: postgres.BigintArray(m.RememberedActors()),
 	}
 	if m.TotalActivities > 1 {
 		o.total = int32(m.TotalActivities)
@@ -139,19 +115,4 @@ func (c *itemColumns) args(at time.Time) []any {
 	return []any{c.recipients, c.seqs, c.contents, c.origins,
 		o.envs, o.versions, o.actors, o.tenants, o.triggers, o.steps, o.batchActors, o.batchTotals,
 		s.channels, s.workflows, s.refs, s.categories, at}
-}
-
-// arrayOf writes ids as PostgreSQL does; empty if there are none. (Arrays of arrays don't unnest, nor can they be ragged.)
-func arrayOf(ids []belfry.RecipientID) string {
-	if len(ids) == 0 {
-		return ""
-	}
-	b := []byte{'{'}
-	for i, id := range ids {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = strconv.AppendInt(b, int64(id), 10)
-	}
-	return string(append(b, '}'))
 }

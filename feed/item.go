@@ -12,7 +12,7 @@ type Item struct {
 	ID    belfry.MessageID
 	Epoch int64 // of the feed: with ID.Seq it makes the item's position
 	Actor belfry.RecipientID
-	// Actors are those of a batch, oldest first, at most MaxActors; Actor is the first of them. Nil unless several.
+	// Actors are those of a batch, oldest first, at most belfry.MaxActors; Actor is the first of them. Nil unless several.
 	Actors          []belfry.RecipientID `json:",omitempty"`
 	TotalActivities int                  // how many triggers it sums up: 1, unless it is of a batch
 	Tenant          belfry.RecipientID

@@ -40,7 +40,7 @@ func (s *Service) Mark(ctx context.Context, ref Ref, m belfry.Mark, ids []belfry
 			return Marked{}, err
 		}
 		result := Marked{NotFound: missing(ids, h, items)}
-		var done changes
+		var done belfry.StatusChanges
 		var states []stored
 		for _, it := range items {
 			if !it.Changes(m) {
@@ -51,7 +51,8 @@ func (s *Service) Mark(ctx context.Context, ref Ref, m belfry.Mark, ids []belfry
 			h.cells.Add(it.State, -1)
 			h.cells.Add(after, 1)
 			states = append(states, stored{it.seq, after})
-			done.add(h.env, h.channel, it.workflow, it.step, belfry.MessageRef{Recipient: h.recipient, UserID: ref.User, Seq: it.seq})
+			done.Add(&belfry.StatusChange{Environment: h.env, Kind: m.Event(), At: at, Channel: h.channel, ChannelType: belfry.InApp,
+				Workflow: it.workflow, StepRef: it.step}, belfry.MessageRef{Recipient: h.recipient, UserID: ref.User, Seq: it.seq})
 		}
 		result.Changed = len(states)
 		if len(states) == 0 {
@@ -64,7 +65,7 @@ func (s *Service) Mark(ctx context.Context, ref Ref, m belfry.Mark, ids []belfry
 		for i := range states {
 			changed[i] = states[i].seq
 		}
-		return result, s.record(ctx, tx, h, ref, Event{Kind: Patched, Mark: m, Recipient: h.recipient, Seqs: changed, At: at}, done.of(m.Event(), at))
+		return result, s.record(ctx, tx, h, ref, Event{Kind: Patched, Mark: m, Recipient: h.recipient, Seqs: changed, At: at}, done)
 	})
 }
 

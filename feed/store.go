@@ -186,10 +186,6 @@ SELECT recipient_id, ($13::text[])[s], seq, seq, ($5::bigint[])[o], ($6::bigint[
        $17, ($14::text[])[s], ($15::text[])[s], string_to_array(($16::text[])[s], E'\x1f'), content
   FROM (SELECT *, ($10::int[])[o] AS s FROM unnest($1::bigint[], $2::bigint[], $3::json[], $4::int[]) AS i (recipient_id, seq, content, o)) i`
 
-// refuseNUL fails, as a data exception, if there is a NUL character in some JSON. A json column would take it, but
-// whoever looks into it with SQL would then fail.
-const refuseNUL = `SELECT $1::text::jsonb`
-
 // selectStatuses looks up items by their keys, whatever the planner thinks of the tables' sizes.
 const selectStatuses = `SELECT t.recipient_id, t.channel, i.*, f.watermarks
   FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS t (recipient_id, channel, seq)
@@ -203,6 +199,6 @@ var statements = map[string]string{
 	"selectHeader": selectHeader, "lockHeader": lockHeader, "updateHeader": updateHeader, "selectItems": selectItems,
 	"selectMarkable": selectMarkable, "selectStates": selectStates, "updateStates": updateStates,
 	"insertChange": insertChange, "selectChanges": selectChanges, "deleteChanges": deleteChanges,
-	"selectVersions": selectVersions, "bumpFeeds": bumpFeeds, "insertItems": insertItems, "refuseNUL": refuseNUL,
+	"selectVersions": selectVersions, "bumpFeeds": bumpFeeds, "insertItems": insertItems,
 	"selectStatuses": selectStatuses,
 }

@@ -116,6 +116,11 @@ func (sub *subscription) next(notices []Notice) (events []Event, complete bool) 
 			continue // told before: by a replay that overtook it
 		case e.Position.Version != at.Version+1:
 			return events, false
+		case e.Kind == Patched && e.Recipient == 0: // of a node that didn't say yet whose items it means
+			return events, false
+		}
+		if e.Item != nil {
+			e.Item.TotalActivities = max(1, e.Item.TotalActivities) // nor how many triggers it sums up
 		}
 		events, at = append(events, e), e.Position
 	}

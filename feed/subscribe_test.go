@@ -2,6 +2,7 @@ package feed
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"testing"
 	"time"
@@ -360,5 +361,39 @@ func TestSubscriptionsLeaveNothingBehind(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[string][]*testLine{"1/in-app/ann": {}}, w.bus.lines); diff != "" {
 		t.Errorf("lines are still open: %s", diff)
+	}
+}
+
+// Nodes of the release before are told from their events: those didn't say whose items were marked, nor how many triggers
+// an item sums up.
+func TestEventsOfOldNodesAreMadeUpFor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.know(env, "ann")
+	l := w.subscribe(t, ann, nil)
+	l.want(t, Synced, 0)
+	w.bus.fate = func(Notice) fate { return lost } // for now
+	ids := w.fill(t, ann, 1)
+	w.mark(t, ann, belfry.Read, ids[0])
+	w.bus.fate = nil
+	for _, n := range slices.Clone(w.bus.sent) {
+		var old map[string]any
+		if err := json.Unmarshal(n.Payload, &old); err != nil {
+			t.Fatal(err)
+		}
+		delete(old, "recipient")
+		if item, ok := old["item"].(map[string]any); ok {
+			delete(item, "TotalActivities")
+		}
+		n.Payload, _ = json.Marshal(old)
+		if err := w.bus.Publish([]Notice{n}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if e := l.want(t, Upserted, 1); e.Item.TotalActivities != 1 {
+		t.Errorf("it sums up %d triggers, want 1", e.Item.TotalActivities)
+	}
+	if e := l.want(t, Patched, 2); e.Recipient != ids[0].Recipient || !slices.Equal(e.Seqs, []int64{1}) {
+		t.Errorf("%+v; want it to say whose item was marked", e)
 	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/auth"
+	"github.com/belfryhq/belfry/delivery"
 	"github.com/belfryhq/belfry/engine"
 	"github.com/belfryhq/belfry/feed"
 	"github.com/belfryhq/belfry/postgres"
@@ -44,14 +45,25 @@ type silent struct{ feed.Bus }
 
 func (silent) Wanted(string) bool { return false }
 
+// postOffice takes every message, and calls it by a name of its own.
+type postOffice struct{}
+
+func (postOffice) String() string { return "post office" }
+
+func (postOffice) Send(context.Context, *delivery.Outgoing) (delivery.Receipt, error) {
+	return delivery.Receipt{ID: "parcel"}, nil
+}
+
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	pool := pgtest.New(t)
 	people := recipient.New(pool, time.Now)
 	feeds := &feed.Service{Pool: pool, Bus: silent{}, UserID: people.UserID, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 		Observe: func(context.Context, *postgres.Tx, []belfry.StatusChange) error { return nil }}
+	deliveries := delivery.New(delivery.Config{Pool: pool, InApp: feeds.Append, Observe: feeds.Observe, Now: time.Now, Log: feeds.Log,
+		Providers: map[belfry.ChannelType]delivery.Provider{belfry.Email: postOffice{}}, PollInterval: 50 * time.Millisecond})
 	runs := engine.New(engine.Config{
-		Pool: pool, Recipients: people, Enqueue: feeds.Append, Now: time.Now, Log: slog.New(slog.DiscardHandler), PollInterval: 50 * time.Millisecond,
+		Pool: pool, Recipients: people, Enqueue: deliveries.Enqueue, Now: time.Now, Log: slog.New(slog.DiscardHandler), PollInterval: 50 * time.Millisecond,
 		Statuses: func(context.Context, *postgres.Tx, belfry.EnvironmentID, []belfry.MessageID) (map[belfry.MessageID]belfry.MessageStatus, error) {
 			return nil, nil
 		},
@@ -59,10 +71,11 @@ func newWorld(t *testing.T) *world {
 	ctx, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = runs.Run(ctx) })
+	wg.Go(func() { _ = deliveries.Run(ctx) })
 	t.Cleanup(func() { stop(); wg.Wait() })
 
 	w := &world{auth: &auth.Service{Pool: pool, Now: time.Now}, log: &bytes.Buffer{},
-		Resolver: &Resolver{Engine: runs, Feeds: feeds, Recipients: people}}
+		Resolver: &Resolver{Engine: runs, Feeds: feeds, Recipients: people, Deliveries: deliveries}}
 	server := httptest.NewServer(NewServer(Config{Resolver: w.Resolver, Auth: w.auth, WebSocket: transport.Websocket{},
 		Log: slog.New(slog.NewTextHandler(w.log, nil))}))
 	t.Cleanup(server.Close)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/auth"
+	"github.com/belfryhq/belfry/delivery"
 	"github.com/belfryhq/belfry/engine"
 	"github.com/belfryhq/belfry/feed"
 	"github.com/belfryhq/belfry/graph/model"
@@ -18,6 +19,9 @@ func (r *Resolver) node(ctx context.Context, id string) (model.Node, error) {
 		return nil, viewer.RequireBackend()
 	}
 	if message, err := belfry.ParseMessageID(id); err == nil {
+		if delivery.Owns(message) {
+			return r.message(ctx, viewer, message)
+		}
 		return r.feedItem(ctx, viewer, message)
 	}
 	tag, key, ok := model.ParseID(id)
@@ -99,6 +103,23 @@ func (r *Resolver) userNode(ctx context.Context, viewer belfry.Viewer, key strin
 		return nil, belfry.Errorf(belfry.NotFound, "no such id")
 	}
 	return model.NewUser(u), nil
+}
+
+// message finds a message of the delivery: of anybody of the environment, but for a backend only. What providers say of it
+// isn't for its reader.
+func (r *Resolver) message(ctx context.Context, viewer belfry.Viewer, id belfry.MessageID) (model.Node, error) {
+	unknown := belfry.Errorf(belfry.NotFound, "no such id")
+	if !viewer.IsBackend() {
+		return nil, unknown
+	}
+	found, err := r.Deliveries.Messages(ctx, viewer.Environment, []belfry.MessageID{id})
+	if err != nil {
+		return nil, err
+	}
+	if found[id] == nil {
+		return nil, unknown
+	}
+	return &model.Message{Message: found[id]}, nil
 }
 
 // feedItem finds an item: of any user of the environment for a backend, one's own for a user.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/auth"
+	"github.com/belfryhq/belfry/delivery"
 	"github.com/belfryhq/belfry/engine"
 	"github.com/belfryhq/belfry/feed"
 	"github.com/belfryhq/belfry/graph/model"
@@ -17,6 +18,7 @@ type Resolver struct {
 	Engine     *engine.Engine
 	Feeds      *feed.Service
 	Recipients *recipient.Service
+	Deliveries *delivery.Service
 
 	log *slog.Logger // of the server; for errors that don't end a request
 }

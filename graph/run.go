@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/delivery"
 	"github.com/belfryhq/belfry/engine"
 	"github.com/belfryhq/belfry/graph/model"
 	"github.com/belfryhq/belfry/recipient"
@@ -26,8 +27,26 @@ func (r *Resolver) runPage(ctx context.Context, env belfry.EnvironmentID, runs [
 			page.Versions[run.VersionID] = sync.OnceValues(func() (*engine.Version, error) { return r.Engine.WorkflowVersion(ctx, env, run.VersionID) })
 		}
 	}
+	page.Messages = sync.OnceValues(func() (map[belfry.MessageID]*delivery.Message, error) {
+		return r.Deliveries.Messages(ctx, env, deliveriesOf(runs))
+	})
 	page.Users = sync.OnceValues(func() (map[belfry.RecipientID]*recipient.User, error) { return r.Recipients.Users(ctx, env, ids) })
 	return page
+}
+
+// deliveriesOf is the messages of runs that are the delivery's.
+func deliveriesOf(runs []engine.Run) (ids []belfry.MessageID) {
+	for i := range runs {
+		for _, entry := range runs[i].Log {
+			if entry.Message == "" {
+				continue
+			}
+			if id, err := belfry.ParseMessageID(entry.Message); err == nil && delivery.Owns(id) {
+				ids = append(ids, id)
+			}
+		}
+	}
+	return ids
 }
 
 // runs reads a page of runs; user, if it isn't nil, is for whom.

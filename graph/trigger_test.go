@@ -21,11 +21,11 @@ func TestTriggersSayHowTheyWereMade(t *testing.T) {
 	c := newWorld(t).environment(t, "ours")
 	c.identify("ana", "ben")
 	c.store("note", tell)
-	id := c.trigger(vars{"workflow": "note", "data": vars{"text": "all"}, "cancellationKey": "k", "priority": "HIGH", "settings": vars{"sandbox": true, "skipDelay": true},
+	id := c.trigger(vars{"workflow": "note", "data": vars{"text": "all"}, "cancellationKey": "k", "priority": "HIGH", "settings": vars{"skipDelay": true},
 		"recipients": []vars{{"user": "ana"}, {"user": "ben", "data": vars{"text": "only Ben"}}, {"identify": vars{"id": "eve"}, "data": vars{"more": 1}}}})
 	c.settled(id)
 	want := parse(t, `{"id": "`+id+`", "source": "API", "priority": "HIGH", "cancellationKey": "k", "recipientCount": 3, "data": {"text": "all"},
-		"settings": {"sandbox": true, "skipDelay": true}, "workflow": {"key": "note", "number": 1, "active": true},
+		"settings": {"sandbox": false, "skipDelay": true}, "workflow": {"key": "note", "number": 1, "active": true},
 		"progress": {"recipients": 3, "pending": 0, "waiting": 0, "done": 3, "failed": 0, "cancelled": 0}}`)
 	for _, query := range []string{`query ($id: ID!) { trigger(id: $id) { ` + triggerFields + ` } }`, `query ($id: ID!) { trigger: node(id: $id) { ... on Trigger { ` + triggerFields + ` } } }`} {
 		got := c.call(query, vars{"id": id})

@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"os"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -44,5 +45,54 @@ func TestAMigrationMayTakeLongerThanAStatement(t *testing.T) {
 	during, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[string])
 	if err != nil || during != "0" {
 		t.Errorf("statement_timeout during a migration = %q, %v; want 0", during, err)
+	}
+}
+
+// before is the migrations of before one, which is how the database of an old release was made.
+func before(t *testing.T, first string) fstest.MapFS {
+	t.Helper()
+	entries, err := os.ReadDir("migrations")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := fstest.MapFS{}
+	for _, e := range entries {
+		if e.Name() >= first {
+			continue
+		}
+		b, err := os.ReadFile("migrations/" + e.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[e.Name()] = &fstest.MapFile{Data: b}
+	}
+	return files
+}
+
+// Triggers outlive the workflows that they ran: a database with such is migrated like any other.
+func TestTriggersOfDeletedWorkflowsAreMigrated(t *testing.T) {
+	t.Parallel()
+	pool := open(t, postgres.Config{URL: pgtest.EmptyURL(t)})
+	if err := postgres.MigrateFiles(t.Context(), pool, before(t, "0007")); err != nil {
+		t.Fatal(err)
+	}
+	_, err := pool.Exec(t.Context(), `
+		INSERT INTO environments (key, created_at) VALUES ('production', '2026-01-01Z');
+		INSERT INTO workflows (environment_id, key, created_at) VALUES (1, 'kept', '2026-01-01Z'), (1, 'gone', '2026-01-01Z');
+		INSERT INTO workflow_versions (environment_id, workflow_id, number, definition, created_at)
+			VALUES (1, 1, 1, '{}', '2026-01-01Z'), (1, 2, 1, '{}', '2026-01-01Z');
+		INSERT INTO triggers (id, environment_id, version_id, data, recipients, accepted_at)
+			VALUES ('00000000-0000-7000-8000-000000000001', 1, 1, '{}', 1, '2026-01-01Z'), ('00000000-0000-7000-8000-000000000002', 1, 2, '{}', 1, '2026-01-01Z');
+		DELETE FROM workflows WHERE key = 'gone';`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := postgres.Migrate(t.Context(), pool); err != nil {
+		t.Fatal(err)
+	}
+	rows, _ := pool.Query(t.Context(), `SELECT workflow_id FROM triggers ORDER BY id`)
+	got, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil || len(got) != 2 || got[0] != 1 || got[1] != 0 {
+		t.Errorf("workflows of the triggers = %v, %v; want the first, and 0 for the one that is gone", got, err)
 	}
 }

@@ -72,8 +72,8 @@ func TestHealthAndMetrics(t *testing.T) {
 	}
 	_, metrics := get(t, i.url("/metrics"))
 	for _, want := range []string{
-		"belfry_triggers_total 1", `belfry_runs_total{status="done"} 1`, `belfry_runs_total{status="failed"} 0`, "belfry_run_batches_total ",
-		"belfry_run_batch_errors_total 0", "belfry_trigger_lag_seconds 0", "belfry_websocket_connections 1", "belfry_feed_subscriptions 1",
+		"belfry_triggers_total 1", `belfry_runs_total{status="done"} 1`, `belfry_runs_total{status="failed"} 0`, "belfry_run_transactions_total ",
+		"belfry_run_transaction_errors_total 0", "belfry_run_lag_seconds 0", "belfry_websocket_connections 1", "belfry_feed_subscriptions 1",
 		"belfry_publications_total 1", "belfry_publication_failures_total 0", "belfry_bus_gaps_total 0", "belfry_database_connections ",
 		"belfry_database_connections_in_use ", "go_goroutines ", "process_resident_memory_bytes ",
 	} {
@@ -100,7 +100,7 @@ func TestNotReadyWhenItLagsBehind(t *testing.T) {
 	notify(t, i.backend, "note", "ana", "hello")
 	ready := func() bool {
 		status, body := get(t, i.url("/readyz"))
-		if status != http.StatusOK && (status != http.StatusServiceUnavailable || !strings.Contains(body, "waiting")) {
+		if status != http.StatusOK && (status != http.StatusServiceUnavailable || !strings.Contains(body, "has been due")) {
 			t.Fatalf("/readyz = %d %q", status, body)
 		}
 		return status == http.StatusOK
@@ -109,7 +109,7 @@ func TestNotReadyWhenItLagsBehind(t *testing.T) {
 	if status, _ := get(t, i.url("/healthz")); status != http.StatusOK {
 		t.Errorf("/healthz = %d", status)
 	}
-	if _, metrics := get(t, i.url("/metrics")); strings.Contains(metrics, "\nbelfry_trigger_lag_seconds 0\n") {
+	if _, metrics := get(t, i.url("/metrics")); strings.Contains(metrics, "\nbelfry_run_lag_seconds 0\n") {
 		t.Errorf("/metrics shows no lag")
 	}
 	end()

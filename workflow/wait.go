@@ -113,7 +113,7 @@ func (c *compiler) event(path string, e *WaitEvent) {
 		if e.Type != MessageEvent || e.Workflow != "" {
 			c.problemf(path+".step", "a step says which message of this run is meant: only for type MESSAGE, without workflow")
 		}
-		c.program.SeesRefs = true
+		c.program.Refs, c.program.SeesRefs = append(c.program.Refs, e.Step), true // a message that was held back is known by two ids
 		c.later = append(c.later, func() {
 			if !c.sends[e.Step] {
 				c.problemf(path+".step", "no channel step has the ref %q", e.Step)

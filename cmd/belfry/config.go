@@ -52,7 +52,7 @@ type node struct {
 	Workers        int            `env:"BELFRY_WORKERS" default:"2" help:"Batches of workflow runs at a time ($$BELFRY_WORKERS)."`
 	BatchSize      int            `env:"BELFRY_BATCH_SIZE" default:"500" help:"Workflow runs in one transaction ($$BELFRY_BATCH_SIZE)."`
 	FetchNetworks  []netip.Prefix `env:"BELFRY_FETCH_NETWORKS" placeholder:"CIDR" help:"Private networks that workflows may make requests to, such as 10.1.0.0/16, separated by commas ($$BELFRY_FETCH_NETWORKS). Empty: public addresses only."`
-	ReadyLag       time.Duration  `env:"BELFRY_READY_LAG" default:"1m" help:"/readyz fails while the oldest accepted trigger has been waiting for longer ($$BELFRY_READY_LAG)."`
+	ReadyLag       time.Duration  `env:"BELFRY_READY_LAG" default:"1m" help:"/readyz fails while any work of workflows (a trigger, a run, a batch) has been due for longer ($$BELFRY_READY_LAG)."`
 	ShutdownGrace  time.Duration  `env:"BELFRY_SHUTDOWN_GRACE" default:"15s" help:"How long requests under way may take when the node stops ($$BELFRY_SHUTDOWN_GRACE)."`
 	LogLevel       slog.Level     `env:"BELFRY_LOG_LEVEL" default:"info" help:"debug, info, warn or error ($$BELFRY_LOG_LEVEL)."`
 }

@@ -173,7 +173,7 @@ func (n *belfryNode) readiness(stopping *atomic.Bool) http.Handler {
 			n.log.Warn("not ready: PostgreSQL doesn't answer", "error", err)
 			http.Error(w, "PostgreSQL doesn't answer", http.StatusServiceUnavailable)
 		case lag > n.config.ReadyLag:
-			http.Error(w, fmt.Sprintf("the oldest trigger has been waiting for %s", lag.Round(time.Second)), http.StatusServiceUnavailable)
+			http.Error(w, fmt.Sprintf("work of workflows has been due for %s", lag.Round(time.Second)), http.StatusServiceUnavailable)
 		default:
 			_, _ = io.WriteString(w, "ready\n") // the prober may be gone
 		}

@@ -102,7 +102,7 @@ func build(ctx context.Context, config node, o options, log *slog.Logger) (_ *be
 		AllowedHeaders: []string{"Authorization", "Content-Type", auth.UserTokenHeader},
 		MaxAge:         600,
 	}).Handler(graph.NewServer(graph.Config{
-		Resolver:      &graph.Resolver{Engine: n.engine, Feeds: n.feeds, Recipients: n.people},
+		Resolver:      &graph.Resolver{Engine: n.engine, Feeds: n.feeds, Recipients: n.people, Deliveries: n.delivery},
 		Auth:          n.auth,
 		WebSocket:     n.sockets,
 		Interceptors:  []graphql.OperationMiddleware{graphqlws.LimitOperations},
@@ -168,6 +168,9 @@ func (n *belfryNode) statuses(ctx context.Context, tx *postgres.Tx, env belfry.E
 			item = to
 		}
 		if s, ok := items[item]; ok {
+			if item != id {
+				s.Item = item.Seq
+			}
 			out[id] = s
 		}
 	}

@@ -2131,6 +2131,13 @@ func _Node(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj 
 			return graphql.Null
 		}
 		return _Run(ctx, ec, sel, obj)
+	case model.Message:
+		return _Message(ctx, ec, sel, &obj)
+	case *model.Message:
+		if obj == nil {
+			return graphql.Null
+		}
+		return _Message(ctx, ec, sel, obj)
 	case model.FeedItem:
 		return _FeedItem(ctx, ec, sel, &obj)
 	case *model.FeedItem:

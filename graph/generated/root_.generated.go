@@ -74,6 +74,15 @@ type ComplexityRoot struct {
 		NotFound func(childComplexity int) int
 	}
 
+	DeliveryAttempt struct {
+		At              func(childComplexity int) int
+		DurationSeconds func(childComplexity int) int
+		Error           func(childComplexity int) int
+		Number          func(childComplexity int) int
+		Outcome         func(childComplexity int) int
+		Provider        func(childComplexity int) int
+	}
+
 	Feed struct {
 		Badge   func(childComplexity int) int
 		Channel func(childComplexity int) int
@@ -172,6 +181,25 @@ type ComplexityRoot struct {
 		Rendered func(childComplexity int) int
 	}
 
+	Message struct {
+		Attempts        func(childComplexity int) int
+		Categories      func(childComplexity int) int
+		Channel         func(childComplexity int) int
+		Content         func(childComplexity int) int
+		CreatedAt       func(childComplexity int) int
+		FeedItem        func(childComplexity int) int
+		ID              func(childComplexity int) int
+		ProviderID      func(childComplexity int) int
+		Recipient       func(childComplexity int) int
+		SendAt          func(childComplexity int) int
+		Status          func(childComplexity int) int
+		StatusAt        func(childComplexity int) int
+		StepRef         func(childComplexity int) int
+		TotalActivities func(childComplexity int) int
+		Type            func(childComplexity int) int
+		Workflow        func(childComplexity int) int
+	}
+
 	Mutation struct {
 		CancelTriggers    func(childComplexity int, input model.CancelTriggersInput) int
 		CreateSchedules   func(childComplexity int, input model.CreateSchedulesInput) int
@@ -253,6 +281,7 @@ type ComplexityRoot struct {
 	RunStep struct {
 		At         func(childComplexity int) int
 		Conditions func(childComplexity int) int
+		Delivery   func(childComplexity int) int
 		Detail     func(childComplexity int) int
 		Message    func(childComplexity int) int
 		Outcome    func(childComplexity int) int
@@ -604,6 +633,43 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.DeleteSchedulesPayload.NotFound(childComplexity), true
+
+	case "DeliveryAttempt.at":
+		if e.ComplexityRoot.DeliveryAttempt.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeliveryAttempt.At(childComplexity), true
+	case "DeliveryAttempt.durationSeconds":
+		if e.ComplexityRoot.DeliveryAttempt.DurationSeconds == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeliveryAttempt.DurationSeconds(childComplexity), true
+	case "DeliveryAttempt.error":
+		if e.ComplexityRoot.DeliveryAttempt.Error == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeliveryAttempt.Error(childComplexity), true
+	case "DeliveryAttempt.number":
+		if e.ComplexityRoot.DeliveryAttempt.Number == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeliveryAttempt.Number(childComplexity), true
+	case "DeliveryAttempt.outcome":
+		if e.ComplexityRoot.DeliveryAttempt.Outcome == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeliveryAttempt.Outcome(childComplexity), true
+	case "DeliveryAttempt.provider":
+		if e.ComplexityRoot.DeliveryAttempt.Provider == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeliveryAttempt.Provider(childComplexity), true
 
 	case "Feed.badge":
 		if e.ComplexityRoot.Feed.Badge == nil {
@@ -976,6 +1042,103 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.MarkdownBlock.Rendered(childComplexity), true
+
+	case "Message.attempts":
+		if e.ComplexityRoot.Message.Attempts == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Message.Attempts(childComplexity), true
+	case "Message.categories":
+		if e.ComplexityRoot.Message.Categories == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Message.Categories(childComplexity), true
+	case "Message.channel":
+		if e.ComplexityRoot.Message.Channel == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Message.Channel(childComplexity), true
+	case "Message.content":
+		if e.ComplexityRoot.Message.Content == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Message.Content(childComplexity), true
+	case "Message.createdAt":
+		if e.ComplexityRoot.Message.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Message.CreatedAt(childComplexity), true
+	case "Message.feedItem":
+		if e.ComplexityRoot.Message.FeedItem == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Message.FeedItem(childComplexity), true
+	case "Message.id":
+		if e.ComplexityRoot.Message.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Message.ID(childComplexity), true
+	case "Message.providerId":
+		if e.ComplexityRoot.Message.ProviderID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Message.ProviderID(childComplexity), true
+	case "Message.recipient":
+		if e.ComplexityRoot.Message.Recipient == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Message.Recipient(childComplexity), true
+	case "Message.sendAt":
+		if e.ComplexityRoot.Message.SendAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Message.SendAt(childComplexity), true
+	case "Message.status":
+		if e.ComplexityRoot.Message.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Message.Status(childComplexity), true
+	case "Message.statusAt":
+		if e.ComplexityRoot.Message.StatusAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Message.StatusAt(childComplexity), true
+	case "Message.stepRef":
+		if e.ComplexityRoot.Message.StepRef == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Message.StepRef(childComplexity), true
+	case "Message.totalActivities":
+		if e.ComplexityRoot.Message.TotalActivities == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Message.TotalActivities(childComplexity), true
+	case "Message.type":
+		if e.ComplexityRoot.Message.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Message.Type(childComplexity), true
+	case "Message.workflow":
+		if e.ComplexityRoot.Message.Workflow == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Message.Workflow(childComplexity), true
 
 	case "Mutation.cancelTriggers":
 		if e.ComplexityRoot.Mutation.CancelTriggers == nil {
@@ -1457,6 +1620,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.RunStep.Conditions(childComplexity), true
+	case "RunStep.delivery":
+		if e.ComplexityRoot.RunStep.Delivery == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RunStep.Delivery(childComplexity), true
 	case "RunStep.detail":
 		if e.ComplexityRoot.RunStep.Detail == nil {
 			break
@@ -2751,6 +2920,78 @@ extend type Subscription {
   feedEvents(feed: FeedRef! = {}, since: String): FeedEvent!
 }
 `, BuiltIn: false},
+	{Name: "../schema/message.graphqls", Input: `"""
+A message that leaves through a provider, that waits until it may go out, or that is kept back (sandbox). One that goes
+straight into a feed is a FeedItem instead.
+"""
+type Message implements Node {
+  id: ID!
+  "Key of the channel."
+  channel: String!
+  "The channel's medium."
+  type: ChannelType!
+  "Your own id of the recipient."
+  recipient: String!
+  "Key of the workflow."
+  workflow: String!
+  "Ref of the step that made it."
+  stepRef: String!
+  "The workflow's categories."
+  categories: [String!]!
+  "How many triggers it sums up: more than 1 behind a batch."
+  totalActivities: Int!
+  "What it shows, by channel: body, subject, to, actionUrl, buttons, data, request."
+  content: JSON!
+  "How far it came."
+  status: DeliveryStatus!
+  "When it came that far."
+  statusAt: Time!
+  "When it was made."
+  createdAt: Time!
+  "Not sent before, because of a send window; null: at once."
+  sendAt: Time
+  "How the provider calls it, if it does."
+  providerId: String
+  "In-app: id of the FeedItem that it has become; null while it waits, and for other channels."
+  feedItem: ID
+  "Attempts to send it, oldest first. The one under way is missing, and so is one that ended with its node."
+  attempts: [DeliveryAttempt!]!
+}
+
+"How far a message came."
+enum DeliveryStatus {
+  "It waits to be sent."
+  QUEUED
+  "It could not be sent, and is tried again."
+  DELIVERY_ATTEMPTED
+  "It was kept back: its trigger was made with ` + "`" + `sandbox` + "`" + `."
+  NOT_SENT
+  "The provider took it, or it is in the feed."
+  SENT
+  "The provider says that it has arrived."
+  DELIVERED
+  "It could not be sent, for good."
+  UNDELIVERED
+  "Its address doesn't exist, or takes no messages."
+  BOUNCED
+}
+
+"One try to hand a message to a provider."
+type DeliveryAttempt {
+  "From 1 to 8."
+  number: Int!
+  "When it began."
+  at: Time!
+  "How long the provider took to answer, in seconds."
+  durationSeconds: Float!
+  "The status of the message thereafter."
+  outcome: DeliveryStatus!
+  "Who was asked: none if nobody is there for the medium, feed for the feed."
+  provider: String!
+  "What went wrong; null if it succeeded."
+  error: String
+}
+`, BuiltIn: false},
 	{Name: "../schema/recipient.graphqls", Input: `"Somebody who uses your product. Made by identification: ` + "`" + `identifyUser` + "`" + `, or inline in a trigger."
 type User implements Node {
   id: ID!
@@ -2872,11 +3113,14 @@ Everything that can be read. Who may call is said at each field: a backend has a
 or app has a public key (` + "`" + `pk_…` + "`" + `) and a user token, and then sees that user's own data only.
 """
 type Query {
-  "Fetch a user, a workflow version, a trigger, a run, a schedule or a feed item by its id. Null when there is none that the caller may see. Backends and users."
+  "Fetch a user, a workflow version, a trigger, a run, a schedule, a message or a feed item by its id. Null when there is none that the caller may see. Backends and users."
   node(id: ID!): Node
 }
 
-"Everything that can be changed. Each mutation takes one input, and is done wholly or not at all."
+"""
+Everything that can be changed. Each mutation takes one input, and is done wholly or not at all; those that take a list of
+things to do say so if each thing is done, or refused, for itself.
+"""
 type Mutation
 
 """
@@ -2948,8 +3192,10 @@ type RunStep {
   at: Time!
   "Until when it waits, or is put off."
   until: Time
-  "Id of the message that the step made."
+  "Id of the message that the step made: of a FeedItem, or of a Message."
   message: ID
+  "That message, unless it went straight into a feed."
+  delivery: Message
   "With reason condition: what each part of the condition saw, and whether it held."
   conditions: [JSON!]!
 }
@@ -4484,6 +4730,24 @@ func childFields_DeleteSchedulesPayload(ctx context.Context, ec *executionContex
 	return nil, fmt.Errorf("no field named %q was found under type DeleteSchedulesPayload", field.Name)
 }
 
+func childFields_DeliveryAttempt(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "number":
+		return fieldContext_DeliveryAttempt_number(ctx, ec, field)
+	case "at":
+		return fieldContext_DeliveryAttempt_at(ctx, ec, field)
+	case "durationSeconds":
+		return fieldContext_DeliveryAttempt_durationSeconds(ctx, ec, field)
+	case "outcome":
+		return fieldContext_DeliveryAttempt_outcome(ctx, ec, field)
+	case "provider":
+		return fieldContext_DeliveryAttempt_provider(ctx, ec, field)
+	case "error":
+		return fieldContext_DeliveryAttempt_error(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeliveryAttempt", field.Name)
+}
+
 func childFields_Feed(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "user":
@@ -4602,6 +4866,44 @@ func childFields_MarkItemsPayload(ctx context.Context, ec *executionContext, fie
 	return nil, fmt.Errorf("no field named %q was found under type MarkItemsPayload", field.Name)
 }
 
+func childFields_Message(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return fieldContext_Message_id(ctx, ec, field)
+	case "channel":
+		return fieldContext_Message_channel(ctx, ec, field)
+	case "type":
+		return fieldContext_Message_type(ctx, ec, field)
+	case "recipient":
+		return fieldContext_Message_recipient(ctx, ec, field)
+	case "workflow":
+		return fieldContext_Message_workflow(ctx, ec, field)
+	case "stepRef":
+		return fieldContext_Message_stepRef(ctx, ec, field)
+	case "categories":
+		return fieldContext_Message_categories(ctx, ec, field)
+	case "totalActivities":
+		return fieldContext_Message_totalActivities(ctx, ec, field)
+	case "content":
+		return fieldContext_Message_content(ctx, ec, field)
+	case "status":
+		return fieldContext_Message_status(ctx, ec, field)
+	case "statusAt":
+		return fieldContext_Message_statusAt(ctx, ec, field)
+	case "createdAt":
+		return fieldContext_Message_createdAt(ctx, ec, field)
+	case "sendAt":
+		return fieldContext_Message_sendAt(ctx, ec, field)
+	case "providerId":
+		return fieldContext_Message_providerId(ctx, ec, field)
+	case "feedItem":
+		return fieldContext_Message_feedItem(ctx, ec, field)
+	case "attempts":
+		return fieldContext_Message_attempts(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Message", field.Name)
+}
+
 func childFields_PageInfo(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "hasNextPage":
@@ -4702,6 +5004,8 @@ func childFields_RunStep(ctx context.Context, ec *executionContext, field graphq
 		return fieldContext_RunStep_until(ctx, ec, field)
 	case "message":
 		return fieldContext_RunStep_message(ctx, ec, field)
+	case "delivery":
+		return fieldContext_RunStep_delivery(ctx, ec, field)
 	case "conditions":
 		return fieldContext_RunStep_conditions(ctx, ec, field)
 	}

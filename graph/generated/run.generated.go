@@ -600,6 +600,38 @@ func fieldContext_RunStep_message(_ context.Context, ec *executionContext, field
 	return graphql.NewScalarFieldContext("RunStep", field, false, false, errors.New("field of type ID does not have child fields"))
 }
 
+func _RunStep_delivery(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.RunStep) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_RunStep_delivery(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Delivery()
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Message) graphql.Marshaler {
+			return marshalOMessage2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐMessage(ctx, ec, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func fieldContext_RunStep_delivery(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "RunStep",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return childFields_Message(ctx, ec, field)
+		},
+	}
+	return fc, nil
+}
+
 func _RunStep_conditions(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.RunStep) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1068,6 +1100,11 @@ func _RunStep(ctx context.Context, ec *executionContext, sel ast.SelectionSet, o
 			}
 		case "message":
 			out.Values[i] = _RunStep_message(ctx, ec, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "delivery":
+			out.Values[i] = _RunStep_delivery(ctx, ec, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}

@@ -208,6 +208,22 @@ type DeleteSchedulesPayload struct {
 	NotFound []string `json:"notFound"`
 }
 
+// One try to hand a message to a provider.
+type DeliveryAttempt struct {
+	// From 1 to 8.
+	Number int `json:"number"`
+	// When it began.
+	At time.Time `json:"at"`
+	// How long the provider took to answer, in seconds.
+	DurationSeconds float64 `json:"durationSeconds"`
+	// The status of the message thereafter.
+	Outcome DeliveryStatus `json:"outcome"`
+	// Who was asked: none if nobody is there for the medium, feed for the feed.
+	Provider string `json:"provider"`
+	// What went wrong; null if it succeeded.
+	Error *string `json:"error,omitempty"`
+}
+
 // An e-mail. Strings are templates, as in all channel steps.
 type EmailStepInput struct {
 	// Key of the channel.
@@ -437,7 +453,8 @@ type MarkdownBlock struct {
 
 func (MarkdownBlock) IsBlock() {}
 
-// Everything that can be changed. Each mutation takes one input, and is done wholly or not at all.
+// Everything that can be changed. Each mutation takes one input, and is done wholly or not at all; those that take a list of
+// things to do say so if each thing is done, or refused, for itself.
 type Mutation struct {
 }
 
@@ -579,26 +596,6 @@ type RunFilter struct {
 	AcceptedFrom *time.Time `json:"acceptedFrom,omitempty"`
 	// Triggered before.
 	AcceptedBefore *time.Time `json:"acceptedBefore,omitempty"`
-}
-
-// What happened at a step of a run, and why.
-type RunStep struct {
-	// Ref of the step; null if it is about the run as a whole.
-	Ref *string `json:"ref,omitempty"`
-	// What became of it.
-	Outcome StepOutcome `json:"outcome"`
-	// A stable word: condition, missing_recipient_data, throttled, template_error, …
-	Reason *string `json:"reason,omitempty"`
-	// More about it, for people.
-	Detail *string `json:"detail,omitempty"`
-	// When.
-	At time.Time `json:"at"`
-	// Until when it waits, or is put off.
-	Until *time.Time `json:"until,omitempty"`
-	// Id of the message that the step made.
-	Message *string `json:"message,omitempty"`
-	// With reason condition: what each part of the condition saw, and whether it held.
-	Conditions []map[string]any `json:"conditions"`
 }
 
 // A page of schedules.
@@ -1649,6 +1646,79 @@ func (e *ChannelType) UnmarshalJSON(b []byte) error {
 }
 
 func (e ChannelType) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// How far a message came.
+type DeliveryStatus string
+
+const (
+	// It waits to be sent.
+	DeliveryStatusQueued DeliveryStatus = "QUEUED"
+	// It could not be sent, and is tried again.
+	DeliveryStatusDeliveryAttempted DeliveryStatus = "DELIVERY_ATTEMPTED"
+	// It was kept back: its trigger was made with `sandbox`.
+	DeliveryStatusNotSent DeliveryStatus = "NOT_SENT"
+	// The provider took it, or it is in the feed.
+	DeliveryStatusSent DeliveryStatus = "SENT"
+	// The provider says that it has arrived.
+	DeliveryStatusDelivered DeliveryStatus = "DELIVERED"
+	// It could not be sent, for good.
+	DeliveryStatusUndelivered DeliveryStatus = "UNDELIVERED"
+	// Its address doesn't exist, or takes no messages.
+	DeliveryStatusBounced DeliveryStatus = "BOUNCED"
+)
+
+var AllDeliveryStatus = []DeliveryStatus{
+	DeliveryStatusQueued,
+	DeliveryStatusDeliveryAttempted,
+	DeliveryStatusNotSent,
+	DeliveryStatusSent,
+	DeliveryStatusDelivered,
+	DeliveryStatusUndelivered,
+	DeliveryStatusBounced,
+}
+
+func (e DeliveryStatus) IsValid() bool {
+	switch e {
+	case DeliveryStatusQueued, DeliveryStatusDeliveryAttempted, DeliveryStatusNotSent, DeliveryStatusSent, DeliveryStatusDelivered, DeliveryStatusUndelivered, DeliveryStatusBounced:
+		return true
+	}
+	return false
+}
+
+func (e DeliveryStatus) String() string {
+	return string(e)
+}
+
+func (e *DeliveryStatus) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = DeliveryStatus(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid DeliveryStatus", str)
+	}
+	return nil
+}
+
+func (e DeliveryStatus) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *DeliveryStatus) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e DeliveryStatus) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil

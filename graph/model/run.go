@@ -2,10 +2,12 @@ package model
 
 import (
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/delivery"
 	"github.com/belfryhq/belfry/engine"
 	"github.com/belfryhq/belfry/recipient"
 )
@@ -21,6 +23,7 @@ type RunPage struct {
 	Users    func() (map[belfry.RecipientID]*recipient.User, error)
 	Triggers map[uuid.UUID]func() (*engine.Trigger, error)
 	Versions map[int64]func() (*engine.Version, error)
+	Messages func() (map[belfry.MessageID]*delivery.Message, error) // those of the delivery
 }
 
 // IsNode marks the run as fetchable by id.
@@ -42,15 +45,46 @@ func (r *Run) WaitingFor() *RunWait {
 }
 
 // Steps is what happened, in order.
-func (r *Run) Steps() ([]RunStep, error) { return newSteps(r.Log) }
+func (r *Run) Steps() ([]RunStep, error) { return newSteps(r.Log, r.Page) }
+
+// RunStep is what happened at a step of a run, as the API shows it.
+type RunStep struct {
+	Ref        *string
+	Outcome    StepOutcome
+	Reason     *string
+	Detail     *string
+	At         time.Time
+	Until      *time.Time
+	Message    *string
+	Conditions []map[string]any
+
+	page *RunPage // nil: of a test, which sends nothing
+}
+
+// Delivery is the message that the step made, unless it is a feed item, or there is none.
+func (s *RunStep) Delivery() (*Message, error) {
+	if s.Message == nil || s.page == nil {
+		return nil, nil
+	}
+	id, err := belfry.ParseMessageID(*s.Message)
+	if err != nil || !delivery.Owns(id) {
+		return nil, nil
+	}
+	messages, err := s.page.Messages()
+	if err != nil || messages[id] == nil {
+		return nil, err
+	}
+	return &Message{messages[id]}, nil
+}
 
 // newSteps makes the API's form of a run's log, in which every entry has its time.
-func newSteps(log []engine.LogEntry) ([]RunStep, error) {
+func newSteps(log []engine.LogEntry, page *RunPage) ([]RunStep, error) {
 	out := make([]RunStep, len(log))
 	for i, e := range log {
 		out[i] = RunStep{
 			Ref: optional(e.Step), Outcome: StepOutcome(strings.ToUpper(string(e.Outcome))), Reason: optional(e.Reason),
 			Detail: optional(e.Detail), At: instant(e.At), Until: e.Until, Message: optional(e.Message), Conditions: []map[string]any{},
+			page: page,
 		}
 		for _, c := range e.Conditions {
 			var object map[string]any
@@ -97,7 +131,7 @@ func ParseRunCursor(cursor string) (engine.RunCursor, bool) {
 // Engine is what the filter asks for, but for the user, who has to be found first.
 func (f *RunFilter) Engine() engine.RunFilter {
 	return engine.RunFilter{Workflow: given(f.Workflow), Statuses: statuses(f.Statuses), HasErrors: f.HasErrors,
-		StartingAt: instant(f.AcceptedFrom), EndingAt: instant(f.AcceptedBefore)}
+		AcceptedFrom: instant(f.AcceptedFrom), AcceptedBefore: instant(f.AcceptedBefore)}
 }
 
 // Engine is what the filter asks for, but for the user, who has to be found first.

@@ -20,7 +20,7 @@ type TestRun struct {
 func (r *TestRun) Status() RunStatus { return RunStatus(strings.ToUpper(string(r.TestRun.Status))) }
 
 // Steps is what would happen, in order.
-func (r *TestRun) Steps() ([]RunStep, error) { return newSteps(r.Log) }
+func (r *TestRun) Steps() ([]RunStep, error) { return newSteps(r.Log, nil) }
 
 // DurationSeconds is how long it would take.
 func (r *TestRun) DurationSeconds() float64 { return r.Duration.Seconds() }

@@ -1,7 +1,7 @@
 -- Owner: engine. The whole workflow language: waiting runs, batches, throttles, events, requests, schedules.
 -- +goose Up
 
--- Signs the requests that workflows make. Two version 4 UUIDs are 244 random bits.
+-- A column of auth's table that is the engine's alone: it signs the requests that workflows make. Two version 4 UUIDs are 244 random bits.
 ALTER TABLE environments ADD COLUMN request_secret bytea NOT NULL
   DEFAULT decode(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex');
 
@@ -35,6 +35,7 @@ ALTER TABLE triggers
   ADD COLUMN skip_delay       boolean NOT NULL DEFAULT false,
   ADD COLUMN depth            smallint NOT NULL DEFAULT 0,      -- how many triggers of workflow steps led to it
   ADD COLUMN schedule_id      uuid;
+UPDATE triggers SET workflow_id = 0;                            -- of a workflow that was deleted
 UPDATE triggers t SET workflow_id = v.workflow_id FROM workflow_versions v WHERE v.id = t.version_id;
 UPDATE triggers t SET recipient_ids = r.ids
   FROM (SELECT trigger_id, array_agg(recipient_id ORDER BY recipient_id) AS ids FROM runs GROUP BY trigger_id) r WHERE r.trigger_id = t.id;

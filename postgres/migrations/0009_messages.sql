@@ -5,7 +5,7 @@
 -- says whose message it is.
 CREATE SEQUENCE message_ids MINVALUE 1099511627776;     -- 1 << 40
 
--- Only immutable columns are indexed, so a change of status is a HOT update.
+-- Only the key is indexed, so a change of status is a HOT update.
 CREATE TABLE messages (
   recipient_id     bigint NOT NULL,
   id               bigint NOT NULL,
@@ -26,12 +26,11 @@ CREATE TABLE messages (
   workflow         text COLLATE "C" NOT NULL,
   step_ref         text COLLATE "C" NOT NULL,
   categories       text[] NOT NULL,
-  actor_ids        bigint[],                            -- of a batch with more than one actor, oldest first
+  actor_ids        bigint[],                            -- of a batch with more than one actor, oldest first, at most 10
   provider_id      text,                                -- how the provider calls it
   content          json NOT NULL,
   PRIMARY KEY (recipient_id, id)
 ) WITH (fillfactor = 85);
-CREATE INDEX messages_run ON messages (recipient_id, trigger_id);
 
 -- The queue: one row for each message that is still to be sent, deleted with its last attempt.
 CREATE TABLE deliveries (
