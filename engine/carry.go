@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -171,20 +172,8 @@ func (e *Engine) loadStatuses(ctx context.Context, tx *postgres.Tx, runs []*run)
 // in another savepoint it decides the same. It stops early when that becomes too much for one transaction, and returns how
 // many runs it did. If c isn't nil, runs are its runs: it gives up those that weren't done, and is settled.
 func (e *Engine) carry(ctx context.Context, tx *postgres.Tx, runs []*run, s *surroundings, c *claim) (int, error) {
-	now, size := e.now(), 0
-	done := len(runs)
-	for i, r := range runs {
-		if i > 0 && (size >= maxDecided || e.now().Sub(now) >= maxDeciding) {
-			done = i
-			break
-		}
-		r.reset()
-		r.prepare(s.scope(r, now), s.people[r.recipient], now)
-		if r.status == "" {
-			r.advance(ctx, now)
-		}
-		size += r.size
-	}
+	now := e.now()
+	done := e.decide(ctx, runs, s, now)
 	runs = runs[:done]
 	if err := ctx.Err(); err != nil {
 		return 0, err // runs failed that shouldn't have
@@ -200,6 +189,30 @@ func (e *Engine) carry(ctx context.Context, tx *postgres.Tx, runs []*run, s *sur
 		return 0, err
 	}
 	return done, nil
+}
+
+// decide takes runs as far as they get without asking, until that has become too much for one transaction, and returns how
+// many it took.
+func (e *Engine) decide(ctx context.Context, runs []*run, s *surroundings, now time.Time) (done int) {
+	for size := 0; done < len(runs); {
+		together, cancel := context.WithTimeout(ctx, maxRunTime)
+		for range min(runsTogether, len(runs)-done) {
+			if done > 0 && (size >= maxDecided || e.now().Sub(now) >= maxDeciding) {
+				cancel()
+				return done
+			}
+			r := runs[done]
+			r.reset()
+			r.prepare(s.scope(r, now), s.people[r.recipient], now)
+			if r.status == "" {
+				r.advance(together, now)
+			}
+			size += r.size
+			done++
+		}
+		cancel()
+	}
+	return done
 }
 
 // scope is what all runs of the run's trigger see.
@@ -218,8 +231,11 @@ func (s *surroundings) scope(r *run, now time.Time) Scope {
 	return shared
 }
 
-// converse answers the questions of runs until none asks any more.
+// converse answers the questions of runs until none asks any more. If that takes too long for one transaction fewer runs
+// have to be claimed; a single one is hurried up instead: what it computes from then on fails.
 func (e *Engine) converse(ctx context.Context, tx *postgres.Tx, runs []*run, now time.Time) error {
+	bounded, cancel := context.WithTimeout(ctx, maxConversing)
+	defer cancel()
 	for {
 		asking := make([]*run, 0)
 		for _, r := range runs {
@@ -234,13 +250,19 @@ func (e *Engine) converse(ctx context.Context, tx *postgres.Tx, runs []*run, now
 			return err
 		}
 		for _, r := range asking {
-			r.advance(ctx, now)
+			r.advanceFor(bounded, maxRunTime, now)
+			if len(runs) > 1 && e.now().Sub(now) >= maxConversing {
+				return errTooMuch
+			}
 		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 	}
 }
+
+// errTooMuch is returned for runs that are too many for one transaction.
+var errTooMuch = errors.New("these runs together take too long for one transaction")
 
 // reply answers questions, kind by kind.
 func (e *Engine) reply(ctx context.Context, tx *postgres.Tx, asking []*run, now time.Time) error {
@@ -260,29 +282,27 @@ func (e *Engine) reply(ctx context.Context, tx *postgres.Tx, asking []*run, now 
 }
 
 // carryCarefully is carry for runs of which the database refuses something: in halves, until the one that is refused is
-// alone, and fails.
-func (e *Engine) carryCarefully(ctx context.Context, tx *postgres.Tx, runs []*run, s *surroundings) error {
+// alone, and fails. It does all of them, or returns errTooMuch if that isn't done in time.
+func (e *Engine) carryCarefully(ctx context.Context, tx *postgres.Tx, runs []*run, s *surroundings, until time.Time) error {
 	for len(runs) > 0 {
-		done := 0
+		if e.now().After(until) {
+			return errTooMuch
+		}
+		done, half := 0, len(runs)/2
 		err := tx.Savepoint(ctx, func() (err error) {
 			done, err = e.carry(ctx, tx, runs, s, nil)
 			return err
 		})
-		if err == nil {
-			runs = runs[done:]
-			continue
+		switch refused := postgres.IsDataException(err); {
+		case refused && half == 0:
+			done, err = 1, e.refuse(ctx, tx, runs[0], err)
+		case refused || errors.Is(err, errTooMuch):
+			done, err = half, e.carryCarefully(ctx, tx, runs[:half], s, until)
 		}
-		if !postgres.IsDataException(err) {
+		if err != nil {
 			return err
 		}
-		if len(runs) == 1 {
-			return e.refuse(ctx, tx, runs[0], err)
-		}
-		half := len(runs) / 2
-		if err := e.carryCarefully(ctx, tx, runs[:half], s); err != nil {
-			return err
-		}
-		runs = runs[half:]
+		runs = runs[done:]
 	}
 	return nil
 }

@@ -79,7 +79,7 @@ func (e *Engine) claim(ctx context.Context, tx *postgres.Tx, w *worker) (*claim,
 	if err := c.wake(ctx, tx, found, triggers); err != nil {
 		return nil, fmt.Errorf("claim waiting runs: %w", err)
 	}
-	full := c.share(found.fanOuts, max(e.BatchSize-len(c.runs), 1), e.busy())
+	full := c.share(found.fanOuts, max(w.limit()-len(c.runs), 1), e.busy())
 	c.full = c.full || full
 	return c, nil
 }
@@ -88,7 +88,7 @@ func (e *Engine) claim(ctx context.Context, tx *postgres.Tx, w *worker) (*claim,
 func (e *Engine) find(ctx context.Context, tx *postgres.Tx, w *worker) (*claimed, error) {
 	f, now := &w.floors, e.now()
 	batch := &pgx.Batch{}
-	waiting := max(e.BatchSize/2, 1) // what has waited leaves room for what is new
+	waiting := max(w.limit()/2, 1) // what has waited leaves room for what is new
 	apart := max(waiting/max(len(f.envs), 1), min(waiting, 50))
 	batch.Queue(claimDueRuns, f.envs, notAfter(f.due, f.now), now, waiting, apart)
 	batch.Queue(claimDueBatches, f.envs, notAfter(f.closing, f.now), now, waiting, apart)
@@ -221,7 +221,7 @@ func scanFanOut(rows pgx.Rows) (*fanOut, int, error) {
 		return nil, 0, err
 	}
 	f.trigger = row.trigger()
-	f.trigger.rendered = make(map[*workflow.MessageTemplate]workflow.Rendered)
+	f.trigger.rendered = make(map[part]workflow.Rendered)
 	return f, len(row.data) + len(row.overlays), nil
 }
 
@@ -351,7 +351,9 @@ const (
 	maxClaimedData = 16 << 20         // bytes of triggers' data and runs' states
 	maxDecided     = 8 << 20          // bytes of messages and states
 	maxDeciding    = 5 * time.Second  // the database drops a transaction that is idle for a minute
+	maxConversing  = 20 * time.Second // with runs that ask the database something, as batches and throttles do
 	maxRunTime     = 10 * time.Second // of a single run: a usual one takes a tenth of a millisecond
+	runsTogether   = 32               // that share a clock: the last ones have what maxDeciding leaves at least
 )
 
 // claimDueRuns takes waiting runs whose time has come; environments take turns. The floors let it pass over what is long

@@ -33,8 +33,8 @@ type trigger struct {
 	current         int64          // version of the workflow, now
 
 	version    *version
-	unreadable error                                           // of data
-	rendered   map[*workflow.MessageTemplate]workflow.Rendered // messages that are the same for all its runs
+	unreadable error                      // of data
+	rendered   map[part]workflow.Rendered // what of messages are the same for all its runs
 }
 
 // run is a recipient's run of a claimed trigger, and what is decided for it.
@@ -144,10 +144,8 @@ func (r *run) end(s Status, e LogEntry) {
 	r.log = append(r.log, e)
 }
 
-// advance takes the run as far as it gets.
+// advance takes the run as far as it gets. ctx bounds how long that may take.
 func (r *run) advance(ctx context.Context, now time.Time) {
-	ctx, cancel := context.WithTimeout(ctx, maxRunTime)
-	defer cancel()
 	r.ask = nil
 	c := course{ctx: ctx, program: r.version.program, trigger: r.trigger, scope: r.scope, now: now, wake: r.wake, answer: r.answer, decision: r.decision}
 	c.advance()
@@ -156,6 +154,13 @@ func (r *run) advance(ctx context.Context, now time.Time) {
 		r.reset()
 		r.end(Cancelled, switchedOff)
 	}
+}
+
+// advanceFor is advance within so much time.
+func (r *run) advanceFor(ctx context.Context, limit time.Duration, now time.Time) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	r.advance(ctx, now)
 }
 
 var switchedOff = LogEntry{Outcome: OutcomeCancelled, Reason: "workflow_inactive", Detail: "the workflow is switched off"}

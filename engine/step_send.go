@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"strings"
 
 	"github.com/belfryhq/belfry"
@@ -77,17 +78,32 @@ func (c *course) address(channel belfry.ChannelType) (to, missing string) {
 	return to, ""
 }
 
-// render fills in a message; once for all runs of a trigger, if it is the same for all of them.
+// render fills in a message; what is the same for all runs of a trigger once for all of them.
 func (c *course) render(m *workflow.MessageTemplate) (workflow.Rendered, error) {
-	if !m.Shared || c.own || c.state.Data != nil || c.trigger.rendered == nil {
-		return m.Render(c.ctx, c.scope)
+	body, err := c.once(part{m, true}, m.SharedBody, m.RenderBody)
+	if err != nil {
+		return body, err
 	}
-	if done, ok := c.trigger.rendered[m]; ok {
+	rest, err := c.once(part{m, false}, m.SharedRest, m.RenderRest)
+	return rest.With(body), err
+}
+
+// part is the body of a message, or everything else of it.
+type part struct {
+	of   *workflow.MessageTemplate
+	body bool
+}
+
+func (c *course) once(p part, shared bool, render func(context.Context, map[string]any) (workflow.Rendered, error)) (workflow.Rendered, error) {
+	if !shared || c.own || c.state.Data != nil || c.trigger.rendered == nil {
+		return render(c.ctx, c.scope)
+	}
+	if done, ok := c.trigger.rendered[p]; ok {
 		return done, nil
 	}
-	rendered, err := m.Render(c.ctx, c.scope)
+	rendered, err := render(c.ctx, c.scope)
 	if err == nil {
-		c.trigger.rendered[m] = rendered
+		c.trigger.rendered[p] = rendered
 	}
 	return rendered, err
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -20,6 +21,7 @@ type worker struct {
 	// the runs that are refused can be told from the others.
 	careful bool
 	more    bool // there may be more to do than the last batch did
+	fewer   int  // how often batches are to be halved, for the last ones took too long
 }
 
 // maxBatchTime bounds a whole transaction, so that a database that stopped answering doesn't keep the worker for ever.
@@ -66,11 +68,21 @@ func (w *worker) batch(ctx context.Context) (int, error) {
 		}
 		// Enqueue is called several times: it takes its locks in the order of recipients all the same.
 		slices.SortStableFunc(c.runs, func(a, b *run) int { return cmp.Compare(a.recipient, b.recipient) })
-		if err := e.carryCarefully(ctx, tx, c.runs, s); err != nil {
+		patience := maxConversing
+		if w.limit() == 1 { // fewer it can't be: a few all the same, for those that have waited come in beside a new one
+			patience = maxBatchTime
+		}
+		if err := e.carryCarefully(ctx, tx, c.runs, s, e.now().Add(patience)); err != nil {
 			return err
 		}
 		return e.settle(ctx, tx, c)
 	})
+	if errors.Is(err, errTooMuch) {
+		w.careful = w.careful || w.limit() == 1 // a claim may have a few even so
+		w.fewer, w.more = w.fewer+1, true
+		e.Log.Warn("a batch of runs took too long; the next one is smaller", "runs", len(c.runs), "limit", w.limit())
+		return len(c.runs), nil
+	}
 	if refused {
 		e.Log.Warn("the database refused a batch of runs; it is done again to find out which", "error", err)
 		w.careful, w.more = true, true
@@ -84,13 +96,16 @@ func (w *worker) batch(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("do a batch of runs: %w", err)
 	}
-	w.careful, w.more = false, c.full
+	w.careful, w.more, w.fewer = false, c.full, max(w.fewer-1, 0)
 	if c.full {
 		e.Wake() // there is likely more than one worker can do
 	}
 	e.stats.count(c.runs)
 	return len(c.runs) + len(c.batches), nil
 }
+
+// limit is how many runs the next batch may have.
+func (w *worker) limit() int { return max(w.engine.BatchSize>>min(w.fewer, 30), 1) }
 
 // learn chooses how many fan-outs to claim next. Triggers for one recipient fill a batch with hundreds of rows; of
 // triggers for a thousand, one row does, and claiming more would only keep them from other workers.

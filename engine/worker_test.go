@@ -13,6 +13,8 @@ import (
 
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/postgres"
+	"github.com/belfryhq/belfry/workflow"
+	"github.com/belfryhq/belfry/workflow/calendar"
 )
 
 // keep is an Enqueue that remembers messages. For a single worker.
@@ -183,6 +185,32 @@ func TestBatchesAreBoundedInTime(t *testing.T) {
 		}
 	}
 	w.expectExactlyOnce(10, 1)
+}
+
+// Runs that ask the database again and again are claimed in ever smaller batches until those end in time.
+func TestConversationsAreBoundedInTime(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.users(16)
+	steps := make([]workflow.Step, 0, 6)
+	for i := range 5 {
+		steps = append(steps, workflow.Step{Ref: fmt.Sprintf("t%d", i), Throttle: &workflow.Throttle{Limit: 9, Window: workflow.Window{For: &calendar.Duration{Unit: calendar.Hours, Value: 1}}}})
+	}
+	w.workflow("w", append(steps, step("a", "", "x"))...)
+	w.trigger(Request{Workflow: "w", Recipients: refer(0, 16)})
+	w.clock.step = maxDeciding / 8 // eight runs are decided at once, which ask five times: 25 seconds
+	worker := &worker{engine: w.Engine, rows: 5, bulkRows: 1}
+	attempts := 0
+	for n := 1; n > 0; attempts++ {
+		var err error
+		if n, err = worker.work(t.Context()); err != nil || attempts > 100 {
+			t.Fatal(n, err)
+		}
+	}
+	if worker.limit() == w.BatchSize || attempts < 6 {
+		t.Errorf("the limit is %d after %d attempts; nothing was too much", worker.limit(), attempts)
+	}
+	w.expectExactlyOnce(16, 1)
 }
 
 // failing is an Enqueue that fails the first calls in some way.

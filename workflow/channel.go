@@ -82,9 +82,9 @@ type MessageTemplate struct {
 	Type    belfry.ChannelType
 	Channel string
 	Windows calendar.Windows // nil: any time
-	// Shared is set if the message is the same for all recipients of a trigger: no template in it mentions the recipient or
-	// what only one run knows.
-	Shared bool
+	// SharedBody is set if the body is the same for all recipients of a trigger: no template in it mentions the recipient or
+	// what only one run knows. SharedRest says so of everything else.
+	SharedBody, SharedRest bool
 
 	format    Format
 	body      *template.Template
@@ -124,7 +124,7 @@ func (c *compiler) channelStep(path string, s *Step) bool {
 	default:
 		return false
 	}
-	t.Shared = !c.personal
+	t.SharedRest = !c.personal
 	if len(s.SendWindows) > 0 {
 		for _, err := range s.SendWindows.Validate(path + ".sendWindows") {
 			c.problem(path+".sendWindows", err)
@@ -156,6 +156,7 @@ func (c *compiler) message(path string, kind belfry.ChannelType, channel, body s
 	default:
 		c.problemf(path+".format", "must be TEXT or MARKDOWN")
 	}
+	t.SharedBody, c.personal = !c.personal, false
 	return t
 }
 
@@ -218,13 +219,37 @@ type Rendered struct {
 
 // Render fills in the message. Links that turn out unsafe or empty are left out rather than failing the message; the
 // warnings say which.
-func (t *MessageTemplate) Render(ctx context.Context, scope map[string]any) (out Rendered, err error) {
-	content := &out.Content
-	if t.body != nil {
-		if content.Body, err = t.renderBody(ctx, scope); err != nil {
-			return out, fmt.Errorf("body: %w", err)
-		}
+func (t *MessageTemplate) Render(ctx context.Context, scope map[string]any) (Rendered, error) {
+	body, err := t.RenderBody(ctx, scope)
+	if err != nil {
+		return body, err
 	}
+	rest, err := t.RenderRest(ctx, scope)
+	return rest.With(body), err
+}
+
+// RenderBody fills in the body alone.
+func (t *MessageTemplate) RenderBody(ctx context.Context, scope map[string]any) (out Rendered, err error) {
+	if t.body == nil {
+		return out, nil
+	}
+	if out.Content.Body, err = t.renderBody(ctx, scope); err != nil {
+		return out, fmt.Errorf("body: %w", err)
+	}
+	out.Size = len(out.Content.Body.Content) + len(out.Content.Body.Rendered)
+	return out, nil
+}
+
+// With is what RenderRest returned, with the body that RenderBody did.
+func (out Rendered) With(body Rendered) Rendered {
+	out.Content.Body = body.Content.Body
+	out.Size += body.Size
+	return out
+}
+
+// RenderRest fills in everything but the body.
+func (t *MessageTemplate) RenderRest(ctx context.Context, scope map[string]any) (out Rendered, err error) {
+	content := &out.Content
 	if t.subject != nil {
 		if content.Subject, err = t.subject.Render(ctx, scope); err != nil {
 			return out, fmt.Errorf("subject: %w", err)
@@ -245,7 +270,7 @@ func (t *MessageTemplate) Render(ctx context.Context, scope map[string]any) (out
 		}
 		out.Size += len(content.Request.Body)
 	}
-	out.Size += len(content.Body.Content) + len(content.Body.Rendered) + len(content.ActionURL) + len(content.Subject)
+	out.Size += len(content.ActionURL) + len(content.Subject)
 	if t.data != nil {
 		data, size, err := fillObject(ctx, t.data, scope)
 		if err != nil {

@@ -26,8 +26,10 @@ func normal(v any) any {
 			return int(n)
 		}
 	case json.Number:
-		if i, err := strconv.Atoi(string(n)); err == nil {
-			return i
+		if !strings.ContainsAny(string(n), ".eE") { // not worth an error
+			if i, err := strconv.Atoi(string(n)); err == nil {
+				return i
+			}
 		}
 		if f, err := n.Float64(); err == nil {
 			return normal(f)

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -28,8 +29,10 @@ func element(v any) any {
 	case string, map[string]any, []any, nil, bool, int, time.Time:
 		return v
 	case json.Number:
-		if n, err := strconv.Atoi(string(v)); err == nil {
-			return n
+		if !strings.ContainsAny(string(v), ".eE") { // not worth an error
+			if n, err := strconv.Atoi(string(v)); err == nil {
+				return n
+			}
 		}
 		if f, err := v.Float64(); err == nil {
 			return f
