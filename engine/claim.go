@@ -21,7 +21,8 @@ type claim struct {
 	runs    []*run // those that have waited come first
 	batches []closing
 	orphans []orphan
-	full    bool // there may be more to do than this
+	stale   []orphan // signals of runs that wait for something else by now
+	full    bool     // there may be more to do than this
 }
 
 // orphan is a signal whose run isn't there to be woken: it no longer waits, or somebody else holds it.
@@ -227,23 +228,23 @@ func scanFanOut(rows pgx.Rows) (*fanOut, int, error) {
 
 // wake locks the runs that there is something for, but those that somebody else holds: what they wait for stays.
 func (c *claim) wake(ctx context.Context, tx *postgres.Tx, found *claimed, triggers map[uuid.UUID]*trigger) error {
-	keys := map[runKey]bool{}
+	due := map[runKey]bool{} // of all keys, whether its time has come
 	var recipients []int64
 	var ids [][16]byte
-	add := func(k runKey) {
-		if k.trigger != uuid.Nil && !keys[k] {
-			keys[k] = true
+	add := func(k runKey, isDue bool) {
+		if _, known := due[k]; k.trigger != uuid.Nil && !known {
+			due[k] = isDue
 			recipients, ids = append(recipients, int64(k.recipient)), append(ids, k.trigger)
 		}
 	}
 	for _, k := range found.due {
-		add(k)
+		add(k, true)
 	}
 	for i := range c.batches {
-		add(runKey{c.batches[i].recipient, c.batches[i].carrier})
+		add(runKey{c.batches[i].recipient, c.batches[i].carrier}, false)
 	}
 	for k := range found.signals {
-		add(k)
+		add(k, false)
 	}
 	if len(ids) == 0 {
 		return nil
@@ -298,11 +299,40 @@ func (c *claim) wake(ctx context.Context, tx *postgres.Tx, found *claimed, trigg
 	}
 	for i := range c.batches {
 		b := &c.batches[i]
-		if b.run = locked[runKey{b.recipient, b.carrier}]; b.run != nil && b.run.waitingFor == waitBatch {
-			b.run.closing = true
+		if r := locked[runKey{b.recipient, b.carrier}]; r != nil && r.waitingFor == waitBatch {
+			b.run, r.closing = r, true
 		}
 	}
+	c.ignoreStale(due)
 	return nil
+}
+
+// ignoreStale leaves alone the runs that nothing happened to that they wait for: a signal may come late, when the wait that
+// it is about is over. It is dropped, and such a run is neither looked at nor ended.
+func (c *claim) ignoreStale(due map[runKey]bool) {
+	c.runs = slices.DeleteFunc(c.runs, func(r *run) bool {
+		if r.concerned(due[runKey{r.recipient, r.trigger.id}]) {
+			return false
+		}
+		for _, id := range r.signals {
+			c.stale = append(c.stale, orphan{r.trigger.env, id})
+		}
+		return true
+	})
+}
+
+// concerned reports whether what woke the run may be what it waits for. Of an event that is decided by its step: the
+// run's scope is only there then.
+func (r *run) concerned(due bool) bool {
+	switch r.waitingFor {
+	case waitDelay:
+		return due
+	case waitBatch:
+		return r.closing
+	case waitFetch:
+		return r.cause.response() != nil
+	}
+	return true
 }
 
 // leaveSignalled leaves out runs that would time out while a signal for them is claimed by somebody else, or not yet by

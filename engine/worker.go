@@ -89,7 +89,7 @@ func (w *worker) batch(ctx context.Context) (int, error) {
 		e.Wake() // there is likely more than one worker can do
 	}
 	e.stats.count(c.runs)
-	return len(c.runs) + len(c.batches), nil
+	return len(c.runs) + len(c.batches) + len(c.stale), nil
 }
 
 // learn chooses how many fan-outs to claim next. Triggers for one recipient fill a batch with hundreds of rows; of
