@@ -31,41 +31,15 @@ func (e *Engine) wakeScheduler() {
 
 // scheduler triggers what is due, until ctx ends.
 func (e *Engine) scheduler(ctx context.Context) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
 	careful := false
-	backoff := time.Duration(0)
-	for {
-		wake := e.wakeSchedules
-		if backoff > 0 {
-			wake = nil
+	e.loop(ctx, e.wakeSchedules, "scheduled triggers were undone; it is tried again", func(ctx context.Context) (bool, error) {
+		// What has begun is finished even if ctx ends meanwhile.
+		n, err := e.fireDue(context.WithoutCancel(ctx), careful)
+		if careful = errors.Is(err, errRefused); careful || postgres.IsDeadlock(err) {
+			return true, nil
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-wake:
-		case <-timer.C:
-		}
-		wait := e.PollInterval
-		for ctx.Err() == nil {
-			// What has begun is finished even if ctx ends meanwhile.
-			n, err := e.fireDue(context.WithoutCancel(ctx), careful)
-			if careful = errors.Is(err, errRefused); careful || postgres.IsDeadlock(err) {
-				continue
-			}
-			if err != nil {
-				backoff = min(max(2*backoff, 50*time.Millisecond), maxBackoff)
-				wait = backoff
-				e.stats.errors.Add(1)
-				e.Log.Error("scheduled triggers were undone; it is tried again", "retry_in", wait, "error", err)
-				break
-			}
-			if backoff = 0; n == 0 {
-				break
-			}
-		}
-		timer.Reset(wait)
-	}
+		return n > 0, err
+	})
 }
 
 // errRefused says that the database refused something of what was due: it is to be done again carefully, so that the one
