@@ -145,7 +145,7 @@ func (c *cancellation) stop(ctx context.Context, tx *postgres.Tx, e *Engine) err
 		var state State
 		if raw != nil {
 			if err := decode(raw, &state); err != nil {
-				return err
+				state = State{} // it can be ended all the same
 			}
 		}
 		if status != Waiting {

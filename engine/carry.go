@@ -42,9 +42,11 @@ func (e *Engine) load(ctx context.Context, tx *postgres.Tx, c *claim) (*surround
 			waited = append(waited, r)
 		}
 	}
-	if err := e.loadSummaries(ctx, tx, waited); err != nil {
+	left, err := e.loadSummaries(ctx, tx, waited)
+	if err != nil {
 		return nil, err
 	}
+	c.leave(left)
 	return s, e.loadStatuses(ctx, tx, waited)
 }
 

@@ -66,6 +66,7 @@ type claimed struct {
 type claimedSignal struct {
 	orphan
 	signal
+	unreadable error
 }
 
 // claim locks work: fan-outs, runs that are due, batches that are to close, and signals. limit bounds the runs that come
@@ -127,9 +128,7 @@ func (e *Engine) find(ctx context.Context, tx *postgres.Tx, w *worker) (*claimed
 			return err
 		}
 		signals++
-		if err := decode(payload, &s.signal); err != nil {
-			return err
-		}
+		s.unreadable = decode(payload, &s.signal)
 		out.signals[k] = append(out.signals[k], s)
 		return nil
 	}); err != nil {
@@ -268,7 +267,8 @@ func (c *claim) wake(ctx context.Context, tx *postgres.Tx, found *claimed, trigg
 		}
 		size += len(state) + len(row.data) + len(row.overlays)
 		if err := decode(state, &r.loaded); err != nil {
-			return fmt.Errorf("state of run %d of %s: %w", r.recipient, row.t.id, err)
+			r.loaded = State{}
+			r.cannotRead("state_unreadable", err)
 		}
 		if r.trigger = triggers[row.t.id]; r.trigger == nil {
 			r.trigger = row.trigger()
@@ -278,6 +278,9 @@ func (c *claim) wake(ctx context.Context, tx *postgres.Tx, found *claimed, trigg
 		k := runKey{r.recipient, r.trigger.id}
 		for _, s := range found.signals[k] {
 			r.cause.signals, r.signals = append(r.cause.signals, s.signal), append(r.signals, s.id)
+			if r.waitingFor == waitEvent || r.waitingFor == waitFetch { // otherwise it is stale
+				r.cannotRead("signal_unreadable", s.unreadable)
+			}
 		}
 		locked[k] = r
 		c.runs = append(c.runs, r)
@@ -321,6 +324,14 @@ func (c *claim) ignoreStale(due map[runKey]bool) {
 	})
 }
 
+// leave leaves runs that have waited for the next claim.
+func (c *claim) leave(runs []*run) {
+	if len(runs) > 0 {
+		c.full = true
+		c.runs = slices.DeleteFunc(c.runs, func(r *run) bool { return slices.Contains(runs, r) })
+	}
+}
+
 // concerned reports whether what woke the run may be what it waits for. Of an event that is decided by its step: the
 // run's scope is only there then.
 func (r *run) concerned(due bool) bool {
@@ -330,7 +341,7 @@ func (r *run) concerned(due bool) bool {
 	case waitBatch:
 		return r.closing
 	case waitFetch:
-		return r.cause.response() != nil
+		return r.cause.response() != nil || r.unreadable != nil
 	}
 	return true
 }

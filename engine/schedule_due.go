@@ -63,7 +63,10 @@ func (e *Engine) fireDue(ctx context.Context, careful bool) (int, error) {
 		}
 		for i := range due {
 			s := &due[i]
-			over := s.Workflow == "" || people[s.Recipient] == nil || s.Tenant != 0 && people[s.Tenant] == nil
+			if s.unreadable != nil {
+				e.Log.Error("a schedule cannot be read and won't happen any more; delete it and create it anew", "schedule", s.ID, "error", s.unreadable)
+			}
+			over := s.unreadable != nil || s.Workflow == "" || people[s.Recipient] == nil || s.Tenant != 0 && people[s.Tenant] == nil
 			if over {
 				s.NextAt = nil
 				continue
