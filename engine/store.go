@@ -137,6 +137,7 @@ var statements = map[string]string{
 	"selectVariables": selectVariables, "upsertVariable": upsertVariable, "deleteVariable": deleteVariable,
 	"selectPartials": selectPartials, "upsertPartial": upsertPartial, "deletePartial": deletePartial,
 	"claimDueRuns": claimDueRuns, "claimDueBatches": claimDueBatches, "claimSignals": claimSignals, "lockRuns": lockRuns, "selectSignalled": selectSignalled,
+	"insertFailedRun": insertFailedRun, "failRun": failRun,
 	"claimFanOuts": claimFanOuts, "selectFloors": selectFloors, "selectTombstones": selectTombstones,
 	"insertThrottles": insertThrottles, "selectThrottles": selectThrottles, "updateThrottles": updateThrottles,
 	"insertFirstRuns": insertFirstRuns, "insertBatches": insertBatches, "selectOpenBatches": selectOpenBatches,
