@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -131,6 +132,7 @@ func (c *cancellation) stop(ctx context.Context, tx *postgres.Tx, e *Engine) err
 		return err
 	}
 	defer rows.Close()
+	var stopped []runKey
 	var recipients []int64
 	var triggers [][16]byte
 	for rows.Next() {
@@ -155,6 +157,7 @@ func (c *cancellation) stop(ctx context.Context, tx *postgres.Tx, e *Engine) err
 		case state.Joined != nil && (status == Done || waitingFor == waitBatch):
 			c.activities = append(c.activities, cancelledActivity{recipient, *state.Joined, status == Done})
 		case status == Waiting:
+			stopped = append(stopped, runKey{recipient, trigger})
 			recipients, triggers = append(recipients, int64(recipient)), append(triggers, trigger)
 		}
 	}
@@ -174,6 +177,10 @@ func (c *cancellation) stop(ctx context.Context, tx *postgres.Tx, e *Engine) err
 	batch.Queue(cancelRuns, recipients, triggers, string(log), now)
 	batch.Queue(deleteWaits, recipients, triggers)
 	batch.Queue(deleteFetches, recipients, triggers)
+	tx.AfterCommit(func() {
+		e.stats.cancelled.Add(int64(len(stopped)))
+		e.watchers.ring(slices.Values(stopped))
+	})
 	return tx.SendBatch(ctx, batch).Close()
 }
 
