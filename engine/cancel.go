@@ -84,9 +84,8 @@ type cancelledActivity struct {
 }
 
 func (e *Engine) cancelled(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, workflow, key string, recipients []belfry.RecipientRef) (*cancellation, error) {
-	var workflowID, versionID int64
-	var active bool
-	err := tx.QueryRow(ctx, selectTriggered, env, workflow).Scan(&workflowID, &versionID, &active)
+	var workflowID int64
+	err := tx.QueryRow(ctx, selectWorkflowID, env, workflow).Scan(&workflowID)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, belfry.Errorf(belfry.NotFound, "no workflow has the key %.100q", workflow).At("input.workflow")
 	}
@@ -223,6 +222,8 @@ type activityID struct {
 	recipient belfry.RecipientID
 	activityKey
 }
+
+const selectWorkflowID = `SELECT id FROM workflows WHERE environment_id = $1 AND key = $2 AND version_id <> 0`
 
 const selectCancellable = `SELECT id FROM triggers WHERE environment_id = $1 AND workflow_id = $2 AND cancellation_key = $3`
 

@@ -72,13 +72,13 @@ func (e *Engine) loadSummaries(ctx context.Context, tx *postgres.Tx, runs []*run
 		if key == nil || r.version.program == nil {
 			continue
 		}
-		spec := &workflow.BatchSpec{Render: workflow.DefaultRenderedItems}
+		spec := &workflow.BatchSpec{RenderLimit: workflow.DefaultRenderLimit}
 		if i, ok := r.version.program.Find(workflow.OpBatch, key.Step); ok {
 			spec = r.version.program.Ops[i].Batch
 		}
 		carrying, recipients = append(carrying, r), append(recipients, int64(r.recipient))
 		openers, steps = append(openers, key.Opener), append(steps, key.Step)
-		limits, last = append(limits, int32(spec.Render)), append(last, spec.Last)
+		limits, last = append(limits, int32(spec.RenderLimit)), append(last, spec.Last)
 	}
 	if len(carrying) == 0 {
 		return nil, nil

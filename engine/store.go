@@ -143,7 +143,7 @@ var statements = map[string]string{
 	"insertFirstRuns": insertFirstRuns, "insertBatches": insertBatches, "selectOpenBatches": selectOpenBatches,
 	"updateBatches": updateBatches, "insertActivities": insertActivities, "selectTotals": selectTotals,
 	"selectActivities": selectActivities, "insertSignals": insertSignals, "insertAtOnce": insertAtOnce,
-	"selectCancellable": selectCancellable, "lockFanOuts": lockFanOuts, "countPending": countPending, "insertTombstones": insertTombstones,
+	"selectWorkflowID": selectWorkflowID, "selectCancellable": selectCancellable, "lockFanOuts": lockFanOuts, "countPending": countPending, "insertTombstones": insertTombstones,
 	"lockCancelled": lockCancelled, "cancelRuns": cancelRuns, "deleteFetches": deleteFetches, "lockBatchesOf": lockBatchesOf,
 	"deleteActivities": deleteActivities, "leaseFetches": leaseFetches, "finishFetch": finishFetch, "retryFetch": retryFetch,
 	"selectRun": selectRun, "selectRunsOfRecipient": selectRunsOfRecipient, "selectRuns": selectRuns, "selectProgress": selectProgress,
