@@ -49,7 +49,7 @@ func (e *Engine) acceptAtOnce(ctx context.Context, env belfry.EnvironmentID, r *
 		actor = add(r.Actor.Ref)
 	}
 	if r.Tenant != "" {
-		tenant = add(belfry.RecipientRef{Collection: belfry.Tenants, ExternalID: r.Tenant})
+		tenant = add(tenantRef(r.Tenant))
 	}
 	now := e.now()
 	id := newID(now)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -83,9 +84,8 @@ type cancelledActivity struct {
 }
 
 func (e *Engine) cancelled(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, workflow, key string, recipients []belfry.RecipientRef) (*cancellation, error) {
-	var workflowID, versionID int64
-	var active bool
-	err := tx.QueryRow(ctx, selectTriggered, env, workflow).Scan(&workflowID, &versionID, &active)
+	var workflowID int64
+	err := tx.QueryRow(ctx, selectWorkflowID, env, workflow).Scan(&workflowID)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, belfry.Errorf(belfry.NotFound, "no workflow has the key %.100q", workflow).At("input.workflow")
 	}
@@ -131,6 +131,7 @@ func (c *cancellation) stop(ctx context.Context, tx *postgres.Tx, e *Engine) err
 		return err
 	}
 	defer rows.Close()
+	var stopped []runKey
 	var recipients []int64
 	var triggers [][16]byte
 	for rows.Next() {
@@ -145,7 +146,7 @@ func (c *cancellation) stop(ctx context.Context, tx *postgres.Tx, e *Engine) err
 		var state State
 		if raw != nil {
 			if err := decode(raw, &state); err != nil {
-				return err
+				state = State{} // it can be ended all the same
 			}
 		}
 		if status != Waiting {
@@ -155,6 +156,7 @@ func (c *cancellation) stop(ctx context.Context, tx *postgres.Tx, e *Engine) err
 		case state.Joined != nil && (status == Done || waitingFor == waitBatch):
 			c.activities = append(c.activities, cancelledActivity{recipient, *state.Joined, status == Done})
 		case status == Waiting:
+			stopped = append(stopped, runKey{recipient, trigger})
 			recipients, triggers = append(recipients, int64(recipient)), append(triggers, trigger)
 		}
 	}
@@ -174,6 +176,10 @@ func (c *cancellation) stop(ctx context.Context, tx *postgres.Tx, e *Engine) err
 	batch.Queue(cancelRuns, recipients, triggers, string(log), now)
 	batch.Queue(deleteWaits, recipients, triggers)
 	batch.Queue(deleteFetches, recipients, triggers)
+	tx.AfterCommit(func() {
+		e.stats.cancelled.Add(int64(len(stopped)))
+		e.watchers.ring(slices.Values(stopped))
+	})
 	return tx.SendBatch(ctx, batch).Close()
 }
 
@@ -216,6 +222,8 @@ type activityID struct {
 	recipient belfry.RecipientID
 	activityKey
 }
+
+const selectWorkflowID = `SELECT id FROM workflows WHERE environment_id = $1 AND key = $2 AND version_id <> 0`
 
 const selectCancellable = `SELECT id FROM triggers WHERE environment_id = $1 AND workflow_id = $2 AND cancellation_key = $3`
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/postgres"
@@ -43,9 +44,11 @@ func (e *Engine) load(ctx context.Context, tx *postgres.Tx, c *claim) (*surround
 			waited = append(waited, r)
 		}
 	}
-	if err := e.loadSummaries(ctx, tx, waited); err != nil {
+	left, err := e.loadSummaries(ctx, tx, waited)
+	if err != nil {
 		return nil, err
 	}
+	c.leave(left)
 	return s, e.loadStatuses(ctx, tx, waited)
 }
 
@@ -313,10 +316,40 @@ func (e *Engine) refuse(ctx context.Context, tx *postgres.Tx, r *run, cause erro
 	r.fail("", "refused", cause.Error())
 	err := tx.Savepoint(ctx, func() error { return e.write(ctx, tx, []*run{r}, e.now(), nil) })
 	if postgres.IsDataException(err) {
-		e.Log.Error("a run cannot be written at all; it is left out", "trigger", r.trigger.id, "recipient", r.recipient, "error", err)
-		return nil
+		e.Log.Error("what became of a run cannot be written; only that it failed is", "trigger", r.trigger.id, "recipient", r.recipient, "error", err)
+		return e.writeOff(ctx, tx, r)
 	}
 	return err
 }
+
+// writeOff writes a run as failed, and nothing that could be refused for what it is about. If a new run exists already,
+// by whatever magic, that one counts. A refusal of this isn't the run's fault: the batch is tried again.
+func (e *Engine) writeOff(ctx context.Context, tx *postgres.Tx, r *run) error {
+	now := e.now()
+	log, err := encode([]LogEntry{{Outcome: OutcomeFailed, Reason: "refused", At: &now}})
+	if err != nil {
+		return err
+	}
+	recipients, triggers := []int64{int64(r.recipient)}, [][16]byte{r.trigger.id}
+	batch := &pgx.Batch{}
+	if r.fanOut != nil {
+		batch.Queue(insertFailedRun, r.recipient, [16]byte(r.trigger.id), r.trigger.env, r.version.ID, string(log), now)
+	} else {
+		batch.Queue(failRun, r.recipient, [16]byte(r.trigger.id), string(log), now)
+		batch.Queue(deleteWaits, recipients, triggers)
+		batch.Queue(deleteFetches, recipients, triggers)
+	}
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		return fmt.Errorf("write a run off: %w", err)
+	}
+	e.announce(tx, []*run{r})
+	return nil
+}
+
+const insertFailedRun = `INSERT INTO runs (recipient_id, trigger_id, environment_id, version_id, status, log, finished_at)
+VALUES ($1, $2, $3, $4, 'failed', $5, $6) ON CONFLICT DO NOTHING`
+
+const failRun = `UPDATE runs SET status = 'failed', log = $3, state = NULL, due_at = NULL, waiting_for = NULL, finished_at = $4
+ WHERE recipient_id = $1 AND trigger_id = $2`
 
 const selectTombstones = `SELECT recipient_id, trigger_id FROM cancellations WHERE trigger_id = ANY($1)`

@@ -81,7 +81,7 @@ func (c *chaos) act() {
 		c.happen(n)
 	case chance < 82:
 		n.do("lease requests", func(ctx context.Context) error {
-			leased, err := n.leaseFetches(ctx)
+			leased, err := n.leaseFetches(ctx, fetchesAtOnce)
 			for _, f := range leased {
 				c.fetches = append(c.fetches, chaosFetch{n, f})
 			}
@@ -214,7 +214,7 @@ const chaosLeft = `SELECT (SELECT count(*) FROM runs WHERE status = 'waiting') +
 // heal ends everything: no more crashes, all windows pass.
 func (c *chaos) heal() {
 	for range 15 {
-		leased, err := c.leaseFetches(c.t.Context())
+		leased, err := c.leaseFetches(c.t.Context(), fetchesAtOnce)
 		if err != nil {
 			c.fail("%v", err)
 		}

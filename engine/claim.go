@@ -21,7 +21,8 @@ type claim struct {
 	runs    []*run // those that have waited come first
 	batches []closing
 	orphans []orphan
-	full    bool // there may be more to do than this
+	stale   []orphan // signals of runs that wait for something else by now
+	full    bool     // there may be more to do than this
 }
 
 // orphan is a signal whose run isn't there to be woken: it no longer waits, or somebody else holds it.
@@ -65,6 +66,7 @@ type claimed struct {
 type claimedSignal struct {
 	orphan
 	signal
+	unreadable error
 }
 
 // claim locks work: fan-outs, runs that are due, batches that are to close, and signals. limit bounds the runs that come
@@ -126,9 +128,7 @@ func (e *Engine) find(ctx context.Context, tx *postgres.Tx, w *worker) (*claimed
 			return err
 		}
 		signals++
-		if err := decode(payload, &s.signal); err != nil {
-			return err
-		}
+		s.unreadable = decode(payload, &s.signal)
 		out.signals[k] = append(out.signals[k], s)
 		return nil
 	}); err != nil {
@@ -227,23 +227,23 @@ func scanFanOut(rows pgx.Rows) (*fanOut, int, error) {
 
 // wake locks the runs that there is something for, but those that somebody else holds: what they wait for stays.
 func (c *claim) wake(ctx context.Context, tx *postgres.Tx, found *claimed, triggers map[uuid.UUID]*trigger) error {
-	keys := map[runKey]bool{}
+	due := map[runKey]bool{} // of all keys, whether its time has come
 	var recipients []int64
 	var ids [][16]byte
-	add := func(k runKey) {
-		if k.trigger != uuid.Nil && !keys[k] {
-			keys[k] = true
+	add := func(k runKey, isDue bool) {
+		if _, known := due[k]; k.trigger != uuid.Nil && !known {
+			due[k] = isDue
 			recipients, ids = append(recipients, int64(k.recipient)), append(ids, k.trigger)
 		}
 	}
 	for _, k := range found.due {
-		add(k)
+		add(k, true)
 	}
 	for i := range c.batches {
-		add(runKey{c.batches[i].recipient, c.batches[i].carrier})
+		add(runKey{c.batches[i].recipient, c.batches[i].carrier}, false)
 	}
 	for k := range found.signals {
-		add(k)
+		add(k, false)
 	}
 	if len(ids) == 0 {
 		return nil
@@ -267,7 +267,8 @@ func (c *claim) wake(ctx context.Context, tx *postgres.Tx, found *claimed, trigg
 		}
 		size += len(state) + len(row.data) + len(row.overlays)
 		if err := decode(state, &r.loaded); err != nil {
-			return fmt.Errorf("state of run %d of %s: %w", r.recipient, row.t.id, err)
+			r.loaded = State{}
+			r.cannotRead("state_unreadable", err)
 		}
 		if r.trigger = triggers[row.t.id]; r.trigger == nil {
 			r.trigger = row.trigger()
@@ -277,6 +278,9 @@ func (c *claim) wake(ctx context.Context, tx *postgres.Tx, found *claimed, trigg
 		k := runKey{r.recipient, r.trigger.id}
 		for _, s := range found.signals[k] {
 			r.cause.signals, r.signals = append(r.cause.signals, s.signal), append(r.signals, s.id)
+			if r.waitingFor == waitEvent || r.waitingFor == waitFetch { // otherwise it is stale
+				r.cannotRead("signal_unreadable", s.unreadable)
+			}
 		}
 		locked[k] = r
 		c.runs = append(c.runs, r)
@@ -298,11 +302,48 @@ func (c *claim) wake(ctx context.Context, tx *postgres.Tx, found *claimed, trigg
 	}
 	for i := range c.batches {
 		b := &c.batches[i]
-		if b.run = locked[runKey{b.recipient, b.carrier}]; b.run != nil && b.run.waitingFor == waitBatch {
-			b.run.closing = true
+		if r := locked[runKey{b.recipient, b.carrier}]; r != nil && r.waitingFor == waitBatch {
+			b.run, r.closing = r, true
 		}
 	}
+	c.ignoreStale(due)
 	return nil
+}
+
+// ignoreStale leaves alone the runs that nothing happened to that they wait for: a signal may come late, when the wait that
+// it is about is over. It is dropped, and such a run is neither looked at nor ended.
+func (c *claim) ignoreStale(due map[runKey]bool) {
+	c.runs = slices.DeleteFunc(c.runs, func(r *run) bool {
+		if r.concerned(due[runKey{r.recipient, r.trigger.id}]) {
+			return false
+		}
+		for _, id := range r.signals {
+			c.stale = append(c.stale, orphan{r.trigger.env, id})
+		}
+		return true
+	})
+}
+
+// leave leaves runs that have waited for the next claim.
+func (c *claim) leave(runs []*run) {
+	if len(runs) > 0 {
+		c.full = true
+		c.runs = slices.DeleteFunc(c.runs, func(r *run) bool { return slices.Contains(runs, r) })
+	}
+}
+
+// concerned reports whether what woke the run may be what it waits for. Of an event that is decided by its step: the
+// run's scope is only there then.
+func (r *run) concerned(due bool) bool {
+	switch r.waitingFor {
+	case waitDelay:
+		return due
+	case waitBatch:
+		return r.closing
+	case waitFetch:
+		return r.cause.response() != nil || r.unreadable != nil
+	}
+	return true
 }
 
 // leaveSignalled leaves out runs that would time out while a signal for them is claimed by somebody else, or not yet by

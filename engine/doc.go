@@ -21,10 +21,12 @@
 //   - advance is pure: no I/O, no clock, no randomness. The same program, scope, answers and instant decide the same.
 //   - For a key there is at most one open batch. Its window is the opener's.
 //   - A cancellation touches what was accepted before it, and never what is accepted later.
-//   - A request of a fetch step is leased with a fence: it is made at least once, its response counts once.
+//   - A request of a fetch step is leased with a fence: it is made at least once, its response counts once. A server that is
+//     slow has its own slot, and holds up nobody else's.
+//   - A run goes on only for what it waits for. A signal that comes late is dropped.
 //   - Poison hurts only its own run. One that panics or fails in advance is written as failed, and so are the runs of a
-//     workflow version that can't be run any more. If the database refuses what a batch decided, the batch is done again
-//     in halves, and the run that is refused is written as failed.
+//     workflow version that can't be run any more, or of data, a state or a signal that can't be read. If the database
+//     refuses what a batch decided, the batch is done again in halves, and the run that is refused is written as failed.
 //   - A transaction is bounded by runs, by the size of what it read and decided, and by time.
 //
 // Footguns

@@ -87,17 +87,13 @@ func (e *Engine) Wake() {
 	}
 }
 
-const (
-	maxBackoff = 5 * time.Second // between attempts while the database fails
-)
-
 // Run works until ctx ends. A batch that is under way is finished first.
 func (e *Engine) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for range e.Workers {
 		wg.Go(func() { e.worker(ctx) })
 	}
-	wg.Go(func() { e.fetcher(ctx) })
+	wg.Go(func() { newFetcher(e).run(ctx) })
 	wg.Go(func() { e.scheduler(ctx) })
 	wg.Go(func() { e.prune(ctx) })
 	wg.Wait()
@@ -106,38 +102,11 @@ func (e *Engine) Run(ctx context.Context) error {
 
 func (e *Engine) worker(ctx context.Context) {
 	w := &worker{engine: e, rows: 1, bulkRows: 1}
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	backoff := time.Duration(0)
-	for {
-		wake := e.wake
-		if backoff > 0 {
-			wake = nil // what failed a moment ago is not tried again for each new trigger
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-wake:
-		case <-timer.C:
-		}
-		wait := e.PollInterval
-		for ctx.Err() == nil {
-			// A claimed batch is finished even if ctx ends meanwhile: it is short, and undoing it is no gain.
-			n, err := w.work(context.WithoutCancel(ctx))
-			if err != nil {
-				backoff = min(max(2*backoff, 50*time.Millisecond), maxBackoff)
-				wait = backoff
-				e.stats.errors.Add(1)
-				e.Log.Error("a batch of runs was undone; it is tried again", "retry_in", wait, "error", err)
-				break
-			}
-			backoff = 0
-			if n == 0 || !w.more { // what comes next wakes us
-				break
-			}
-		}
-		timer.Reset(wait)
-	}
+	e.loop(ctx, e.wake, "a batch of runs was undone; it is tried again", func(ctx context.Context) (bool, error) {
+		// A claimed batch is finished even if ctx ends meanwhile: it is short, and undoing it is no gain.
+		n, err := w.work(context.WithoutCancel(ctx))
+		return n > 0 && w.more, err // otherwise what comes next wakes us
+	})
 }
 
 // Stats counts what this process did since it started.

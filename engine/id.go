@@ -27,3 +27,13 @@ func firstID(at time.Time) (id uuid.UUID) {
 	}
 	return id
 }
+
+// nextID is the least id that is greater.
+func nextID(id uuid.UUID) uuid.UUID {
+	for i := len(id) - 1; i >= 0; i-- {
+		if id[i]++; id[i] != 0 {
+			break
+		}
+	}
+	return id
+}

@@ -18,10 +18,14 @@ type parties struct {
 	actor, tenant belfry.RecipientID // 0: none
 }
 
+func tenantRef(id string) belfry.RecipientRef {
+	return belfry.RecipientRef{Collection: belfry.Tenants, ExternalID: id}
+}
+
 // resolve identifies whom the request identifies, and finds the others.
 func (e *Engine) resolve(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, r *Request) (*parties, error) {
 	who := &parties{}
-	tenant := belfry.RecipientRef{Collection: belfry.Tenants, ExternalID: r.Tenant}
+	tenant := tenantRef(r.Tenant)
 	invalid := make([]error, len(r.Recipients))
 	var refs []belfry.RecipientRef
 	var identities []recipient.Identity

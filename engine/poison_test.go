@@ -6,12 +6,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/postgres"
 	"github.com/belfryhq/belfry/recipient"
+	"github.com/belfryhq/belfry/workflow"
 )
 
 // poison gives users a property; the workflow below makes a message of it.
@@ -222,8 +224,8 @@ func TestOtherDataExceptionsAreErrors(t *testing.T) {
 	w.expectExactlyOnce(1, 1)
 }
 
-// A row that no run can ever take the place of: it is left out rather than blocking the queue.
-func TestARunThatCannotBeWrittenAtAllIsLeftOut(t *testing.T) {
+// A run that is there already is the one that counts: a second one neither takes its place nor blocks the queue.
+func TestARunThatExistsAlreadyIsLeftOut(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.users(5)
@@ -233,6 +235,41 @@ func TestARunThatCannotBeWrittenAtAllIsLeftOut(t *testing.T) {
 	w.drain()
 	w.expectExactlyOnce(5, 1)
 	expect(t, "bodies", len(w.bodies(a.Trigger.ID)), 5)
+}
+
+// The database takes nothing that the run has to say, not even why it failed: it still ends, and once.
+func TestARunThatCannotBeWrittenFailsAllTheSame(t *testing.T) {
+	t.Parallel()
+	const wordy = `ALTER TABLE runs ADD CHECK (recipient_id <> %d OR length(log::text) < 100 OR status = 'waiting')`
+	for name, steps := range map[string][]workflow.Step{
+		"new":            {step("a", "", "{{ recipient.mark }}")},
+		"behind a delay": {{Ref: "wait", Delay: &workflow.Delay{Window: within(10)}}, step("a", "", "{{ recipient.mark }}")},
+		"behind a wait": {{Ref: "wait", WaitForEvent: &workflow.WaitForEvent{Event: workflow.WaitEvent{Type: workflow.CustomEvent, Name: "paid"},
+			Timeout: within(10).For, OnTimeout: workflow.Continue}}, step("a", "", "{{ recipient.mark }}")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.users(3)
+			w.poison("mark", "forbidden", 1)
+			w.workflow("w", steps...)
+			a := w.trigger(Request{Workflow: "w", Recipients: refer(0, 3)})
+			if name != "new" {
+				w.drain()
+			}
+			bad := one[int](w, `SELECT id FROM recipients WHERE external_id = 'u1'`)
+			w.exec(fmt.Sprintf(wordy, bad))
+			w.clock.add(10 * time.Second)
+			w.drain()
+			runs := w.runs(a.Trigger.ID)
+			if r := runs["u1"]; r.Status != Failed || r.Log[len(r.Log)-1].Reason != "refused" {
+				t.Errorf("u1: %+v", r)
+			}
+			expect(t, "others", [2]Status{runs["u0"].Status, runs["u2"].Status}, [2]Status{Done, Done})
+			expect(t, "waits", one[int](w, `SELECT count(*) FROM waits`), 0)
+			w.expectExactlyOnce(3, 1)
+		})
+	}
 }
 
 // A release that is stricter than the one that stored a version, or a workflow that is gone, fails runs of that version

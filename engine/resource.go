@@ -23,7 +23,10 @@ const (
 
 // Partials are the pieces of Liquid that the environment's templates may render, by key.
 func (e *Engine) Partials(ctx context.Context, env belfry.EnvironmentID) (template.Partials, error) {
-	rows, err := e.Pool.Query(ctx, selectPartials, env)
+	return collectPartials(e.Pool.Query(ctx, selectPartials, env))
+}
+
+func collectPartials(rows pgx.Rows, err error) (template.Partials, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read partials: %w", err)
 	}
@@ -45,19 +48,33 @@ func (e *Engine) SetPartial(ctx context.Context, env belfry.EnvironmentID, key, 
 		_, err := e.Pool.Exec(ctx, deletePartial, env, key)
 		return err
 	}
-	partials, err := e.Partials(ctx, env)
-	if err != nil {
+	err := e.changeShared(ctx, env, func(tx *postgres.Tx) error {
+		partials, err := collectPartials(tx.Query(ctx, selectPartials, env))
+		if err != nil {
+			return err
+		}
+		partials[key] = source
+		if len(partials) > MaxPartials {
+			return belfry.Beyond("input.key", MaxPartials, "partials")
+		}
+		if _, err := template.CompileWith("{% render '"+key+"' %}", template.Text, partials); err != nil {
+			return belfry.Errorf(belfry.Invalid, "%s", err.Error()).At("input.source")
+		}
+		_, err = tx.Exec(ctx, upsertPartial, env, key, source, e.now())
 		return err
-	}
-	partials[key] = source
-	if len(partials) > MaxPartials {
-		return belfry.Beyond("input.key", MaxPartials, "partials")
-	}
-	if _, err := template.CompileWith("{% render '"+key+"' %}", template.Text, partials); err != nil {
-		return belfry.Errorf(belfry.Invalid, "%s", err.Error()).At("input.source")
-	}
-	_, err = e.Pool.Exec(ctx, upsertPartial, env, key, source, e.now())
+	})
 	return unstorable(err, "input.source")
+}
+
+// changeShared changes what an environment's workflows share, one after the other: what is counted stays true until it is
+// changed.
+func (e *Engine) changeShared(ctx context.Context, env belfry.EnvironmentID, change func(*postgres.Tx) error) error {
+	return postgres.InTx(ctx, e.Pool, func(tx *postgres.Tx) error {
+		if _, err := tx.Exec(ctx, lockEnvironment, env); err != nil {
+			return err
+		}
+		return change(tx)
+	})
 }
 
 // used is those of the partials that a definition may render, by itself or through others: they become part of its
@@ -111,14 +128,17 @@ func (e *Engine) SetVariable(ctx context.Context, env belfry.EnvironmentID, name
 	if len(b) > MaxVariableValue {
 		return belfry.Beyond("input.value", MaxVariableValue, "bytes of JSON")
 	}
-	known, err := e.Variables(ctx, env)
-	if err != nil {
+	err = e.changeShared(ctx, env, func(tx *postgres.Tx) error {
+		others := 0
+		if err := tx.QueryRow(ctx, countOtherVariables, env, name).Scan(&others); err != nil {
+			return err
+		}
+		if others >= MaxVariables {
+			return belfry.Beyond("input.name", MaxVariables, "variables")
+		}
+		_, err := tx.Exec(ctx, upsertVariable, env, name, json.RawMessage(b), e.now())
 		return err
-	}
-	if _, ok := known[name]; !ok && len(known) >= MaxVariables {
-		return belfry.Beyond("input.name", MaxVariables, "variables")
-	}
-	_, err = e.Pool.Exec(ctx, upsertVariable, env, name, json.RawMessage(b), e.now())
+	})
 	return unstorable(err, "input.value")
 }
 

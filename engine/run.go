@@ -52,6 +52,8 @@ type run struct {
 	wake       *wake   // cause, until it has been dealt with
 	signals    []int64 // ids of those that it wakes for
 	closing    bool    // its batch closes now
+	unreadable error   // what it would go on with; why says what that is
+	why        string
 
 	tombstone bool                                      // it has been cancelled
 	summary   *summary                                  // of the batch that it carries
@@ -79,6 +81,8 @@ func (r *run) prepare(shared Scope, person *belfry.Recipient, now time.Time) {
 		r.end(Cancelled, LogEntry{Outcome: OutcomeCancelled, Reason: "cancellation_key"})
 	case t.unreadable != nil:
 		r.fail("", "data_unreadable", t.unreadable.Error())
+	case r.unreadable != nil:
+		r.fail("", r.why, r.unreadable.Error())
 	case t.current == 0:
 		r.fail("", "workflow_unusable", "the workflow was deleted after the trigger was accepted")
 	case r.version.program == nil:
@@ -120,6 +124,13 @@ func (r *run) prepare(shared Scope, person *belfry.Recipient, now time.Time) {
 	}
 	if r.closing {
 		r.wake = &wake{batch: r.summary}
+	}
+}
+
+// cannotRead notes that something is stored in a way that the run can't go on with. It fails, and nobody else does.
+func (r *run) cannotRead(why string, err error) {
+	if err != nil && r.unreadable == nil {
+		r.unreadable, r.why = err, why
 	}
 }
 

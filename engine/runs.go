@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -70,7 +71,7 @@ const (
 type RunPage struct {
 	Runs []Run
 	More bool      // there may be more behind End
-	End  RunCursor // the last run that was looked at
+	End  RunCursor // the last run that was looked at, or trigger without one
 }
 
 // RunByKey reads a run; NotFound if it is not in the environment.
@@ -99,10 +100,6 @@ func (e *Engine) Runs(ctx context.Context, env belfry.EnvironmentID, f RunFilter
 			if err != nil {
 				return err
 			}
-			if len(runs) == 0 {
-				page.More = false
-				return nil
-			}
 			for i := range runs {
 				r := &runs[i]
 				page.End = RunCursor{r.Trigger, r.Recipient}
@@ -114,8 +111,11 @@ func (e *Engine) Runs(ctx context.Context, env belfry.EnvironmentID, f RunFilter
 					return nil
 				}
 			}
+			if page.More = len(runs) == runsAtOnce; !page.More {
+				return nil
+			}
 			end := page.End
-			cursor, page.More = &end, true
+			cursor = &end
 			scanned += len(runs)
 		}
 		return nil
@@ -123,34 +123,24 @@ func (e *Engine) Runs(ctx context.Context, env belfry.EnvironmentID, f RunFilter
 	return page, err
 }
 
-// runsAtOnce is how many runs one query reads.
+// runsAtOnce is how many rows one query reads: runs, and recipients and triggers without any.
 const runsAtOnce = 500
 
+// scanRuns reads the runs behind a cursor: fewer than runsAtOnce are the last ones. A recipient who has no run yet is one
+// without a status, and so is a trigger without recipients: a list goes on behind them.
 func (e *Engine) scanRuns(ctx context.Context, tx pgx.Tx, env belfry.EnvironmentID, f *RunFilter, after *RunCursor) ([]Run, error) {
 	var afterTrigger *uuid.UUID
 	var afterRecipient belfry.RecipientID
 	if after != nil {
 		afterTrigger, afterRecipient = &after.Trigger, after.Recipient
 	}
-	var low, high *uuid.UUID
-	if !f.AcceptedFrom.IsZero() {
-		id := firstID(f.AcceptedFrom)
-		low = &id
-	}
-	if !f.AcceptedBefore.IsZero() {
-		id := firstID(f.AcceptedBefore)
-		high = &id
-	}
-	if f.Trigger != uuid.Nil {
-		id := f.Trigger
-		low, high = &id, nil
-	}
+	low, high := f.triggers()
 	var rows pgx.Rows
 	var err error
 	if f.Recipient != 0 {
 		rows, err = tx.Query(ctx, selectRunsOfRecipient, env, f.Recipient, afterTrigger, low, high, runsAtOnce)
 	} else {
-		rows, err = tx.Query(ctx, selectRuns, env, afterTrigger, afterRecipient, low, high, f.Trigger != uuid.Nil, f.Workflow, f.Tenant, runsAtOnce)
+		rows, err = tx.Query(ctx, selectRuns, env, afterTrigger, afterRecipient, low, high, f.Workflow, f.Tenant, runsAtOnce)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read runs: %w", err)
@@ -158,8 +148,36 @@ func (e *Engine) scanRuns(ctx context.Context, tx pgx.Tx, env belfry.Environment
 	return pgx.CollectRows(rows, scanRun)
 }
 
+// triggers bounds the ids of triggers that may pass: from low on, and before high.
+func (f *RunFilter) triggers() (low, high *uuid.UUID) {
+	from := func(id uuid.UUID) {
+		if low == nil || bytes.Compare(id[:], low[:]) > 0 {
+			low = &id
+		}
+	}
+	before := func(id uuid.UUID) {
+		if high == nil || bytes.Compare(id[:], high[:]) < 0 {
+			high = &id
+		}
+	}
+	if !f.AcceptedFrom.IsZero() {
+		from(firstID(f.AcceptedFrom))
+	}
+	if !f.AcceptedBefore.IsZero() {
+		before(firstID(f.AcceptedBefore))
+	}
+	if f.Trigger != uuid.Nil {
+		from(f.Trigger)
+		before(nextID(f.Trigger))
+	}
+	return low, high
+}
+
 // matches applies what the query doesn't.
 func (f *RunFilter) matches(r *Run) bool {
+	if r.Status == "" {
+		return false
+	}
 	if f.Trigger != uuid.Nil && r.Trigger != f.Trigger || f.Workflow != "" && r.workflow != f.Workflow || f.Tenant != 0 && r.tenant != f.Tenant {
 		return false
 	}
@@ -224,18 +242,20 @@ const selectRunsOfRecipient = `SELECT ` + runColumnsSQL + `
    AND ($4::uuid IS NULL OR r.trigger_id >= $4) AND ($5::uuid IS NULL OR r.trigger_id < $5)
  ORDER BY r.trigger_id DESC LIMIT $6`
 
-// selectRuns goes from trigger to trigger, newest first, and within one by recipient.
-const selectRuns = `SELECT ` + runColumnsSQL + `
+// selectRuns goes from trigger to trigger, newest first, and within one by recipient. Each trigger but that of the cursor
+// gives a row at least, so fewer rows than the limit are the end. One without recipients is behind the greatest of them.
+const selectRuns = `SELECT t.environment_id, coalesce(who.id, 9223372036854775807), t.id, coalesce(r.version_id, 0), coalesce(r.status, ''), coalesce(r.waiting_for, ''), r.due_at,
+       coalesce(r.started_at, r.finished_at, t.accepted_at), r.finished_at, coalesce(r.log, '[]'), coalesce(w.key, ''), coalesce(t.tenant_id, 0)
   FROM (SELECT * FROM triggers
          WHERE environment_id = $1 AND ($2::uuid IS NULL OR id <= $2) AND ($4::uuid IS NULL OR id >= $4) AND ($5::uuid IS NULL OR id < $5)
-           AND (NOT $6 OR id = $4) AND ($8::bigint = 0 OR tenant_id = $8)
-           AND ($7 = '' OR workflow_id = (SELECT id FROM workflows WHERE environment_id = $1 AND key = $7))
-         ORDER BY id DESC LIMIT $9) t
-  JOIN workflows w ON w.id = t.workflow_id
- CROSS JOIN LATERAL unnest(t.recipient_ids) AS who (id)
-  JOIN runs r ON r.recipient_id = who.id AND r.trigger_id = t.id
+           AND ($7::bigint = 0 OR tenant_id = $7)
+           AND ($6 = '' OR workflow_id = (SELECT id FROM workflows WHERE environment_id = $1 AND key = $6))
+         ORDER BY id DESC LIMIT $8 + 1) t
+  LEFT JOIN workflows w ON w.id = t.workflow_id
+  LEFT JOIN LATERAL unnest(t.recipient_ids) AS who (id) ON true
+  LEFT JOIN runs r ON r.recipient_id = who.id AND r.trigger_id = t.id AND w.id IS NOT NULL
  WHERE $2::uuid IS NULL OR t.id < $2 OR who.id > $3
- ORDER BY t.id DESC, who.id LIMIT $9`
+ ORDER BY t.id DESC, who.id LIMIT $8`
 
 const selectProgress = `SELECT t.recipients, count(*) FILTER (WHERE r.status = 'waiting'), count(*) FILTER (WHERE r.status = 'done'),
        count(*) FILTER (WHERE r.status = 'failed'), count(*) FILTER (WHERE r.status = 'cancelled')

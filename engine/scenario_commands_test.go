@@ -30,6 +30,7 @@ var commands = map[string]func(*scenario, *words) error{
 	"activate":   func(s *scenario, w *words) error { return s.activate(w.text(), true) },
 	"deactivate": func(s *scenario, w *words) error { return s.activate(w.text(), false) },
 	"event":      (*scenario).event,
+	"late":       (*scenario).late,
 	"mark":       (*scenario).marks,
 	"respond":    func(s *scenario, w *words) error { return s.server.respond(w.text(), w.text(), w.text()) },
 	"advance":    (*scenario).advance,
@@ -267,6 +268,22 @@ func (s *scenario) event(w *words) error {
 		}
 	}
 	return s.SendEvent(s.t.Context(), s.env, user, name, data)
+}
+
+// late writes down for a run what a transaction does that saw it wait for an event, and commits when the wait is over.
+func (s *scenario) late(w *words) error {
+	r, err := s.find(w)
+	if err != nil {
+		return err
+	}
+	payload, err := encode(signal{Event: &Event{Type: workflow.CustomEvent, Name: w.text(), At: s.clock.now()}})
+	if err != nil {
+		return err
+	}
+	s.exec(`INSERT INTO signals (environment_id, recipient_id, trigger_id, at, payload)
+		SELECT r.environment_id, recipient_id, trigger_id, $3, $4 FROM runs r JOIN recipients p ON p.id = recipient_id WHERE trigger_id = $1 AND p.external_id = $2`,
+		r.trigger, r.user, s.clock.now(), string(payload))
+	return nil
 }
 
 // marks marks somebody's newest message of a step, or everything in the feed.

@@ -36,6 +36,7 @@ import (
 //	cancel order key=k1 to=ana cancelled=1 finished=0
 //	activate order, deactivate order
 //	event ana paid {"total": 5}
+//	late t1 ana paid                                         as event, for a run that stopped waiting for it a moment ago
 //	mark ana inbox read                                      her newest message of that step, or one of run=t1; "all": the feed
 //	respond /profile 200 {"a": 1}                            one answer of http://server; "drop" breaks the connection
 //	advance 10m, at 2026-03-29T01:30:00Z                     time passes, and all that falls due on the way happens in time

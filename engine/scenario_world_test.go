@@ -194,8 +194,10 @@ func (s *scenario) settle() {
 		if n > 0 {
 			continue
 		}
-		if n, err = s.fetchDue(s.t.Context()); n == 0 {
-			s.check(err)
+		f := newFetcher(s.Engine)
+		n, err = f.begin(s.t.Context())
+		s.check(err)
+		if f.under.Wait(); n == 0 {
 			return
 		}
 	}

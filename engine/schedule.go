@@ -44,6 +44,7 @@ type Schedule struct {
 	env                 belfry.EnvironmentID
 	workflowID, version int64  // version: the current one
 	timezone            string // by which NextAt was found, as it is written in the recipient's properties
+	unreadable          error  // Data or Rules, as they are stored
 }
 
 // ScheduleInput says when to trigger which workflow for whom.
@@ -80,7 +81,7 @@ func (s *Schedule) next(after time.Time, timezone string) (time.Time, bool) {
 // plan sets the next occurrence after an instant.
 func (s *Schedule) plan(after time.Time, timezone string) {
 	s.NextAt, s.timezone = nil, timezone
-	if at, ok := s.next(after, timezone); ok && !s.Paused {
+	if at, ok := s.next(after, timezone); ok && !s.Paused && s.unreadable == nil {
 		s.NextAt = &at
 	}
 }

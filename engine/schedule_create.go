@@ -96,10 +96,6 @@ func (e *Engine) draftWorkflows(ctx context.Context, tx *postgres.Tx, env belfry
 	return nil
 }
 
-func tenantRef(id string) belfry.RecipientRef {
-	return belfry.RecipientRef{Collection: belfry.Tenants, ExternalID: id}
-}
-
 // draftParties finds everybody, and identifies whom the inputs identify.
 func (e *Engine) draftParties(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, drafts []*draft) error {
 	var refs []belfry.RecipientRef

@@ -31,41 +31,15 @@ func (e *Engine) wakeScheduler() {
 
 // scheduler triggers what is due, until ctx ends.
 func (e *Engine) scheduler(ctx context.Context) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
 	careful := false
-	backoff := time.Duration(0)
-	for {
-		wake := e.wakeSchedules
-		if backoff > 0 {
-			wake = nil
+	e.loop(ctx, e.wakeSchedules, "scheduled triggers were undone; it is tried again", func(ctx context.Context) (bool, error) {
+		// What has begun is finished even if ctx ends meanwhile.
+		n, err := e.fireDue(context.WithoutCancel(ctx), careful)
+		if careful = errors.Is(err, errRefused); careful || postgres.IsDeadlock(err) {
+			return true, nil
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-wake:
-		case <-timer.C:
-		}
-		wait := e.PollInterval
-		for ctx.Err() == nil {
-			// What has begun is finished even if ctx ends meanwhile.
-			n, err := e.fireDue(context.WithoutCancel(ctx), careful)
-			if careful = errors.Is(err, errRefused); careful || postgres.IsDeadlock(err) {
-				continue
-			}
-			if err != nil {
-				backoff = min(max(2*backoff, 50*time.Millisecond), maxBackoff)
-				wait = backoff
-				e.stats.errors.Add(1)
-				e.Log.Error("scheduled triggers were undone; it is tried again", "retry_in", wait, "error", err)
-				break
-			}
-			if backoff = 0; n == 0 {
-				break
-			}
-		}
-		timer.Reset(wait)
-	}
+		return n > 0, err
+	})
 }
 
 // errRefused says that the database refused something of what was due: it is to be done again carefully, so that the one
@@ -77,7 +51,7 @@ var errRefused = errors.New("the database refused a scheduled trigger")
 func (e *Engine) fireDue(ctx context.Context, careful bool) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, maxBatchTime)
 	defer cancel()
-	now, fired := e.now(), 0
+	now := e.now()
 	var due []Schedule
 	err := postgres.InTx(ctx, e.Pool, func(tx *postgres.Tx) (err error) {
 		if due, err = claimDue(ctx, tx, now); err != nil || len(due) == 0 {
@@ -89,7 +63,10 @@ func (e *Engine) fireDue(ctx context.Context, careful bool) (int, error) {
 		}
 		for i := range due {
 			s := &due[i]
-			over := s.Workflow == "" || people[s.Recipient] == nil || s.Tenant != 0 && people[s.Tenant] == nil
+			if s.unreadable != nil {
+				e.Log.Error("a schedule cannot be read and won't happen any more; delete it and create it anew", "schedule", s.ID, "error", s.unreadable)
+			}
+			over := s.unreadable != nil || s.Workflow == "" || people[s.Recipient] == nil || s.Tenant != 0 && people[s.Tenant] == nil
 			if over {
 				s.NextAt = nil
 				continue
@@ -101,7 +78,6 @@ func (e *Engine) fireDue(ctx context.Context, careful bool) (int, error) {
 			}
 			if ok {
 				s.LastAt = &occurrence
-				fired++
 			}
 			s.plan(now, timezoneOf(people[s.Recipient]))
 		}
@@ -110,7 +86,6 @@ func (e *Engine) fireDue(ctx context.Context, careful bool) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("trigger what is scheduled: %w", err)
 	}
-	e.stats.triggers.Add(int64(fired))
 	return len(due), nil
 }
 

@@ -80,10 +80,10 @@ func scanSchedule(row pgx.CollectableRow) (Schedule, error) {
 			*t = t.UTC()
 		}
 	}
-	if s.Data, err = decodeObject(data); err != nil {
-		return s, err
+	if s.Data, s.unreadable = decodeObject(data); s.unreadable == nil {
+		s.unreadable = decode(rules, &s.Rules)
 	}
-	return s, decode(rules, &s.Rules)
+	return s, nil
 }
 
 // scheduleColumns are those that scanSchedule reads, of schedules s and workflows w.

@@ -109,30 +109,38 @@ func (e *Engine) Test(ctx context.Context, env belfry.EnvironmentID, request *Te
 	if err := r.validate(e.now()); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, maxTestTime, belfry.Errorf(belfry.Invalid, "the test run takes longer than %s", maxTestTime))
-	defer cancel()
 	s := newSimulation(e, env, &r)
-	problems, err := s.compile(ctx)
-	if err != nil {
+	var problems []workflow.Problem
+	if err := inTestTime(ctx, func(ctx context.Context) (err error) {
+		if problems, err = s.compile(ctx); err != nil || len(problems) > 0 {
+			return err
+		}
+		if err := s.load(ctx); err != nil {
+			return err
+		}
+		return s.play(ctx)
+	}); err != nil {
 		return nil, err
 	}
 	if len(problems) > 0 {
 		return &TestResult{Problems: problems}, nil
-	}
-	if err := s.load(ctx); err != nil {
-		return nil, err
-	}
-	if err := s.play(ctx); err != nil {
-		if cause := context.Cause(ctx); cause != nil {
-			return nil, cause
-		}
-		return nil, err
 	}
 	result := &TestResult{TestRun: s.runs[0].TestRun}
 	for _, r := range s.runs[1:] {
 		result.Others = append(result.Others, r.TestRun)
 	}
 	return result, nil
+}
+
+// inTestTime bounds how long a test run takes. What fails because that is over says so.
+func inTestTime(ctx context.Context, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, maxTestTime, belfry.Errorf(belfry.Invalid, "the test run takes longer than %s", maxTestTime))
+	defer cancel()
+	err := do(ctx)
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		return cause
+	}
+	return err
 }
 
 // validate checks everything that can be checked without the database, and fills in defaults.

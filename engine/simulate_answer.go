@@ -41,16 +41,10 @@ func (s *simulation) answer(ctx context.Context, r *run) error {
 // throttle counts the runs of the simulation only.
 func (s *simulation) throttle(r *run, q *throttleQuestion) *throttleAnswer {
 	key := throttleKey{r.recipient, r.trigger.workflow, q.step, q.key}
-	row := s.throttles[key]
-	if row == nil || !row.closes.After(s.now) {
-		row = &throttleRow{closes: q.closes}
-		s.throttles[key] = row
+	if s.throttles[key] == nil {
+		s.throttles[key] = &throttleRow{}
 	}
-	a := &throttleAnswer{passed: row.passed < q.limit, closes: row.closes}
-	if a.passed {
-		row.passed++
-	}
-	return a
+	return s.throttles[key].admit(q, s.now)
 }
 
 func (s *simulation) join(r *run, q *joinQuestion) *joinAnswer {
@@ -62,7 +56,7 @@ func (s *simulation) join(r *run, q *joinQuestion) *joinAnswer {
 		}
 	}
 	if open == nil {
-		open = &openBatch{openKey: key, opener: r.trigger.id, env: s.env, opened: s.now, closes: q.closes, length: q.closes.Sub(s.now), last: q.last, fresh: true}
+		open = &openBatch{openKey: key, opener: r.trigger.id, env: s.env, closes: q.closes, length: q.closes.Sub(s.now), last: q.last, fresh: true}
 		s.batches = append(s.batches, open)
 	}
 	a := open.join(r, q, s.now)

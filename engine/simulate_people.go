@@ -75,7 +75,7 @@ func (s *simulation) change(ref belfry.RecipientRef, properties map[string]any, 
 		s.ids[ref], s.people[id] = id, &belfry.Recipient{ID: id, RecipientRef: ref}
 	}
 	person := *s.people[id]
-	person.Properties = mergeProperties(person.Properties, properties)
+	person.Properties = recipient.Merge(person.Properties, properties)
 	b, err := encode(person.Properties)
 	if err != nil {
 		return nil, belfry.Errorf(belfry.Invalid, "not representable as JSON").At("%s", field)
@@ -85,23 +85,4 @@ func (s *simulation) change(ref belfry.RecipientRef, properties map[string]any, 
 	}
 	s.people[id] = &person
 	return &person, nil
-}
-
-// mergeProperties does what identifying somebody does: objects are merged, null removes.
-func mergeProperties(known, news map[string]any) map[string]any {
-	out := make(map[string]any, len(known)+len(news))
-	for k, v := range known {
-		out[k] = v
-	}
-	for k, v := range news {
-		old, _ := out[k].(map[string]any)
-		if v == nil {
-			delete(out, k)
-		} else if object, ok := v.(map[string]any); ok {
-			out[k] = mergeProperties(old, object)
-		} else {
-			out[k] = v
-		}
-	}
-	return out
 }

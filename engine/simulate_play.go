@@ -323,9 +323,9 @@ func (s *simulation) closeBatch(ctx context.Context, b *openBatch) error {
 	delete(actors, 0)
 	out.totalActors = len(actors)
 	i, _ := s.version.program.Find(workflow.OpBatch, b.step)
-	if spec := s.version.program.Ops[i].Batch; len(all) > spec.Render {
-		if out.activities = all[:spec.Render]; spec.Last {
-			out.activities = all[len(all)-spec.Render:]
+	if spec := s.version.program.Ops[i].Batch; len(all) > spec.RenderLimit {
+		if out.activities = all[:spec.RenderLimit]; spec.Last {
+			out.activities = all[len(all)-spec.RenderLimit:]
 		}
 	}
 	out.introduce(s.people)

@@ -18,7 +18,7 @@ type State struct {
 	Batch   *batchKey       `json:"batch,omitempty"`   // the batch that it carries, or carried
 	Joined  *activityKey    `json:"joined,omitempty"`  // the activity that became of it
 	Since   time.Time       `json:"since,omitzero"`    // when it began to wait for an event
-	Until   time.Time       `json:"until,omitzero"`    // how long it waits for that
+	Until   time.Time       `json:"until,omitzero"`    // when its delay ends, or how long it waits for an event
 }
 
 // Ref is what became of a step.

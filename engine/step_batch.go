@@ -123,7 +123,6 @@ type openBatch struct {
 	opener  uuid.UUID
 	env     belfry.EnvironmentID
 	carrier uuid.UUID // Nil: nobody yet
-	opened  time.Time
 	closes  time.Time
 	length  time.Duration // of a sliding window
 	last    time.Time     // zero: fixed
@@ -259,7 +258,7 @@ func lockBatches(ctx context.Context, tx *postgres.Tx, asking []*run, now time.T
 		var carrierID *uuid.UUID
 		var last *time.Time
 		var length int64
-		if err := rows.Scan(&b.recipient, &b.opener, &b.step, &b.env, &b.workflow, &b.version, &b.key, &carrierID, &b.opened, &b.closes, &length, &last, &b.items); err != nil {
+		if err := rows.Scan(&b.recipient, &b.opener, &b.step, &b.env, &b.workflow, &b.version, &b.key, &carrierID, &b.closes, &length, &last, &b.items); err != nil {
 			return nil, err
 		}
 		b.closes, b.length, b.fresh = b.closes.UTC(), time.Duration(length)*time.Microsecond, fresh[b.openKey]
@@ -345,7 +344,7 @@ RETURNING recipient_id, workflow_id, step_ref, version_id, key`
 // selectOpenBatches looks each up by itself, in the order of the keys, which is the order of locks. Joined to the table it
 // would be planned by how many batches were open when the table was analysed last: none, as likely as not.
 const selectOpenBatches = `SELECT b.recipient_id, b.opener_id, b.step_ref, b.environment_id, b.workflow_id, b.version_id, b.key, b.carrier_id,
-       b.opened_at, b.close_at, b.length, b.last_close_at, b.items
+       b.close_at, b.length, b.last_close_at, b.items
   FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::text[]) AS q (recipient_id, workflow_id, step_ref, version_id, key)
  CROSS JOIN LATERAL (
    SELECT * FROM batches

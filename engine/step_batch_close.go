@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/postgres"
@@ -19,6 +20,7 @@ type summary struct {
 	total, totalActors int
 	activities         []activity // the first or last ones, oldest first
 	actors             []*belfry.Recipient
+	unreadable         error // of the data of an activity
 }
 
 // activity is a trigger that joined a batch.
@@ -31,7 +33,8 @@ type activity struct {
 }
 
 // maxActivityData bounds the data of the activities of one batch that a run gets to see, in bytes of JSON. What is beyond
-// is left out: the activities are there, without data.
+// is left out: the activities are there, without data. Of all batches of a claim together maxClaimedData is read: the runs
+// beyond are left for the next.
 const maxActivityData = 2 << 20
 
 // summarise makes a batch visible to conditions and templates.
@@ -56,8 +59,8 @@ func (s Scope) summarise(b *summary) {
 }
 
 // loadSummaries reads what the batches gathered that runs carry: those that just closed, and those that closed before the
-// run came to wait for something else.
-func (e *Engine) loadSummaries(ctx context.Context, tx *postgres.Tx, runs []*run) error {
+// run came to wait for something else. It returns the runs that there is no room for.
+func (e *Engine) loadSummaries(ctx context.Context, tx *postgres.Tx, runs []*run) (left []*run, err error) {
 	var carrying []*run
 	var recipients []int64
 	var openers [][16]byte
@@ -69,64 +72,77 @@ func (e *Engine) loadSummaries(ctx context.Context, tx *postgres.Tx, runs []*run
 		if key == nil || r.version.program == nil {
 			continue
 		}
-		spec := &workflow.BatchSpec{Render: workflow.DefaultRenderedItems}
+		spec := &workflow.BatchSpec{RenderLimit: workflow.DefaultRenderLimit}
 		if i, ok := r.version.program.Find(workflow.OpBatch, key.Step); ok {
 			spec = r.version.program.Ops[i].Batch
 		}
 		carrying, recipients = append(carrying, r), append(recipients, int64(r.recipient))
 		openers, steps = append(openers, key.Opener), append(steps, key.Step)
-		limits, last = append(limits, int32(spec.Render)), append(last, spec.Last)
+		limits, last = append(limits, int32(spec.RenderLimit)), append(last, spec.Last)
 	}
 	if len(carrying) == 0 {
-		return nil
+		return nil, nil
 	}
 	found := make([]*summary, len(carrying))
 	rows, err := tx.Query(ctx, selectTotals, recipients, openers, steps)
 	if err != nil {
-		return fmt.Errorf("count activities: %w", err)
+		return nil, fmt.Errorf("count activities: %w", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
 		s, i := &summary{}, 0
 		if err := rows.Scan(&i, &s.total, &s.totalActors); err != nil {
-			return err
+			return nil, err
 		}
 		found[i-1] = s
 	}
 	if err := rows.Err(); err != nil {
-		return fmt.Errorf("count activities: %w", err)
+		return nil, fmt.Errorf("count activities: %w", err)
 	}
 	if rows, err = tx.Query(ctx, selectActivities, recipients, openers, steps, limits, last, maxActivityData); err != nil {
-		return fmt.Errorf("read activities: %w", err)
+		return nil, fmt.Errorf("read activities: %w", err)
 	}
+	actors, fit, err := readActivities(rows, found)
+	if err != nil {
+		return nil, fmt.Errorf("read activities: %w", err)
+	}
+	people, err := recipient.Load(ctx, tx, environmentsOf(carrying), actors)
+	if err != nil {
+		return nil, fmt.Errorf("load actors: %w", err)
+	}
+	for i, r := range carrying[:fit] {
+		r.summary = found[i]
+		r.summary.introduce(people)
+		r.cannotRead("data_unreadable", found[i].unreadable)
+	}
+	return carrying[fit:], nil
+}
+
+// readActivities fills in the activities of batches, as many batches as there is room for; fit is how many. It returns the
+// actors, too.
+func readActivities(rows pgx.Rows, found []*summary) (actors []belfry.RecipientID, fit int, err error) {
 	defer rows.Close()
-	var actors []belfry.RecipientID
+	batch, size := 0, 0
 	for rows.Next() {
 		a, i := activity{}, 0
 		var data []byte
 		if err := rows.Scan(&i, &a.trigger, &a.actorID, &a.at, &data); err != nil {
-			return err
+			return nil, 0, err
 		}
+		if i != batch && size >= maxClaimedData {
+			return actors, i - 1, nil
+		}
+		batch, size = i, size+len(data)
+		s := found[i-1]
 		if data != nil {
 			if a.data, err = decodeObject(data); err != nil {
-				return err
+				s.unreadable = err
 			}
 		}
 		actors = append(actors, a.actorID)
-		found[i-1].activities = append(found[i-1].activities, a)
+		s.activities = append(s.activities, a)
 	}
-	if err := rows.Err(); err != nil {
-		return fmt.Errorf("read activities: %w", err)
-	}
-	people, err := recipient.Load(ctx, tx, environmentsOf(carrying), actors)
-	if err != nil {
-		return fmt.Errorf("load actors: %w", err)
-	}
-	for i, r := range carrying {
-		r.summary = found[i]
-		r.summary.introduce(people)
-	}
-	return nil
+	return actors, len(found), rows.Err()
 }
 
 // renew lets the run behind a batch go on in the newest version of its workflow that still has the step, unless the batch
@@ -174,7 +190,7 @@ const selectTotals = `SELECT q.i, count(a.n), count(DISTINCT a.actor_id)
 const selectActivities = `SELECT i, trigger_id, coalesce(actor_id, 0), at, CASE WHEN size <= $6::bigint THEN data END
   FROM (
     SELECT q.i, a.n, a.trigger_id, a.actor_id, a.at, coalesce(a.data, t.data) AS data,
-           sum(pg_column_size(coalesce(a.data, t.data))) OVER (PARTITION BY q.i ORDER BY a.n) AS size
+           sum(octet_length(coalesce(a.data, t.data)::text)) OVER (PARTITION BY q.i ORDER BY a.n) AS size
       FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::int[], $5::boolean[]) WITH ORDINALITY
         AS q (recipient_id, opener_id, step_ref, lim, last, i)
      CROSS JOIN LATERAL (

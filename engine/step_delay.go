@@ -5,6 +5,9 @@ import "github.com/belfryhq/belfry/workflow"
 // delay lets the run wait.
 func (c *course) delay(op *workflow.Op) flow {
 	if c.woken() != nil {
+		if c.now.Before(c.state.Until) {
+			return c.stayWaiting(&wait{kind: waitDelay, due: c.state.Until})
+		}
 		c.note(LogEntry{Step: op.Step, Outcome: OutcomePassed})
 		return forward
 	}
@@ -15,7 +18,8 @@ func (c *course) delay(op *workflow.Op) flow {
 	if err != nil {
 		return c.invalid(op.Step, "invalid_window", err, op.Span.Halt)
 	}
-	return c.waiting(&wait{kind: waitDelay, due: end.UTC()}, LogEntry{Step: op.Step})
+	c.state.Until = storable(end)
+	return c.waiting(&wait{kind: waitDelay, due: c.state.Until}, LogEntry{Step: op.Step})
 }
 
 // What runs wait for, as in runs.waiting_for.

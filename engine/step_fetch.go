@@ -12,6 +12,8 @@ type response struct {
 	Body   string `json:"body,omitempty"`
 	Error  string `json:"error,omitempty"` // why there is no usable response
 	Reason string `json:"reason,omitempty"`
+
+	interrupted bool // this node shuts down: it says nothing
 }
 
 // fetchStep has a request made, and merges its response into the run's data.

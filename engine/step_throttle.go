@@ -63,6 +63,18 @@ type throttleRow struct {
 	closes time.Time
 }
 
+// admit decides whether a run may pass, and counts it if so. The first one behind the end of a window opens the next.
+func (t *throttleRow) admit(q *throttleQuestion, now time.Time) *throttleAnswer {
+	if !t.closes.After(now) {
+		*t = throttleRow{0, q.closes}
+	}
+	a := &throttleAnswer{passed: t.passed < q.limit, closes: t.closes}
+	if a.passed {
+		t.passed++
+	}
+	return a
+}
+
 // throttles answers the runs that ask to pass, in their order.
 func throttles(ctx context.Context, tx *postgres.Tx, runs []*run, now time.Time) error {
 	var keys []throttleKey
@@ -94,15 +106,7 @@ func throttles(ctx context.Context, tx *postgres.Tx, runs []*run, now time.Time)
 		if !ok {
 			continue
 		}
-		row := rows[keyOf(r, q)]
-		if !row.closes.After(now) {
-			*row = throttleRow{0, q.closes}
-		}
-		a := &throttleAnswer{passed: row.passed < q.limit, closes: row.closes}
-		if a.passed {
-			row.passed++
-		}
-		r.reply(a)
+		r.reply(rows[keyOf(r, q)].admit(q, now))
 	}
 	return writeThrottles(ctx, tx, keys, rows)
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/postgres"
@@ -53,7 +55,8 @@ func (e *Engine) updates(ctx context.Context, tx *postgres.Tx, runs []*run) erro
 			asking[r.trigger.env] = append(asking[r.trigger.env], r)
 		}
 	}
-	for env, group := range asking {
+	for _, env := range slices.Sorted(maps.Keys(asking)) { // everybody locks in this order
+		group := asking[env]
 		err := e.update(ctx, tx, env, group)
 		if _, refused := errors.AsType[*belfry.Error](err); !refused {
 			if err != nil {
@@ -73,6 +76,8 @@ func (e *Engine) updates(ctx context.Context, tx *postgres.Tx, runs []*run) erro
 	return nil
 }
 
+// update changes the recipients that runs of an environment ask for: all of them or none. Whom a refused update made known
+// is unknown again.
 func (e *Engine) update(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, runs []*run) error {
 	identities, fields := make([]recipient.Identity, len(runs)), make([]string, len(runs))
 	for i, r := range runs {
@@ -82,9 +87,12 @@ func (e *Engine) update(ctx context.Context, tx *postgres.Tx, env belfry.Environ
 			return err
 		}
 	}
-	ids, err := e.Recipients.Identify(ctx, tx, env, identities, fields)
-	if err != nil {
+	var ids map[belfry.RecipientRef]belfry.RecipientID
+	if err := tx.Savepoint(ctx, func() (err error) {
+		ids, err = e.Recipients.Identify(ctx, tx, env, identities, fields)
 		return err
+	}); err != nil {
+		return unstorable(err, "properties")
 	}
 	all := make([]belfry.RecipientID, 0, len(ids))
 	for _, id := range ids {

@@ -112,6 +112,10 @@ const updateActive = `UPDATE workflows SET active = $3 WHERE environment_id = $1
 
 const selectVariables = `SELECT environment_id, name, value FROM variables WHERE environment_id = ANY($1)`
 
+const lockEnvironment = `SELECT FROM environments WHERE id = $1 FOR NO KEY UPDATE`
+
+const countOtherVariables = `SELECT count(*) FROM variables WHERE environment_id = $1 AND name <> $2`
+
 const upsertVariable = `INSERT INTO variables (environment_id, name, value, updated_at) VALUES ($1, $2, $3, $4)
 ON CONFLICT (environment_id, name) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at`
 
@@ -134,15 +138,16 @@ var statements = map[string]string{
 	"lockWorkflow": lockWorkflow, "selectVersionByID": selectVersionByID, "selectCurrentVersion": selectCurrentVersion,
 	"selectVersionByNumber": selectVersionByNumber, "selectCurrentVersions": selectCurrentVersions, "selectTriggered": selectTriggered, "insertVersion": insertVersion,
 	"sameDefinition": sameDefinition, "updateCurrentVersion": updateCurrentVersion, "updateActive": updateActive,
-	"selectVariables": selectVariables, "upsertVariable": upsertVariable, "deleteVariable": deleteVariable,
+	"selectVariables": selectVariables, "upsertVariable": upsertVariable, "lockEnvironment": lockEnvironment, "countOtherVariables": countOtherVariables, "deleteVariable": deleteVariable,
 	"selectPartials": selectPartials, "upsertPartial": upsertPartial, "deletePartial": deletePartial,
 	"claimDueRuns": claimDueRuns, "claimDueBatches": claimDueBatches, "claimSignals": claimSignals, "lockRuns": lockRuns, "selectSignalled": selectSignalled,
+	"insertFailedRun": insertFailedRun, "failRun": failRun,
 	"claimFanOuts": claimFanOuts, "selectFloors": selectFloors, "selectTombstones": selectTombstones,
 	"insertThrottles": insertThrottles, "selectThrottles": selectThrottles, "updateThrottles": updateThrottles,
 	"insertFirstRuns": insertFirstRuns, "insertBatches": insertBatches, "selectOpenBatches": selectOpenBatches,
 	"updateBatches": updateBatches, "insertActivities": insertActivities, "selectTotals": selectTotals,
 	"selectActivities": selectActivities, "insertSignals": insertSignals, "insertAtOnce": insertAtOnce,
-	"selectCancellable": selectCancellable, "lockFanOuts": lockFanOuts, "countPending": countPending, "insertTombstones": insertTombstones,
+	"selectWorkflowID": selectWorkflowID, "selectCancellable": selectCancellable, "lockFanOuts": lockFanOuts, "countPending": countPending, "insertTombstones": insertTombstones,
 	"lockCancelled": lockCancelled, "cancelRuns": cancelRuns, "deleteFetches": deleteFetches, "lockBatchesOf": lockBatchesOf,
 	"deleteActivities": deleteActivities, "leaseFetches": leaseFetches, "finishFetch": finishFetch, "retryFetch": retryFetch,
 	"selectRun": selectRun, "selectRunsOfRecipient": selectRunsOfRecipient, "selectRuns": selectRuns, "selectProgress": selectProgress,

@@ -129,9 +129,6 @@ func (e *Engine) Trigger(ctx context.Context, env belfry.EnvironmentID, r *Reque
 	if err != nil {
 		return nil, err
 	}
-	if !accepted.Replayed {
-		e.stats.triggers.Add(1)
-	}
 	return accepted, nil
 }
 
@@ -220,6 +217,7 @@ func (e *Engine) accept(ctx context.Context, tx *postgres.Tx, env belfry.Environ
 	now := e.now()
 	out.Rejected = who.rejected
 	out.Trigger = r.accepted(newID(now), versionID, len(who.recipients), now)
+	tx.AfterCommit(func() { e.stats.triggers.Add(1) })
 	if len(who.recipients) > 0 {
 		tx.AfterCommit(e.Wake)
 	}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"iter"
 	"sync"
 	"time"
 
@@ -46,14 +47,14 @@ func (w *watchers) listen(k runKey) (<-chan struct{}, func()) {
 }
 
 // ring tells those who watch the runs.
-func (w *watchers) ring(runs []*run) {
+func (w *watchers) ring(runs iter.Seq[runKey]) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.runs) == 0 {
 		return
 	}
-	for _, r := range runs {
-		for _, ring := range w.runs[runKey{r.recipient, r.trigger.id}] {
+	for k := range runs {
+		for _, ring := range w.runs[k] {
 			select {
 			case ring <- struct{}{}:
 			default: // it has been told
@@ -65,7 +66,17 @@ func (w *watchers) ring(runs []*run) {
 // announce tells whoever waits for what has been written, once it is committed.
 func (e *Engine) announce(tx *postgres.Tx, runs []*run) {
 	e.announceFetches(tx, runs)
-	tx.AfterCommit(func() { e.watchers.ring(runs) })
+	tx.AfterCommit(func() { e.watchers.ring(keysOf(runs)) })
+}
+
+func keysOf(runs []*run) iter.Seq[runKey] {
+	return func(yield func(runKey) bool) {
+		for _, r := range runs {
+			if !yield(runKey{r.recipient, r.trigger.id}) {
+				return
+			}
+		}
+	}
 }
 
 // Watch tells how a run goes on: its present state, then each that follows, until it has ended. One that hasn't begun is

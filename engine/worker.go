@@ -101,7 +101,7 @@ func (w *worker) batch(ctx context.Context) (int, error) {
 		e.Wake() // there is likely more than one worker can do
 	}
 	e.stats.count(c.runs)
-	return len(c.runs) + len(c.batches), nil
+	return len(c.runs) + len(c.batches) + len(c.stale), nil
 }
 
 // limit is how many runs the next batch may have.

@@ -244,6 +244,9 @@ func queueSettled(batch *pgx.Batch, c *claim) {
 			signals, envs = append(signals, id), append(envs, int64(r.trigger.env))
 		}
 	}
+	for _, s := range c.stale {
+		signals, envs = append(signals, s.id), append(envs, int64(s.env))
+	}
 	if len(signals) > 0 {
 		batch.Queue(deleteSignals, envs, signals)
 	}

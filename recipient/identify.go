@@ -86,8 +86,9 @@ func decode(stored []byte) (map[string]any, error) {
 	return properties, err
 }
 
-// mergeDeep lays what is new over what is known.
-func mergeDeep(known, news map[string]any) map[string]any {
+// Merge lays properties that are new over those that are known, as identifying somebody does: objects are merged at every
+// level, null removes. It changes neither.
+func Merge(known, news map[string]any) map[string]any {
 	out := make(map[string]any, len(known)+len(news))
 	for k, v := range known {
 		out[k] = v
@@ -99,9 +100,9 @@ func mergeDeep(known, news map[string]any) map[string]any {
 		case v == nil:
 			delete(out, k)
 		case isMap && wasMap:
-			out[k] = mergeDeep(old, m)
+			out[k] = Merge(old, m)
 		case isMap:
-			out[k] = mergeDeep(nil, m) // so that nulls inside don't stay
+			out[k] = Merge(nil, m) // so that nulls inside don't stay
 		default:
 			out[k] = v
 		}

@@ -114,7 +114,7 @@ func (s *Service) Identify(ctx context.Context, tx *postgres.Tx, env belfry.Envi
 		if row == nil {
 			return nil, fmt.Errorf("recipient %q of %q was deleted while it was identified", identity.ExternalID, identity.Collection)
 		}
-		row.properties = mergeDeep(row.properties, identity.Properties)
+		row.properties = Merge(row.properties, identity.Properties)
 		if row.merged, err = encode(row.properties, fields[i]); err != nil {
 			return nil, err
 		}

@@ -43,32 +43,32 @@ const (
 
 // Limits of a batch.
 const (
-	MinBatchItems         = 2
-	MaxBatchItems         = 1000
-	DefaultRenderedItems  = 10
-	MaxRenderedActivities = 100
+	MinBatchItems      = 2
+	MaxBatchItems      = 1000
+	DefaultRenderLimit = 10
+	MaxRenderLimit     = 100
 )
 
 // BatchSpec is a compiled Batch.
 type BatchSpec struct {
-	Span      *Span
-	Extension *calendar.Duration // nil: fixed
-	Key       *Key               // nil: none
-	Last      bool
-	MaxItems  int
-	Render    int
-	Leading   bool
-	Pinned    bool
+	Span        *Span
+	Extension   *calendar.Duration // nil: fixed
+	Key         *Key               // nil: none
+	Last        bool
+	MaxItems    int
+	RenderLimit int
+	Leading     bool
+	Pinned      bool
 }
 
 func (c *compiler) batch(path string, s *Step) {
 	b, path := s.Batch, path+".batch"
 	spec := &BatchSpec{
 		Span: c.window(path, &b.Window, MaxWindow), Key: c.key(path+".key", b.Key), Last: b.Order == LastActivities,
-		MaxItems: b.MaxItems, Render: b.RenderLimit, Leading: b.LeadingFlush, Pinned: b.VersionMode == Pinned,
+		MaxItems: b.MaxItems, RenderLimit: b.RenderLimit, Leading: b.LeadingFlush, Pinned: b.VersionMode == Pinned,
 	}
-	if spec.Render == 0 {
-		spec.Render = DefaultRenderedItems
+	if spec.RenderLimit == 0 {
+		spec.RenderLimit = DefaultRenderLimit
 	}
 	c.oneOf(path+".type", string(b.Type), "", string(Fixed), string(Sliding))
 	c.oneOf(path+".order", string(b.Order), "", string(FirstActivities), string(LastActivities))
@@ -85,8 +85,8 @@ func (c *compiler) batch(path string, s *Step) {
 	if b.MaxItems != 0 && (b.MaxItems < MinBatchItems || b.MaxItems > MaxBatchItems) {
 		c.problemf(path+".maxItems", "must be between %d and %d", MinBatchItems, MaxBatchItems)
 	}
-	if b.RenderLimit < 0 || b.RenderLimit > MaxRenderedActivities {
-		c.problemf(path+".renderLimit", "must be between 1 and %d", MaxRenderedActivities)
+	if b.RenderLimit < 0 || b.RenderLimit > MaxRenderLimit {
+		c.problemf(path+".renderLimit", "must be between 1 and %d", MaxRenderLimit)
 	}
 	c.noCondition(path, s, "a batch")
 	c.emit(Op{Kind: OpBatch, Step: s.Ref, Batch: spec})

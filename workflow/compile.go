@@ -106,7 +106,6 @@ func (c *compiler) workflow(d *Definition) {
 	c.names("categories", d.Categories, MaxCategories)
 	c.names("tags", d.Tags, MaxTags)
 	c.oneOf("frequency", string(d.Frequency), "", string(EveryTrigger), string(OncePerRecipient), string(OncePerRecipientAndTenant))
-	c.program.Name, c.program.Categories, c.program.Settings = d.Name, d.Categories, d.Settings
 	if c.program.Frequency = d.Frequency; d.Frequency == "" {
 		c.program.Frequency = EveryTrigger
 	}

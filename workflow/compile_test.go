@@ -153,6 +153,18 @@ func TestCompileAtItsLimits(t *testing.T) {
 		"categories": {workflow.MaxCategories, func(n int) string {
 			return fmt.Sprintf(`{"name": "W", "categories": [%s], "steps": [%s]}`, many(n, func(i int) string { return fmt.Sprintf(`"c%d"`, i) }), inApp("a", "", ""))
 		}, "categories"},
+		"tags": {workflow.MaxTags, func(n int) string {
+			return fmt.Sprintf(`{"name": "W", "tags": [%s], "steps": [%s]}`, many(n, func(i int) string { return fmt.Sprintf(`"t%d"`, i) }), inApp("a", "", ""))
+		}, "tags"},
+		"items of a batch": {workflow.MaxBatchItems, func(n int) string {
+			return steps(fmt.Sprintf(`{"ref": "a", "batch": {"for": {"unit": "hours", "value": 1}, "maxItems": %d}}`, n))
+		}, "steps[0].batch.maxItems"},
+		"activities that a template sees": {workflow.MaxRenderLimit, func(n int) string {
+			return steps(fmt.Sprintf(`{"ref": "a", "batch": {"for": {"unit": "hours", "value": 1}, "renderLimit": %d}}`, n))
+		}, "steps[0].batch.renderLimit"},
+		"runs that pass a throttle": {workflow.MaxThrottleLimit, func(n int) string {
+			return steps(fmt.Sprintf(`{"ref": "a", "throttle": {"for": {"unit": "hours", "value": 1}, "limit": %d}}`, n))
+		}, "steps[0].throttle.limit"},
 		"category": {workflow.MaxNameLength, func(n int) string {
 			return fmt.Sprintf(`{"name": "W", "categories": [%q], "steps": [%s]}`, strings.Repeat("c", n), inApp("a", "", ""))
 		}, "categories[0]"},

@@ -8,9 +8,6 @@ import (
 
 // Program is a compiled definition: operations, run from the first on.
 type Program struct {
-	Name       string
-	Categories []string
-	Settings   Settings
 	Frequency  Frequency            // never empty
 	Condition  *condition.Condition // of the trigger; nil: always
 	Schema     *jsonschema.Schema   // of the data; nil: any
