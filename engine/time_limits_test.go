@@ -25,7 +25,7 @@ func TestRunsAreBoundedInTime(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			data := map[string]any{"x": slow(took)}
 			r := &run{trigger: &trigger{active: true, data: data}, version: &version{program: p}, scope: Scope{"data": data, "recipient": somebody}}
-			r.advance(t.Context(), epoch)
+			r.advanceFor(t.Context(), maxRunTime, epoch)
 			if r.status != want || want == Failed && r.log[len(r.log)-1].Reason != "timeout" {
 				t.Errorf("after %v: %s %+v", took, r.status, r.log)
 			}
