@@ -250,7 +250,7 @@ const lockCancelled = `SELECT r.recipient_id, r.trigger_id, r.status, coalesce(r
  ORDER BY r.recipient_id, r.trigger_id
    FOR UPDATE OF r`
 
-const cancelRuns = `UPDATE runs r SET status = 'cancelled', log = r.log || $3::jsonb, state = NULL, due_at = NULL, waiting_for = NULL, finished_at = $4
+var cancelRuns = `UPDATE runs r SET status = 'cancelled', log = ` + appended("$3::json") + `, state = NULL, due_at = NULL, waiting_for = NULL, finished_at = $4
   FROM unnest($1::bigint[], $2::uuid[]) AS q (recipient_id, trigger_id)
  WHERE r.recipient_id = q.recipient_id AND r.trigger_id = q.trigger_id`
 

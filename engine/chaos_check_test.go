@@ -16,10 +16,10 @@ CREATE FUNCTION audit_run() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
   IF OLD.status <> 'waiting' THEN
     INSERT INTO audit VALUES (format('the run %s of %s was %s, and became %s', OLD.recipient_id, OLD.trigger_id, OLD.status, NEW.status));
   END IF;
-  IF jsonb_array_length(NEW.log) < jsonb_array_length(OLD.log) THEN
+  IF json_array_length(NEW.log) < json_array_length(OLD.log) THEN
     INSERT INTO audit VALUES (format('the run %s of %s lost a part of its log', OLD.recipient_id, OLD.trigger_id));
   END IF;
-  IF NEW.log -> jsonb_array_length(OLD.log) ->> 'outcome' = 'timed_out' AND EXISTS (
+  IF NEW.log -> json_array_length(OLD.log) ->> 'outcome' = 'timed_out' AND EXISTS (
     SELECT FROM signals s JOIN waits w USING (recipient_id, trigger_id)
      WHERE s.recipient_id = OLD.recipient_id AND s.trigger_id = OLD.trigger_id AND s.payload -> 'event' ->> 'name' = w.name
        AND (w.name = 'paid' OR (s.payload -> 'event' ->> 'seq')::bigint IN (SELECT id FROM sent m WHERE m.trigger_id = OLD.trigger_id AND m.recipient_id = OLD.recipient_id))
@@ -78,11 +78,11 @@ var invariants = map[string]string{
 		WHERE NOT EXISTS (SELECT FROM accepted a WHERE (a.recipient_id, a.trigger_id) = (r.recipient_id, r.trigger_id))`,
 	"sent twice": `SELECT format('%s %s %s', recipient_id, trigger_id, step) FROM sent GROUP BY recipient_id, trigger_id, step HAVING count(*) > 1`,
 	"failed, though nothing was wrong": `SELECT a::text FROM accepted a WHERE (status = 'failed')
-		<> (sent = '{}' AND (data ->> 'text' = 'forbidden' AND status <> 'cancelled' OR workflow = 'fetching' AND log @> '[{"reason": "fetch_failed"}]'))`,
+		<> (sent = '{}' AND (data ->> 'text' = 'forbidden' AND status <> 'cancelled' OR workflow = 'fetching' AND log::jsonb @> '[{"reason": "fetch_failed"}]'))`,
 	"cancelled without a key": `SELECT a::text FROM accepted a WHERE status = 'cancelled' AND cancellation_key = ''`,
 	"messages that aren't what the run says": `SELECT a::text FROM accepted a
 		WHERE workflow IN ('direct', 'delayed', 'fetching', 'parent') AND (status = 'done') <> (sent = '{message}')
-		OR workflow = 'throttled' AND (status = 'done' AND log @> '[{"outcome": "passed"}]') <> (sent = '{message}')
+		OR workflow = 'throttled' AND (status = 'done' AND log::jsonb @> '[{"outcome": "passed"}]') <> (sent = '{message}')
 		OR workflow = 'waiting' AND status = 'done' AND sent NOT IN ('{first,matched}', '{first,missed}')
 		OR workflow = 'waiting' AND status = 'cancelled' AND sent NOT IN ('{}', '{first}')
 		OR workflow = 'gather' AND status = 'done' AND sent NOT IN ('{}', '{sum,after}')

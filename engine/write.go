@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -135,6 +136,7 @@ func (c *runColumns) add(r *run, now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("encode run log: %w", err)
 	}
+	log = bytes.ReplaceAll(log, []byte(`\u0000`), []byte(`\ufffd`)) // a json column takes it, and whoever looks into it with SQL then fails
 	var state, kind *string
 	var due *time.Time
 	if r.status == Waiting {
