@@ -302,14 +302,11 @@ func (out *Rendered) renderButtons(ctx context.Context, buttons []buttonTemplate
 }
 
 func (t *MessageTemplate) renderBody(ctx context.Context, scope map[string]any) (belfry.Body, error) {
-	content, err := t.body.Render(ctx, scope)
-	if err != nil {
-		return belfry.Body{}, err
-	}
 	if t.format == Text {
-		return belfry.Body{Format: belfry.TextBody, Content: content, Rendered: content}, nil
+		content, err := t.body.Render(ctx, scope)
+		return belfry.Body{Format: belfry.TextBody, Content: content, Rendered: content}, err
 	}
-	html, err := template.Markdown(content)
+	content, html, err := t.body.RenderMarkdown(ctx, scope)
 	return belfry.Body{Format: belfry.MarkdownBody, Content: content, Rendered: html}, err
 }
 

@@ -2,7 +2,7 @@
 // with HTML escaping, and Markdown turned into sanitised HTML.
 //
 // It reads no files but time zones and no clock but for a "now" without a timestamp,
-// and knows nothing about channels. It holds no cache: compile once per workflow
+// and knows nothing about channels. It caches no templates: compile once per workflow
 // version and keep the [Template]. What the dialect is, for authors, is in
 // docs/liquid.md.
 //
@@ -14,6 +14,10 @@
 // value.go. Expressions with filters are rewritten in the library's language, with
 // everything they name as an entry of one variable, and parsed and evaluated by it:
 // parse_expr.go, library.go. The filters are our own.
+//
+// Markdown is parsed and sanitised whole: markdown.go, sanitize.go. A message that
+// differs from earlier ones only in plain words, such as a name, takes their HTML from
+// a small cache of the process, with its own words in it: skeleton.go.
 //
 // # Guarantees
 //
@@ -27,6 +31,8 @@
 //     themselves.
 //   - Panics of the library, and of filters, become errors.
 //   - The output is valid UTF-8 without NUL, at most [MaxOutput] bytes.
+//   - The HTML of [Template.RenderMarkdown] is byte for byte what [Markdown] makes,
+//     whatever was rendered before.
 //   - A Template is immutable; Render may be called from many goroutines, as long
 //     as nobody writes to the scope meanwhile. Render never changes the scope, and
 //     looks only at those values that the template asks for.

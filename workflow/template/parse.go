@@ -46,9 +46,13 @@ type printed struct {
 }
 
 func (o *printed) render(s *state) error {
+	start := len(s.out)
 	v, err := o.of.eval(s)
 	if err == nil {
 		err = s.print(v)
+	}
+	if len(s.out) > start && len(s.printed) < maxMarkers {
+		s.printed = append(s.printed, span{start, len(s.out)})
 	}
 	return o.wrap(err)
 }

@@ -15,6 +15,7 @@ type state struct {
 	work    int
 	format  Format
 	out     []byte
+	printed []span // the first of out that are values
 	limit   int    // of out
 	what    string // is limited
 	library expressions.Context
@@ -63,6 +64,7 @@ func (s *state) begin(ctx context.Context, format Format, scope map[string]any) 
 	s.ctx, s.work, s.format = ctx, MaxWork, format
 	s.variables = variables{scope: scope, data: data, frames: s.frames[:0]}
 	s.out, s.limit, s.what = s.out[:0], MaxOutput, "the output"
+	s.printed = s.printed[:0]
 	s.now, s.recipient, s.depth, s.stop = scope["timestamp"], scope["recipient"], 0, noInterrupt
 }
 
@@ -104,10 +106,12 @@ func (s *state) tooMuch() error {
 // captured is what render prints, instead of printing it.
 func (s *state) captured(render func() error) (string, error) {
 	start, limit, what := len(s.out), s.limit, s.what
+	printed := len(s.printed)
 	s.limit, s.what = start+MaxValue, "a captured text"
 	err := render()
 	captured := string(s.out[start:])
 	s.out, s.limit, s.what = s.out[:start], limit, what
+	s.printed = s.printed[:printed]
 	if err != nil {
 		return "", err
 	}

@@ -149,24 +149,33 @@ func (t *Template) Roots() []string { return slices.Clone(t.roots) }
 // Render renders the template for a scope: map[string]any, []any, string, float64,
 // int, json.Number, bool and nil. An error is always an *[Error]; it wraps the
 // context's error when that ended the rendering. Other errors are deterministic.
-func (t *Template) Render(ctx context.Context, scope map[string]any) (out string, err error) {
+func (t *Template) Render(ctx context.Context, scope map[string]any) (string, error) {
+	out, _, err := t.render(ctx, scope, false)
+	return out, err
+}
+
+// render also tells where the output has printed values, if marked asks for it.
+func (t *Template) render(ctx context.Context, scope map[string]any, marked bool) (out string, printed []span, err error) {
 	if t.root == nil {
-		return t.source, nil
+		return t.source, nil, nil
 	}
 	s := states.Get().(*state)
 	defer func() {
 		if r := recover(); r != nil { // s is not to be trusted any more
-			out, err = "", fromPanic(r)
+			out, printed, err = "", nil, fromPanic(r)
 		}
 	}()
 	s.begin(ctx, t.format, scope)
 	if err = t.root.render(s); err == nil {
 		out = clean(string(s.out))
+		if marked && out == string(s.out) { // otherwise everything may have moved
+			printed = slices.Clone(s.printed)
+		}
 	} else {
 		err = fromCause(err)
 	}
 	s.end()
-	return out, err
+	return out, printed, err
 }
 
 // clean makes the output storable: valid UTF-8 without NUL, whatever filters cut.
