@@ -147,7 +147,7 @@ const selectTally = `SELECT * FROM
   (SELECT coalesce(sum(recipients), 0) AS triggered FROM triggers) t,
   (SELECT count(*) AS fan_outs FROM fan_outs) o,
   (SELECT count(*) AS runs, count(*) FILTER (WHERE status = 'done') AS done,
-          count(*) FILTER (WHERE trigger_id >= $3 AND status = 'done' AND log @> '[{"step": "shipped", "outcome": "sent"}]') AS sent FROM runs) r,
+          count(*) FILTER (WHERE trigger_id >= $3 AND status = 'done' AND log::jsonb @> '[{"step": "shipped", "outcome": "sent"}]') AS sent FROM runs) r,
   (SELECT count(*) AS items, count(*) FILTER (WHERE trigger_id >= $3 AND content::text ~ $2) AS rendered FROM feed_items) i,
   (SELECT coalesce(sum(version), 0)::bigint AS versions, coalesce(sum(unseen), 0) AS unseen FROM feeds) f,
   (SELECT coalesce(sum(count), 0) AS events FROM events WHERE kind = $1) e`

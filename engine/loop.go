@@ -31,6 +31,9 @@ func (e *Engine) loop(ctx context.Context, wake <-chan struct{}, failed string, 
 		for more := true; more && ctx.Err() == nil; {
 			var err error
 			if more, err = do(ctx); err != nil {
+				if ctx.Err() != nil { // what is broken off isn't broken
+					return
+				}
 				backoff = min(max(2*backoff, minBackoff), maxBackoff)
 				wait = backoff
 				e.stats.errors.Add(1)
