@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -51,7 +50,8 @@ type sample struct {
 	elapsed time.Duration // from the first call to the last commit, without rested
 	rested  time.Duration // how long there was nothing to do but to wait for the delay
 	wal     int64         // bytes
-	cpu     time.Duration // of this process: the side and the calls to it, not PostgreSQL
+	cpu     time.Duration // of this process: the side and the calls to it
+	server  time.Duration // processor time of PostgreSQL; 0: unknown
 	tuples  tuples
 }
 
@@ -87,6 +87,10 @@ func timed(ctx context.Context, s *server, c contender, l *load) (out sample, er
 	if err != nil {
 		return out, err
 	}
+	serverBefore, err := s.cpu(ctx)
+	if err != nil {
+		return out, err
+	}
 	cpuBefore, began := cpuTime(), time.Now()
 	if err := submit(ctx, c, l); err != nil {
 		return out, err
@@ -95,18 +99,14 @@ func timed(ctx context.Context, s *server, c contender, l *load) (out sample, er
 		return out, err
 	}
 	out.units, out.elapsed, out.cpu = l.units, time.Since(began)-out.rested, cpuTime()-cpuBefore
+	serverAfter, err := s.cpu(ctx)
+	if err != nil {
+		return out, err
+	}
+	out.server = serverAfter - serverBefore
 	walAfter, err := s.wal(ctx)
 	out.wal = walAfter - walBefore
 	return out, err
-}
-
-// cpuTime is how long this process has been computing, on all processors together.
-func cpuTime() time.Duration {
-	var u syscall.Rusage
-	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // submit makes all calls of a load, as many at a time as it says.

@@ -2,11 +2,44 @@ package main
 
 import (
 	"context"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
+
+// Sessions count while they run and when they have ended.
+func TestProcessorTimeOfPostgreSQL(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux says, in /proc")
+	}
+	before, err := shared.cpu(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ends := range []bool{true, false} {
+		conn, err := pgx.Connect(t.Context(), shared.URL())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Exec(t.Context(), "SELECT sum(i) FROM generate_series(1, 3000000) i"); err != nil {
+			t.Fatal(err)
+		}
+		if !ends {
+			defer conn.Close(context.WithoutCancel(t.Context()))
+		} else if err := conn.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	after, err := shared.cpu(t.Context())
+	if err != nil || after <= before {
+		t.Errorf("%s before, %s after; %v", before, after, err)
+	}
+}
 
 func TestEachSideIsTimedAndCounted(t *testing.T) {
 	t.Parallel()

@@ -95,7 +95,11 @@ func (e *Engine) find(ctx context.Context, tx *postgres.Tx, w *worker) (*claimed
 	batch.Queue(claimDueRuns, f.envs, notAfter(f.due, f.now), now, waiting, apart)
 	batch.Queue(claimDueBatches, f.envs, notAfter(f.closing, f.now), now, waiting, apart)
 	batch.Queue(claimSignals, f.envs, f.signals, waiting, apart)
-	batch.Queue(claimFanOuts, f.envs, f.lanes[laneHigh], f.lanes[laneNormal], f.lanes[laneBulk], w.rows, w.bulkRows, e.BatchSize)
+	bulkRows := w.bulkRows
+	if w.nimble && e.busy() {
+		bulkRows = 0
+	}
+	batch.Queue(claimFanOuts, f.envs, f.lanes[laneHigh], f.lanes[laneNormal], f.lanes[laneBulk], w.rows, bulkRows, e.BatchSize)
 	results := tx.SendBatch(ctx, batch)
 	defer results.Close()
 	out := &claimed{signals: map[runKey][]claimedSignal{}}

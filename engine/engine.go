@@ -90,8 +90,9 @@ func (e *Engine) Wake() {
 // Run works until ctx ends. A batch that is under way is finished first.
 func (e *Engine) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
-	for range e.Workers {
-		wg.Go(func() { e.worker(ctx) })
+	for n := range e.Workers {
+		nimble := n > 0 && n >= e.Workers/2 // half of them
+		wg.Go(func() { e.worker(ctx, nimble) })
 	}
 	wg.Go(func() { newFetcher(e).run(ctx) })
 	wg.Go(func() { e.scheduler(ctx) })
@@ -100,8 +101,8 @@ func (e *Engine) Run(ctx context.Context) error {
 	return nil
 }
 
-func (e *Engine) worker(ctx context.Context) {
-	w := &worker{engine: e, rows: 1, bulkRows: 1}
+func (e *Engine) worker(ctx context.Context, nimble bool) {
+	w := &worker{engine: e, rows: 1, bulkRows: 1, nimble: nimble}
 	e.loop(ctx, e.wake, "a batch of runs was undone; it is tried again", func(ctx context.Context) (bool, error) {
 		// A claimed batch is finished even if ctx ends meanwhile: it is short, and undoing it is no gain.
 		n, err := w.work(context.WithoutCancel(ctx))

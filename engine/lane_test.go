@@ -54,6 +54,29 @@ func TestAFloodDoesNotStarveOtherEnvironments(t *testing.T) {
 	}
 }
 
+// A nimble worker has its hands free for single triggers as long as there are any; then it helps with the bulk.
+func TestNimbleWorkersLeaveBulkToOthers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.users(2 * bulkSize)
+	w.workflow("w", step("a", "", "x"))
+	bulk := w.trigger(Request{Workflow: "w", Recipients: refer(0, 2*bulkSize)})
+	single := w.trigger(Request{Workflow: "w", Recipients: refer(0, 1)})
+	nimble := &worker{engine: w.Engine, rows: 10, bulkRows: 10, nimble: true}
+	runs := func(id uuid.UUID) int { return one[int](w, `SELECT count(*) FROM runs WHERE trigger_id = $1`, id) }
+	w.lastSmall.Store(time.Now().Add(time.Hour).UnixNano()) // there is, and will be, other work
+	if n, err := nimble.work(t.Context()); err != nil || n != 1 || runs(single.Trigger.ID) != 1 {
+		t.Errorf("beside other work: %d, %v", n, err)
+	}
+	if n, err := nimble.work(t.Context()); err != nil || n != 0 || runs(bulk.Trigger.ID) != 0 {
+		t.Errorf("when that is done: %d, %v", n, err)
+	}
+	w.lastSmall.Store(0)
+	if n, err := nimble.work(t.Context()); err != nil || n != 2*bulkSize {
+		t.Errorf("a while later: %d, %v", n, err)
+	}
+}
+
 // The same for what is due: an environment whose million delays end at once leaves room for another's.
 func TestDueRunsOfEnvironmentsTakeTurns(t *testing.T) {
 	t.Parallel()

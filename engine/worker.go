@@ -20,6 +20,8 @@ type worker struct {
 	// careful is set when the database refused the last batch: it is done again, by whoever claims it, in such a way that
 	// the runs that are refused can be told from the others.
 	careful bool
+	// nimble workers leave bulk work to others while there is other work: that doesn't wait for a large batch then.
+	nimble bool
 	more    bool // there may be more to do than the last batch did
 	fewer   int  // how often batches are to be halved, for the last ones took too long
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	_ "time/tzdata" // recipients' time zones, on machines without the database of them
@@ -15,7 +16,14 @@ import (
 	"github.com/alecthomas/kong"
 )
 
+// gcPercent is GOGC's default here. What lives is small beside what a burst of runs allocates and drops: letting the heap grow
+// to three times of what lives, not twice, saves about a tenth of the processor time, and nothing is lost when idle.
+const gcPercent = 200
+
 func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Args[1:]); err != nil {
