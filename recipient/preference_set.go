@@ -85,29 +85,6 @@ func (s *PreferenceSet) encode(field string) (string, error) {
 	return string(out), nil
 }
 
-// Mentions reports whether a condition may look at a root of the scope. It may say so of a set that only uses the word.
-func (s *PreferenceSet) Mentions(root string) bool { return mentions(s.Map(), root) }
-
-func mentions(v any, root string) bool {
-	switch v := v.(type) {
-	case string:
-		return len(v) > len(root) && bytes.Contains([]byte(v), []byte(root))
-	case []any:
-		for _, e := range v {
-			if mentions(e, root) {
-				return true
-			}
-		}
-	case map[string]any:
-		for _, e := range v {
-			if mentions(e, root) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // Merge lays news over the set: what news says stands, what it doesn't mention stays, what it says null to is removed. It
 // is also how a level of defaults is completed by the one below it, which is what gives the reads that are resolved:
 // lower.Merge(upper).
