@@ -84,6 +84,11 @@ func Decide(sets PreferenceSets, q PreferenceQuestion) Decision {
 	return d.out
 }
 
+// Mutes reports whether anything is muted.
+func (s *PreferenceSets) Mutes() bool {
+	return len(s.Recipient.section(mutesKey)) > 0 || len(s.RecipientTenant.section(mutesKey)) > 0
+}
+
 // level is a set and whose it is.
 type level struct {
 	level belfry.PreferenceLevel
