@@ -56,10 +56,10 @@ func (r *run) firstData() map[string]any {
 	return data
 }
 
-// prefers decides whether the recipient wants a message.
-func (c *course) prefers(m *workflow.MessageTemplate) (recipient.Decision, *recipient.PreferenceQuestion) {
+// prefers is what decides whether the recipient wants a message.
+func (c *course) prefers(m *workflow.MessageTemplate) *recipient.PreferenceQuestion {
 	settings := &c.version.Definition.Settings
-	q := recipient.PreferenceQuestion{
+	return &recipient.PreferenceQuestion{
 		Workflow: c.version.Key, Categories: c.version.Definition.Categories, Commercial: settings.Commercial, Override: settings.OverridePreferences,
 		Critical: settings.Critical, Channel: m.Channel, ChannelType: m.Type, Objects: c.about(), Zone: c.zone(), Now: c.now,
 		Scope: func() map[string]any {
@@ -71,7 +71,6 @@ func (c *course) prefers(m *workflow.MessageTemplate) (recipient.Decision, *reci
 			return scope
 		},
 	}
-	return recipient.Decide(c.preferences, q), &q
 }
 
 // about is the objects that the run is about: the one that it is for, the one that acts, and the one that the data name.

@@ -5,13 +5,15 @@ import (
 	"strings"
 
 	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/recipient"
 	"github.com/belfryhq/belfry/workflow"
 )
 
 // send renders a message and sends it: at once, or when the recipient's clock allows it. The run doesn't wait for that.
 func (c *course) send(op *workflow.Op) flow {
 	m := op.Message
-	wanted, question := c.prefers(m)
+	question := c.prefers(m)
+	wanted := recipient.Decide(c.preferences, *question)
 	if !wanted.Allowed {
 		return c.skip(LogEntry{Step: op.Step, Reason: "preference", Detail: denial(wanted), Preferences: wanted.Because})
 	}

@@ -59,12 +59,7 @@ const maxExplained = 3
 func Decide(sets PreferenceSets, q PreferenceQuestion) Decision {
 	d := decider{PreferenceSets: sets, q: &q, out: Decision{Allowed: true}}
 	if q.Commercial {
-		for _, l := range sets.levels(belfry.RecipientLevel, belfry.TenantLevel, belfry.EnvironmentLevel) {
-			if v, ok := l.set.Map()[commercialKey]; ok {
-				d.say(belfry.CommercialRule, l.level, commercialKey, v)
-				break
-			}
-		}
+		d.commercial()
 	}
 	if q.Override {
 		if d.out.Allowed {
@@ -130,6 +125,9 @@ type decider struct {
 	scope     map[string]any
 	explained int
 	out       Decision
+
+	choosing    bool // a page asks what to show: conditions aren't decided, but noted
+	conditional bool
 }
 
 // say lets a node have its say: true, false, or an object with a condition.
@@ -139,6 +137,10 @@ func (d *decider) say(rule belfry.PreferenceRule, l belfry.PreferenceLevel, node
 	case bool:
 		r.Allows = v
 	case map[string]any:
+		if d.choosing {
+			d.conditional, r.Allows = true, true
+			break
+		}
 		if d.scope == nil && d.q.Scope != nil {
 			d.scope = d.q.Scope()
 		}
@@ -157,6 +159,16 @@ func (d *decider) say(rule belfry.PreferenceRule, l belfry.PreferenceLevel, node
 func (d *decider) reason(r PreferenceReason) {
 	d.out.Allowed = d.out.Allowed && r.Allows
 	d.out.Because = append(d.out.Because, r)
+}
+
+// commercial asks whether advertising is welcome: not the recipient's set for the tenant, it is about the person.
+func (d *decider) commercial() {
+	for _, l := range d.levels(belfry.RecipientLevel, belfry.TenantLevel, belfry.EnvironmentLevel) {
+		if v, ok := l.set.Map()[commercialKey]; ok {
+			d.say(belfry.CommercialRule, l.level, commercialKey, v)
+			return
+		}
+	}
 }
 
 // mutes asks the recipient's own sets, both: what is muted in one is muted.

@@ -164,9 +164,9 @@ func TestIdentifyMergesPreferences(t *testing.T) {
 
 	bad := user("ann", nil)
 	bad.Preferences = map[string]map[string]any{"acme": {"commercialSubscribed": true}}
-	wantError(t, bad.Validate("input"), belfry.Invalid, "input.preferences[0].commercialSubscribed", 0)
+	wantError(t, bad.Validate("input"), belfry.Invalid, "input.preferences.acme.commercialSubscribed", 0)
 	bad.Preferences = map[string]map[string]any{"a/b": {}}
-	wantError(t, bad.Validate("input"), belfry.Invalid, "input.preferences[0].set", 0)
+	wantError(t, bad.Validate("input"), belfry.Invalid, "input.preferences.set", 0)
 	bad.Preferences = map[string]map[string]any{}
 	for i := range MaxInlinePreferences + 1 {
 		bad.Preferences[fmt.Sprint(i)] = nil

@@ -32,12 +32,11 @@ func (i *Identity) validatePreferences(field string) error {
 	if len(i.Preferences) > MaxInlinePreferences {
 		return belfry.Beyond(field+".preferences", MaxInlinePreferences, "preference sets")
 	}
-	for n, set := range slices.Sorted(maps.Keys(i.Preferences)) {
-		at := fmt.Sprintf("%s.preferences[%d]", field, n)
-		if err := belfry.ValidateExternalID(set, at+".set"); err != nil {
+	for _, set := range slices.Sorted(maps.Keys(i.Preferences)) {
+		if err := belfry.ValidateExternalID(set, field+".preferences.set"); err != nil {
 			return err
 		}
-		if _, err := ParsePreferences(i.Preferences[set], LevelOf(set), at); err != nil {
+		if _, err := ParsePreferences(i.Preferences[set], LevelOf(set), field+".preferences."+set); err != nil {
 			return err
 		}
 	}
