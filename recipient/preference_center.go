@@ -13,7 +13,7 @@ type PreferenceChoice struct {
 // key (then the type is left out), the channel type itself (then the key is), or advertising.
 func (s PreferenceSets) Choice(rule belfry.PreferenceRule, key string, channelType belfry.ChannelType) PreferenceChoice {
 	q := PreferenceQuestion{Channel: key, ChannelType: channelType}
-	d := decider{PreferenceSets: s, q: &q, out: Decision{Allowed: true}, choosing: true}
+	d := decider{PreferenceSets: s, chain: s.chain(), q: &q, out: Decision{Allowed: true}, choosing: true}
 	outranked := false
 	switch rule {
 	case belfry.CommercialRule:

@@ -57,7 +57,7 @@ const maxExplained = 3
 // Decide decides whether a message is sent, and when at the earliest. It is pure, and the only one who knows the rules: the
 // engine, explanations and tests ask it.
 func Decide(sets PreferenceSets, q PreferenceQuestion) Decision {
-	d := decider{PreferenceSets: sets, q: &q, out: Decision{Allowed: true}}
+	d := decider{PreferenceSets: sets, chain: sets.chain(), q: &q, out: Decision{Allowed: true}}
 	if q.Commercial {
 		d.commercial()
 	}
@@ -121,6 +121,7 @@ func (s *PreferenceSets) chain() []level {
 // decider gathers what nodes say.
 type decider struct {
 	PreferenceSets
+	chain     []level
 	q         *PreferenceQuestion
 	scope     map[string]any
 	explained int
@@ -220,7 +221,7 @@ func (d *decider) channel() {
 			return
 		}
 	}
-	for _, l := range d.chain() {
+	for _, l := range d.chain {
 		own := l.level == belfry.RecipientTenantLevel
 		for _, m := range maps {
 			if (!own || !overrides(m.section)) && ask(l, m.section, m.key) {
@@ -238,7 +239,7 @@ func replaces(node map[string]any) bool {
 // entry asks what is said about the workflow or a category of it: for its condition, and for the channel. For either the
 // highest level counts that says anything about it.
 func (d *decider) entry(rule belfry.PreferenceRule, section, name string) {
-	chain := d.chain()
+	chain := d.chain
 	if entry, _ := d.Tenant.section(section)[name].(map[string]any); replaces(entry) {
 		chain = d.levels(belfry.TenantLevel, belfry.EnvironmentLevel)
 	}

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"maps"
 
+	lru "github.com/hashicorp/golang-lru/v2"
+
 	"github.com/belfryhq/belfry"
 )
 
@@ -64,10 +66,30 @@ func (s *PreferenceSet) section(name string) map[string]any {
 	return m
 }
 
+// decodedSets keeps sets by what is stored. Decoding one costs as much as half a run, and people who choose from the same page
+// make few different ones.
+var decodedSets = func() *lru.Cache[string, *PreferenceSet] {
+	cache, err := lru.New[string, *PreferenceSet](5000)
+	if err != nil {
+		panic(err) // only a size below 1 is refused
+	}
+	return cache
+}()
+
+// maxCachedSet bounds what is kept decoded, in bytes.
+const maxCachedSet = 2 << 10
+
 // decodePreferences reads a stored set.
 func decodePreferences(stored []byte) (*PreferenceSet, error) {
+	if set, ok := decodedSets.Get(string(stored)); ok {
+		return set, nil
+	}
 	content, err := decode(stored)
-	return &PreferenceSet{content}, err
+	set := &PreferenceSet{content}
+	if err == nil && len(stored) <= maxCachedSet {
+		decodedSets.Add(string(stored), set)
+	}
+	return set, err
 }
 
 // encode returns the JSON to store, and refuses too much of it.
