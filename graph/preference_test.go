@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -293,4 +294,47 @@ func TestRunsTellWhichPreferencesHadASay(t *testing.T) {
 	got := c.call(`mutation { testWorkflow(input: {workflow: "w", recipient: {user: "ana"}}) { run { steps { outcome reason preferences { rule level node allows } } messages { step } } } }`, nil)
 	c.same("skipped", got, `{"testWorkflow": {"run": {"steps": [{"outcome": "SKIPPED", "reason": "preference", "preferences": [
 		{"rule": "WORKFLOW", "level": "RECIPIENT", "node": "workflows.w", "allows": false}]}], "messages": []}}}`)
+}
+
+// Who acts is shown to who reads, and what they prefer isn't.
+func TestPreferencesOfActorsAreNotShown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.environment(t, "production")
+	c.identify("ana", "bob")
+	c.store("w", tell)
+	c.settled(c.trigger(vars{"workflow": "w", "recipients": users("ana"), "actor": vars{"user": "bob"}, "data": vars{"text": "hi"}}))
+	ana := w.as(c, "ana")
+	query := `{ feed(ref: {channel: "in-app"}) { items(first: 1) { edges { node { actors { externalId %s } } } } } }`
+	ana.same("who acts", ana.call(strings.Replace(query, "%s", "", 1), nil), `{"feed": {"items": {"edges": [{"node": {"actors": [{"externalId": "bob"}]}}]}}}`)
+	if got := ana.call(strings.Replace(query, "%s", "preferences { id }", 1), nil); got.code() != "FORBIDDEN" {
+		t.Errorf("%s %+v", got.Data, got.Errors)
+	}
+}
+
+// Preferences that come with a trigger count for it, and stay.
+func TestTriggersBringPreferences(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.environment(t, "production")
+	c.store("w", tell)
+	recipients := []vars{{"identify": vars{"id": "ana", "preferences": []vars{{"set": "default", "preferences": vars{"workflows": vars{"w": false}}}}}}, {"identify": vars{"id": "bob"}}}
+	for range 2 {
+		c.settled(c.trigger(vars{"workflow": "w", "recipients": recipients, "data": vars{"text": "hi"}}))
+		recipients = []vars{{"user": "ana"}}
+	}
+	got := c.runsOf(vars{"user": "ana"}, 10, nil)
+	if len(got.Edges) != 2 {
+		t.Fatalf("%d runs", len(got.Edges))
+	}
+	for _, e := range got.Edges {
+		if s := e.Node.Steps; len(s) != 1 || s[0].Reason == nil || *s[0].Reason != "preference" {
+			t.Errorf("%+v", s)
+		}
+	}
+	recipients[0] = vars{"identify": vars{"id": "ana", "preferences": []vars{{"set": "default", "preferences": vars{"workflows": vars{"w": 1}}}}}}
+	answer := c.call(triggerWorkflow, vars{"input": vars{"workflow": "w", "recipients": append(recipients, vars{"user": "bob"})}})
+	if !strings.Contains(string(answer.Data), "input.recipients[0].identify.preferences.default.workflows.w") {
+		t.Errorf("%s %+v", answer.Data, answer.Errors)
+	}
 }

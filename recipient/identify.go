@@ -28,7 +28,7 @@ type Identity struct {
 	// known and changes nothing.
 	Properties map[string]any
 	// Preferences are merged into the sets with these ids: the default one, or those for tenants.
-	Preferences map[string]map[string]any
+	Preferences map[string]map[string]any `json:",omitempty"` // digests of requests without any stay as they were
 }
 
 // Validate checks an identity before anything is written. field names the input for errors.
