@@ -29,7 +29,7 @@ var rules = map[string]struct {
 	"feed":                  {[]string{"", "postgres", "internal/..."}, "feeds must not know where messages come from or how they travel"},
 	"delivery":              {[]string{"", "postgres", "internal/...", "workflow/condition", "workflow/template"}, "delivery must not know who decided to send"},
 	"delivery/provider":     {[]string{"", "delivery", "internal/..."}, "a vendor's adapter must be readable, and removable, alone"},
-	"recipient":             {[]string{"", "postgres", "internal/...", "workflow/condition", "workflow/template"}, "recipients are there before anything happens to them"},
+	"recipient":             {[]string{"", "postgres", "internal/...", "workflow/calendar", "workflow/condition", "workflow/template"}, "recipients are there before anything happens to them"},
 	"analytics":             {[]string{"", "postgres", "internal/..."}, "it observes; what it observes must work without it"},
 	"auth":                  {[]string{"", "postgres", "internal/..."}, "who is asking must be known before anything else is touched"},
 	"workflow":              {[]string{"", "workflow/..."}, "the language has no I/O: previews, validation and the engine share it"},

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/recipient"
 	"github.com/belfryhq/belfry/workflow"
 	"github.com/belfryhq/belfry/workflow/calendar"
 	"github.com/belfryhq/belfry/workflow/condition"
@@ -17,9 +18,13 @@ import (
 type course struct {
 	ctx     context.Context
 	program *workflow.Program
+	version *version // that it follows
 	trigger *trigger // that it belongs to
 	scope   Scope    // its own
 	now     time.Time
+
+	preferences recipient.PreferenceSets // what its recipient wants to be told
+	firstData   map[string]any           // of the batch that it carries; nil: there is none
 
 	wake   *wake // why a waiting run goes on; nil: it doesn't wait, or its wait has been dealt with
 	answer any   // to the question that it stopped with
@@ -186,7 +191,7 @@ func (c *course) jump(to int) flow {
 func (c *course) note(e LogEntry) {
 	e.Detail = clip(e.Detail)
 	c.log = append(c.log, e)
-	c.size += 64 + len(e.Detail)
+	c.size += 64 + len(e.Detail) + 128*len(e.Preferences)
 }
 
 // skip notes that a step didn't happen. Its ref is known as skipped from then on.

@@ -29,6 +29,9 @@ func (e *Engine) load(ctx context.Context, tx *postgres.Tx, c *claim) (*surround
 	if s.people, err = loadPeople(ctx, tx, c.runs); err != nil {
 		return nil, err
 	}
+	if s.preferences, err = loadPreferences(ctx, tx, c.runs, s.people); err != nil {
+		return nil, err
+	}
 	if err := s.loadVariables(ctx, tx, c.runs); err != nil {
 		return nil, err
 	}
@@ -54,9 +57,10 @@ func (e *Engine) load(ctx context.Context, tx *postgres.Tx, c *claim) (*surround
 
 // surroundings is what runs of a batch see besides their own.
 type surroundings struct {
-	people map[belfry.RecipientID]*belfry.Recipient
-	vars   map[belfry.EnvironmentID]map[string]any
-	scopes map[*trigger]Scope // what all runs of a trigger see
+	people      map[belfry.RecipientID]*belfry.Recipient
+	preferences *recipient.Preferences
+	vars        map[belfry.EnvironmentID]map[string]any
+	scopes      map[*trigger]Scope // what all runs of a trigger see
 }
 
 // assignVersion gives the run the version that it goes on with: the one that its trigger pinned, or, behind a batch that
@@ -101,9 +105,9 @@ func loadPeople(ctx context.Context, tx *postgres.Tx, runs []*run) (map[belfry.R
 	return people, nil
 }
 
-// loadVariables reads the environments' variables, if any of the programs mentions them.
+// loadVariables reads the environments' variables, if any of the programs mentions them, or a preference.
 func (s *surroundings) loadVariables(ctx context.Context, tx *postgres.Tx, runs []*run) error {
-	mentioned := slices.ContainsFunc(runs, func(r *run) bool { return r.version.program != nil && r.version.program.Variables })
+	mentioned := s.preferences.Variables || slices.ContainsFunc(runs, func(r *run) bool { return r.version.program != nil && r.version.program.Variables })
 	if !mentioned {
 		return nil
 	}
@@ -206,6 +210,7 @@ func (e *Engine) decide(ctx context.Context, runs []*run, s *surroundings, now t
 			}
 			r := runs[done]
 			r.reset()
+			r.preferences = s.preferences.Of(r.owner(s.people))
 			r.prepare(s.scope(r, now), s.people[r.recipient], now)
 			if r.status == "" {
 				r.advance(together, now)

@@ -3,6 +3,7 @@ package engine
 import (
 	"time"
 
+	"github.com/belfryhq/belfry/recipient"
 	"github.com/belfryhq/belfry/workflow/condition"
 )
 
@@ -49,4 +50,6 @@ type LogEntry struct {
 	Until      *time.Time            `json:"until,omitempty"`
 	Message    string                `json:"message,omitempty"`    // id of the message that was sent
 	Conditions []condition.Evaluated `json:"conditions,omitempty"` // the values that made a condition false
+	// Preferences are the nodes that had a say in whether the message is sent: none if nobody said anything about it.
+	Preferences []recipient.PreferenceReason `json:"preferences,omitempty"`
 }

@@ -124,7 +124,7 @@ func unread(_ context.Context, _ *postgres.Tx, _ belfry.EnvironmentID, ids []bel
 
 // advance takes a run through a program until it waits, asks or has ended.
 func advance(ctx context.Context, p *workflow.Program, scope Scope, now time.Time) decision {
-	c := course{ctx: ctx, program: p, trigger: &trigger{}, scope: scope, now: now}
+	c := course{ctx: ctx, program: p, version: &version{}, trigger: &trigger{}, scope: scope, now: now}
 	c.advance()
 	return c.decision
 }

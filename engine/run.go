@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/recipient"
 	"github.com/belfryhq/belfry/workflow"
 )
 
@@ -58,6 +59,8 @@ type run struct {
 	tombstone bool                                      // it has been cancelled
 	summary   *summary                                  // of the batch that it carries
 	statuses  map[belfry.MessageID]belfry.MessageStatus // of the messages that it sent before
+
+	preferences recipient.PreferenceSets // what its recipient wants to be told
 
 	scope  Scope
 	answer any
@@ -158,7 +161,8 @@ func (r *run) end(s Status, e LogEntry) {
 // advance takes the run as far as it gets. ctx bounds how long that may take.
 func (r *run) advance(ctx context.Context, now time.Time) {
 	r.ask = nil
-	c := course{ctx: ctx, program: r.version.program, trigger: r.trigger, scope: r.scope, now: now, wake: r.wake, answer: r.answer, decision: r.decision}
+	c := course{ctx: ctx, program: r.version.program, version: r.version, trigger: r.trigger, scope: r.scope, now: now,
+		preferences: r.preferences, firstData: r.firstData(), wake: r.wake, answer: r.answer, decision: r.decision}
 	c.advance()
 	r.wake, r.decision = c.wake, c.decision
 	if stays := r.status == Waiting && len(r.log) == 0; !r.trigger.active && !stays {

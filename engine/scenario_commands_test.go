@@ -21,6 +21,8 @@ var commands = map[string]func(*scenario, *words) error{
 	"tenant": func(s *scenario, w *words) error {
 		return s.person(belfry.RecipientRef{Collection: belfry.Tenants, ExternalID: w.text()}, w)
 	},
+	"prefer":     (*scenario).prefer,
+	"default":    (*scenario).defaults,
 	"object":     func(s *scenario, w *words) error { return s.person(reference(w.text()), w) },
 	"forget":     (*scenario).forget,
 	"variable":   (*scenario).variable,
@@ -156,6 +158,49 @@ func (s *scenario) person(ref belfry.RecipientRef, w *words) error {
 		}
 	}
 	return s.identify(ref, properties)
+}
+
+// prefer writes a preference set of somebody: replaces it, or, with the word, merges.
+func (s *scenario) prefer(w *words) error {
+	who, set := reference(w.text()), belfry.DefaultPreferences
+	if v, ok := w.value("tenant"); ok {
+		set = v.text
+	}
+	news, strategy, err := preferences(w, recipient.LevelOf(set))
+	if err != nil {
+		return err
+	}
+	_, err = s.Recipients.SetPreferences(s.t.Context(), s.env, who, set, news, strategy, false, "set")
+	return err
+}
+
+// defaults writes the preferences of everybody who didn't say otherwise, in the environment or for a tenant.
+func (s *scenario) defaults(w *words) error {
+	tenant, ofTenant := w.value("tenant")
+	level := belfry.EnvironmentLevel
+	if ofTenant {
+		level = belfry.TenantLevel
+	}
+	news, strategy, err := preferences(w, level)
+	if err != nil {
+		return err
+	}
+	_, err = s.Recipients.SetDefaults(s.t.Context(), s.env, tenant.text, news, strategy, "set")
+	return err
+}
+
+func preferences(w *words, level belfry.PreferenceLevel) (*recipient.PreferenceSet, belfry.PreferenceStrategy, error) {
+	strategy := belfry.ReplacePreferences
+	if w.flag("merge") {
+		strategy = belfry.MergePreferences
+	}
+	given, _ := w.next()
+	content, err := given.object()
+	if err != nil {
+		return nil, "", err
+	}
+	news, err := recipient.ParsePreferences(content, level, "set")
+	return news, strategy, err
 }
 
 // forget deletes a recipient, as if nobody had ever known it.

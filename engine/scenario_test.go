@@ -23,6 +23,8 @@ import (
 //	user ana timezone=Europe/Berlin email=ana@example.com {"plan": "pro"}
 //	object project/p1 {"name": "Apollo"}                     also tenant acme {…}
 //	variable limit 10                                        any JSON
+//	prefer ana {"channelTypes": {"email": false}}            her preferences: replaced, or with "merge" merged; tenant=acme
+//	default {"categories": {"news": false}}                  of everybody; of a tenant's people with tenant=acme
 //	partial greeting "Hi {{ name }}"
 //	workflow order                                           indented lines follow:
 //	  if data.total > 10                                       the condition of the trigger

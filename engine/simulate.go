@@ -103,7 +103,8 @@ type TestFetch struct {
 // takes the run through its program in memory, by a virtual clock that jumps from one thing that happens to the next.
 //
 // What depends on what else has happened to the recipient isn't known: the frequency lets pass, throttles and batches are
-// new. Whether channels, providers and preferences would let a message out is decided behind the run, and not here.
+// new. Preferences are those that are stored. Whether channels and providers would let a message out is decided behind the
+// run, and not here.
 func (e *Engine) Test(ctx context.Context, env belfry.EnvironmentID, request *TestRequest) (*TestResult, error) {
 	r := *request
 	if err := r.validate(e.now()); err != nil {

@@ -59,10 +59,14 @@ func (s *simulation) load(ctx context.Context) error {
 			return err
 		}
 	}
-	if !s.version.program.Variables {
+	owner := recipient.PreferenceOwner{Environment: s.env, Recipient: s.ids[r.Recipient], Tenant: s.ids[tenantRef(r.Tenant)], TenantID: r.Tenant}
+	var err error
+	if s.wishes, err = recipient.LoadPreferences(ctx, s.engine.Pool, []recipient.PreferenceOwner{owner}); err != nil {
+		return err
+	}
+	if !s.version.program.Variables && !s.wishes.Variables {
 		return nil
 	}
-	var err error
 	s.vars, err = s.engine.Variables(ctx, s.env)
 	return err
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/recipient"
 	"github.com/belfryhq/belfry/workflow"
 )
 
@@ -22,6 +23,7 @@ type simulation struct {
 	request *TestRequest
 	version *version
 	vars    map[string]any
+	wishes  *recipient.Preferences
 	ids     map[belfry.RecipientRef]belfry.RecipientID
 	people  map[belfry.RecipientID]*belfry.Recipient
 
@@ -175,6 +177,7 @@ func (s *simulation) deliver(r *simulatedRun) {
 // carry takes a run as far as it gets, and notes what it decided.
 func (s *simulation) carry(ctx context.Context, r *simulatedRun) error {
 	r.reset()
+	r.preferences = s.wishes.Of(r.owner(s.people))
 	r.prepare(r.trigger.scope(s.version, s.people, s.vars, s.now), s.people[r.recipient], s.now)
 	for r.status == "" {
 		if r.advance(ctx, s.now); r.ask == nil {

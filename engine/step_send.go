@@ -5,27 +5,30 @@ import (
 	"strings"
 
 	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/recipient"
 	"github.com/belfryhq/belfry/workflow"
 )
 
 // send renders a message and sends it: at once, or when the recipient's clock allows it. The run doesn't wait for that.
 func (c *course) send(op *workflow.Op) flow {
 	m := op.Message
+	question := c.prefers(m)
+	wanted := recipient.Decide(c.preferences, *question)
+	if !wanted.Allowed {
+		return c.skip(LogEntry{Step: op.Step, Reason: "preference", Detail: denial(wanted), Preferences: wanted.Because})
+	}
 	to, missing := c.address(m.Type)
 	if missing != "" {
 		return c.skip(LogEntry{Step: op.Step, Reason: "missing_recipient_data", Detail: missing})
 	}
 	e := effect{step: op.Step, message: m, entry: len(c.log)}
-	entry := LogEntry{Step: op.Step, Outcome: OutcomeSent}
-	if len(m.Windows) > 0 {
-		open, _, next, ok := m.Windows.Opening(c.now, c.zone())
-		if !ok {
-			return c.skip(LogEntry{Step: op.Step, Reason: "send_window", Detail: "the window never opens"})
-		}
-		if !open {
-			next = next.UTC()
-			e.sendAt, entry.Outcome, entry.Reason, entry.Until = next, OutcomeQueued, "send_window", &next
-		}
+	entry := LogEntry{Step: op.Step, Outcome: OutcomeSent, Preferences: wanted.Because}
+	at, reason, ok := c.hold(m, wanted, question)
+	if !ok {
+		return c.skip(LogEntry{Step: op.Step, Reason: "send_window", Detail: "the window never opens"})
+	}
+	if !at.IsZero() {
+		e.sendAt, entry.Outcome, entry.Reason, entry.Until = at, OutcomeQueued, reason, &at
 	}
 	rendered, err := c.render(m)
 	if err != nil {

@@ -79,7 +79,7 @@ func TestADelayIsNotCutShort(t *testing.T) {
 	p := compile(t, workflow.Step{Ref: "wait", Delay: &workflow.Delay{Window: within(30)}}, step("a", "", "x"))
 	d := advance(t.Context(), p, Scope{"recipient": somebody}, epoch)
 	for after, want := range map[time.Duration]Status{30*time.Second - 1: Waiting, 30 * time.Second: Done} {
-		c := course{ctx: t.Context(), program: p, trigger: &trigger{}, scope: Scope{"recipient": somebody}, now: epoch.Add(after), wake: &wake{}, decision: decision{state: d.state}}
+		c := course{ctx: t.Context(), program: p, version: &version{}, trigger: &trigger{}, scope: Scope{"recipient": somebody}, now: epoch.Add(after), wake: &wake{}, decision: decision{state: d.state}}
 		if c.advance(); c.status != want || want == Waiting && (len(c.log) != 0 || !c.wait.due.Equal(epoch.Add(30*time.Second))) {
 			t.Errorf("after %v: %s %+v", after, c.status, c.log)
 		}

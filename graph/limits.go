@@ -32,6 +32,12 @@ const (
 // usualSteps is how many entries the log of a run is taken to have.
 const usualSteps = 10
 
+// usualPreferences is what reading somebody's preferences costs beyond a field: a query each.
+const usualPreferences = 20
+
+// usualRowCount is how many rows a preference center is taken to have if nobody says which.
+const usualRowCount = 20
+
 // complexity says how many fields a field may bring into the answer: that of a page is multiplied by its size.
 func complexity() generated.ComplexityRoot {
 	var c generated.ComplexityRoot
@@ -43,6 +49,10 @@ func complexity() generated.ComplexityRoot {
 	c.Run.Steps = func(child int) int { return times(usualSteps, child) }
 	c.TestRun.Steps = func(child int) int { return times(usualSteps, child) }
 	c.Mutation.TestWorkflow = func(child int, input model.TestWorkflowInput) int { return times(1+len(input.Triggers), child) }
+	c.User.Preferences = func(child int, _ string, _ bool) int { return usualPreferences + child }
+	c.Query.PreferenceCenter = func(child int, _, _ *string, rows []model.PreferenceRowInput) int {
+		return times(max(usualRowCount, len(rows)), child)
+	}
 	c.Query.Schedules = func(child, first int, _ *string, _ *model.ScheduleFilter) int { return times(first, child) }
 	c.Query.Partials = func(child int) int { return times(engine.MaxPartials, child) }
 	c.Query.Variables = func(child int) int { return times(engine.MaxVariables, child) }

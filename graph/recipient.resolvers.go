@@ -10,6 +10,7 @@ import (
 
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/auth"
+	"github.com/belfryhq/belfry/graph/generated"
 	"github.com/belfryhq/belfry/graph/model"
 )
 
@@ -51,3 +52,7 @@ func (r *queryResolver) User(ctx context.Context, id string) (*model.User, error
 	}
 	return model.NewUser(user), nil
 }
+
+func (r *Resolver) User() generated.UserResolver { return &userResolver{r} }
+
+type userResolver struct{ *Resolver }

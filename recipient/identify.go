@@ -27,6 +27,8 @@ type Identity struct {
 	// Properties are merged into what is known: reserved names beside the customer's own. nil makes the recipient
 	// known and changes nothing.
 	Properties map[string]any
+	// Preferences are merged into the sets with these ids: the default one, or those for tenants.
+	Preferences map[string]map[string]any `json:",omitempty"` // digests of requests without any stay as they were
 }
 
 // Validate checks an identity before anything is written. field names the input for errors.
@@ -58,7 +60,7 @@ func (i *Identity) Validate(field string) error {
 			return belfry.Errorf(belfry.Invalid, "%q is a reserved name: it is always the recipient's own", name).At("%s.properties.%s", field, name)
 		}
 	}
-	return nil
+	return i.validatePreferences(field)
 }
 
 // encode returns the JSON to store, and refuses too much of it.

@@ -129,6 +129,9 @@ func (s *Service) Identify(ctx context.Context, tx *postgres.Tx, env belfry.Envi
 	if _, err := tx.Exec(ctx, updateProperties, env, ids, properties, s.now()); err != nil {
 		return nil, err
 	}
+	if err := s.mergeInline(ctx, tx, env, identities, out, fields); err != nil {
+		return nil, err
+	}
 	if s.Observe == nil {
 		return out, nil
 	}

@@ -57,6 +57,9 @@ const selectByIDs = `SELECT ` + columns + ` FROM recipients WHERE environment_id
 var statements = map[string]string{
 	"selectID": selectID, "selectIDs": selectIDs, "insertMissing": insertMissing, "lockProperties": lockProperties,
 	"updateProperties": updateProperties, "selectUser": selectUser, "selectUserByID": selectUserByID, "selectByIDs": selectByIDs, "selectUsersByIDs": selectUsersByIDs,
+	"lockRecipient": lockRecipient, "lockEnvironment": lockEnvironment, "selectPreferences": selectPreferences, "selectPreferencesOf": selectPreferencesOf,
+	"upsertPreferences": upsertPreferences, "deletePreferences": deletePreferences, "selectCrowded": selectCrowded, "selectDefaults": selectDefaults,
+	"upsertDefaults": upsertDefaults, "deleteDefaults": deleteDefaults,
 }
 
 // querier is what reads: the pool or a transaction.

@@ -132,6 +132,7 @@ func (c *compiler) channelStep(path string, s *Step) bool {
 		t.Windows = s.SendWindows
 	}
 	c.emit(Op{Kind: OpSend, Step: s.Ref, Message: t})
+	c.program.Sends = true
 	return true
 }
 

@@ -39,6 +39,7 @@ type Definition struct {
 type Settings struct {
 	Commercial          bool `json:"commercial,omitempty"`          // advertising: it can be unsubscribed from as a whole
 	OverridePreferences bool `json:"overridePreferences,omitempty"` // sent whatever people prefer
+	Critical            bool `json:"critical,omitempty"`            // sent in quiet hours, too
 }
 
 // Frequency says which triggers start a run for a recipient. Spelled as in GraphQL; empty is every trigger.

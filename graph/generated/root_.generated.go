@@ -30,6 +30,7 @@ type ResolverRoot interface {
 	Schedule() ScheduleResolver
 	Subscription() SubscriptionResolver
 	Trigger() TriggerResolver
+	User() UserResolver
 	WorkflowVersion() WorkflowVersionResolver
 }
 
@@ -67,6 +68,30 @@ type ComplexityRoot struct {
 
 	CreateSchedulesPayload struct {
 		Results func(childComplexity int) int
+	}
+
+	Decision struct {
+		Allowed   func(childComplexity int) int
+		Because   func(childComplexity int) int
+		NotBefore func(childComplexity int) int
+	}
+
+	DecisionReason struct {
+		Allows     func(childComplexity int) int
+		Conditions func(childComplexity int) int
+		Detail     func(childComplexity int) int
+		Level      func(childComplexity int) int
+		Node       func(childComplexity int) int
+		Rule       func(childComplexity int) int
+		Until      func(childComplexity int) int
+	}
+
+	DeleteDefaultPreferencesPayload struct {
+		Deleted func(childComplexity int) int
+	}
+
+	DeletePreferencesPayload struct {
+		Deleted func(childComplexity int) int
 	}
 
 	DeleteSchedulesPayload struct {
@@ -201,21 +226,25 @@ type ComplexityRoot struct {
 	}
 
 	Mutation struct {
-		CancelTriggers    func(childComplexity int, input model.CancelTriggersInput) int
-		CreateSchedules   func(childComplexity int, input model.CreateSchedulesInput) int
-		DeleteSchedules   func(childComplexity int, input model.DeleteSchedulesInput) int
-		IdentifyUser      func(childComplexity int, input model.IdentifyUserInput) int
-		MarkItems         func(childComplexity int, input model.MarkItemsInput) int
-		SendEvent         func(childComplexity int, input model.SendEventInput) int
-		SetPartial        func(childComplexity int, input model.SetPartialInput) int
-		SetVariable       func(childComplexity int, input model.SetVariableInput) int
-		SetWorkflowActive func(childComplexity int, input model.SetWorkflowActiveInput) int
-		TestWorkflow      func(childComplexity int, input model.TestWorkflowInput) int
-		TriggerWorkflow   func(childComplexity int, input model.TriggerWorkflowInput) int
-		TriggerWorkflows  func(childComplexity int, input model.TriggerWorkflowsInput) int
-		UpdateSchedules   func(childComplexity int, input model.UpdateSchedulesInput) int
-		UpsertWorkflow    func(childComplexity int, input model.UpsertWorkflowInput) int
-		ValidateWorkflow  func(childComplexity int, input model.UpsertWorkflowInput) int
+		CancelTriggers           func(childComplexity int, input model.CancelTriggersInput) int
+		CreateSchedules          func(childComplexity int, input model.CreateSchedulesInput) int
+		DeleteDefaultPreferences func(childComplexity int, input model.DeleteDefaultPreferencesInput) int
+		DeletePreferences        func(childComplexity int, input model.DeletePreferencesInput) int
+		DeleteSchedules          func(childComplexity int, input model.DeleteSchedulesInput) int
+		IdentifyUser             func(childComplexity int, input model.IdentifyUserInput) int
+		MarkItems                func(childComplexity int, input model.MarkItemsInput) int
+		SendEvent                func(childComplexity int, input model.SendEventInput) int
+		SetDefaultPreferences    func(childComplexity int, input model.SetDefaultPreferencesInput) int
+		SetPartial               func(childComplexity int, input model.SetPartialInput) int
+		SetPreferences           func(childComplexity int, input model.SetPreferencesInput) int
+		SetVariable              func(childComplexity int, input model.SetVariableInput) int
+		SetWorkflowActive        func(childComplexity int, input model.SetWorkflowActiveInput) int
+		TestWorkflow             func(childComplexity int, input model.TestWorkflowInput) int
+		TriggerWorkflow          func(childComplexity int, input model.TriggerWorkflowInput) int
+		TriggerWorkflows         func(childComplexity int, input model.TriggerWorkflowsInput) int
+		UpdateSchedules          func(childComplexity int, input model.UpdateSchedulesInput) int
+		UpsertWorkflow           func(childComplexity int, input model.UpsertWorkflowInput) int
+		ValidateWorkflow         func(childComplexity int, input model.UpsertWorkflowInput) int
 	}
 
 	PageInfo struct {
@@ -230,22 +259,56 @@ type ComplexityRoot struct {
 		Source func(childComplexity int) int
 	}
 
+	PreferenceCenter struct {
+		Rows func(childComplexity int) int
+		Set  func(childComplexity int) int
+	}
+
+	PreferenceRow struct {
+		ChannelTypes func(childComplexity int) int
+		Key          func(childComplexity int) int
+		Kind         func(childComplexity int) int
+		Label        func(childComplexity int) int
+		On           func(childComplexity int) int
+		ReadOnly     func(childComplexity int) int
+	}
+
+	PreferenceSet struct {
+		Categories           func(childComplexity int) int
+		ChannelTypes         func(childComplexity int) int
+		Channels             func(childComplexity int) int
+		CommercialSubscribed func(childComplexity int) int
+		ID                   func(childComplexity int) int
+		Mutes                func(childComplexity int) int
+		QuietHours           func(childComplexity int) int
+		Workflows            func(childComplexity int) int
+	}
+
+	PreferenceToggle struct {
+		On       func(childComplexity int) int
+		ReadOnly func(childComplexity int) int
+		Type     func(childComplexity int) int
+	}
+
 	Query struct {
-		ConvertCondition func(childComplexity int, input model.ConvertConditionInput) int
-		Feed             func(childComplexity int, ref model.FeedRef) int
-		Me               func(childComplexity int) int
-		Node             func(childComplexity int, id string) int
-		Partials         func(childComplexity int) int
-		PreviewTemplate  func(childComplexity int, input model.PreviewTemplateInput) int
-		Run              func(childComplexity int, id string) int
-		Runs             func(childComplexity int, first int, after *string, filter *model.RunFilter) int
-		Schedule         func(childComplexity int, id string) int
-		Schedules        func(childComplexity int, first int, after *string, filter *model.ScheduleFilter) int
-		Trigger          func(childComplexity int, id string) int
-		User             func(childComplexity int, id string) int
-		Variables        func(childComplexity int) int
-		Workflow         func(childComplexity int, key string, number *int) int
-		Workflows        func(childComplexity int, first int, after *string) int
+		ConvertCondition   func(childComplexity int, input model.ConvertConditionInput) int
+		DefaultPreferences func(childComplexity int, tenant *string) int
+		ExplainPreference  func(childComplexity int, input model.ExplainPreferenceInput) int
+		Feed               func(childComplexity int, ref model.FeedRef) int
+		Me                 func(childComplexity int) int
+		Node               func(childComplexity int, id string) int
+		Partials           func(childComplexity int) int
+		PreferenceCenter   func(childComplexity int, user *string, tenant *string, rows []model.PreferenceRowInput) int
+		PreviewTemplate    func(childComplexity int, input model.PreviewTemplateInput) int
+		Run                func(childComplexity int, id string) int
+		Runs               func(childComplexity int, first int, after *string, filter *model.RunFilter) int
+		Schedule           func(childComplexity int, id string) int
+		Schedules          func(childComplexity int, first int, after *string, filter *model.ScheduleFilter) int
+		Trigger            func(childComplexity int, id string) int
+		User               func(childComplexity int, id string) int
+		Variables          func(childComplexity int) int
+		Workflow           func(childComplexity int, key string, number *int) int
+		Workflows          func(childComplexity int, first int, after *string) int
 	}
 
 	RejectedRecipient struct {
@@ -279,15 +342,16 @@ type ComplexityRoot struct {
 	}
 
 	RunStep struct {
-		At         func(childComplexity int) int
-		Conditions func(childComplexity int) int
-		Delivery   func(childComplexity int) int
-		Detail     func(childComplexity int) int
-		Message    func(childComplexity int) int
-		Outcome    func(childComplexity int) int
-		Reason     func(childComplexity int) int
-		Ref        func(childComplexity int) int
-		Until      func(childComplexity int) int
+		At          func(childComplexity int) int
+		Conditions  func(childComplexity int) int
+		Delivery    func(childComplexity int) int
+		Detail      func(childComplexity int) int
+		Message     func(childComplexity int) int
+		Outcome     func(childComplexity int) int
+		Preferences func(childComplexity int) int
+		Reason      func(childComplexity int) int
+		Ref         func(childComplexity int) int
+		Until       func(childComplexity int) int
 	}
 
 	Schedule struct {
@@ -330,8 +394,16 @@ type ComplexityRoot struct {
 		Event func(childComplexity int) int
 	}
 
+	SetDefaultPreferencesPayload struct {
+		Preferences func(childComplexity int) int
+	}
+
 	SetPartialPayload struct {
 		Partial func(childComplexity int) int
+	}
+
+	SetPreferencesPayload struct {
+		Preferences func(childComplexity int) int
 	}
 
 	SetVariablePayload struct {
@@ -461,6 +533,7 @@ type ComplexityRoot struct {
 		Locale      func(childComplexity int) int
 		Name        func(childComplexity int) int
 		PhoneNumber func(childComplexity int) int
+		Preferences func(childComplexity int, set string, resolved bool) int
 		Properties  func(childComplexity int) int
 		Timezone    func(childComplexity int) int
 		UpdatedAt   func(childComplexity int) int
@@ -495,6 +568,7 @@ type ComplexityRoot struct {
 
 	WorkflowSettings struct {
 		Commercial          func(childComplexity int) int
+		Critical            func(childComplexity int) int
 		OverridePreferences func(childComplexity int) int
 	}
 
@@ -620,6 +694,82 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.CreateSchedulesPayload.Results(childComplexity), true
+
+	case "Decision.allowed":
+		if e.ComplexityRoot.Decision.Allowed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Decision.Allowed(childComplexity), true
+	case "Decision.because":
+		if e.ComplexityRoot.Decision.Because == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Decision.Because(childComplexity), true
+	case "Decision.notBefore":
+		if e.ComplexityRoot.Decision.NotBefore == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Decision.NotBefore(childComplexity), true
+
+	case "DecisionReason.allows":
+		if e.ComplexityRoot.DecisionReason.Allows == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DecisionReason.Allows(childComplexity), true
+	case "DecisionReason.conditions":
+		if e.ComplexityRoot.DecisionReason.Conditions == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DecisionReason.Conditions(childComplexity), true
+	case "DecisionReason.detail":
+		if e.ComplexityRoot.DecisionReason.Detail == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DecisionReason.Detail(childComplexity), true
+	case "DecisionReason.level":
+		if e.ComplexityRoot.DecisionReason.Level == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DecisionReason.Level(childComplexity), true
+	case "DecisionReason.node":
+		if e.ComplexityRoot.DecisionReason.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DecisionReason.Node(childComplexity), true
+	case "DecisionReason.rule":
+		if e.ComplexityRoot.DecisionReason.Rule == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DecisionReason.Rule(childComplexity), true
+	case "DecisionReason.until":
+		if e.ComplexityRoot.DecisionReason.Until == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DecisionReason.Until(childComplexity), true
+
+	case "DeleteDefaultPreferencesPayload.deleted":
+		if e.ComplexityRoot.DeleteDefaultPreferencesPayload.Deleted == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeleteDefaultPreferencesPayload.Deleted(childComplexity), true
+
+	case "DeletePreferencesPayload.deleted":
+		if e.ComplexityRoot.DeletePreferencesPayload.Deleted == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeletePreferencesPayload.Deleted(childComplexity), true
 
 	case "DeleteSchedulesPayload.deleted":
 		if e.ComplexityRoot.DeleteSchedulesPayload.Deleted == nil {
@@ -1162,6 +1312,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.CreateSchedules(childComplexity, args["input"].(model.CreateSchedulesInput)), true
+	case "Mutation.deleteDefaultPreferences":
+		if e.ComplexityRoot.Mutation.DeleteDefaultPreferences == nil {
+			break
+		}
+
+		args, err := field_Mutation_deleteDefaultPreferences_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.DeleteDefaultPreferences(childComplexity, args["input"].(model.DeleteDefaultPreferencesInput)), true
+	case "Mutation.deletePreferences":
+		if e.ComplexityRoot.Mutation.DeletePreferences == nil {
+			break
+		}
+
+		args, err := field_Mutation_deletePreferences_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.DeletePreferences(childComplexity, args["input"].(model.DeletePreferencesInput)), true
 	case "Mutation.deleteSchedules":
 		if e.ComplexityRoot.Mutation.DeleteSchedules == nil {
 			break
@@ -1206,6 +1378,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.SendEvent(childComplexity, args["input"].(model.SendEventInput)), true
+	case "Mutation.setDefaultPreferences":
+		if e.ComplexityRoot.Mutation.SetDefaultPreferences == nil {
+			break
+		}
+
+		args, err := field_Mutation_setDefaultPreferences_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SetDefaultPreferences(childComplexity, args["input"].(model.SetDefaultPreferencesInput)), true
 	case "Mutation.setPartial":
 		if e.ComplexityRoot.Mutation.SetPartial == nil {
 			break
@@ -1217,6 +1400,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.SetPartial(childComplexity, args["input"].(model.SetPartialInput)), true
+	case "Mutation.setPreferences":
+		if e.ComplexityRoot.Mutation.SetPreferences == nil {
+			break
+		}
+
+		args, err := field_Mutation_setPreferences_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SetPreferences(childComplexity, args["input"].(model.SetPreferencesInput)), true
 	case "Mutation.setVariable":
 		if e.ComplexityRoot.Mutation.SetVariable == nil {
 			break
@@ -1344,6 +1538,124 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Partial.Source(childComplexity), true
 
+	case "PreferenceCenter.rows":
+		if e.ComplexityRoot.PreferenceCenter.Rows == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PreferenceCenter.Rows(childComplexity), true
+	case "PreferenceCenter.set":
+		if e.ComplexityRoot.PreferenceCenter.Set == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PreferenceCenter.Set(childComplexity), true
+
+	case "PreferenceRow.channelTypes":
+		if e.ComplexityRoot.PreferenceRow.ChannelTypes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PreferenceRow.ChannelTypes(childComplexity), true
+	case "PreferenceRow.key":
+		if e.ComplexityRoot.PreferenceRow.Key == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PreferenceRow.Key(childComplexity), true
+	case "PreferenceRow.kind":
+		if e.ComplexityRoot.PreferenceRow.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PreferenceRow.Kind(childComplexity), true
+	case "PreferenceRow.label":
+		if e.ComplexityRoot.PreferenceRow.Label == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PreferenceRow.Label(childComplexity), true
+	case "PreferenceRow.on":
+		if e.ComplexityRoot.PreferenceRow.On == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PreferenceRow.On(childComplexity), true
+	case "PreferenceRow.readOnly":
+		if e.ComplexityRoot.PreferenceRow.ReadOnly == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PreferenceRow.ReadOnly(childComplexity), true
+
+	case "PreferenceSet.categories":
+		if e.ComplexityRoot.PreferenceSet.Categories == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PreferenceSet.Categories(childComplexity), true
+	case "PreferenceSet.channelTypes":
+		if e.ComplexityRoot.PreferenceSet.ChannelTypes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PreferenceSet.ChannelTypes(childComplexity), true
+	case "PreferenceSet.channels":
+		if e.ComplexityRoot.PreferenceSet.Channels == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PreferenceSet.Channels(childComplexity), true
+	case "PreferenceSet.commercialSubscribed":
+		if e.ComplexityRoot.PreferenceSet.CommercialSubscribed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PreferenceSet.CommercialSubscribed(childComplexity), true
+	case "PreferenceSet.id":
+		if e.ComplexityRoot.PreferenceSet.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PreferenceSet.ID(childComplexity), true
+	case "PreferenceSet.mutes":
+		if e.ComplexityRoot.PreferenceSet.Mutes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PreferenceSet.Mutes(childComplexity), true
+	case "PreferenceSet.quietHours":
+		if e.ComplexityRoot.PreferenceSet.QuietHours == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PreferenceSet.QuietHours(childComplexity), true
+	case "PreferenceSet.workflows":
+		if e.ComplexityRoot.PreferenceSet.Workflows == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PreferenceSet.Workflows(childComplexity), true
+
+	case "PreferenceToggle.on":
+		if e.ComplexityRoot.PreferenceToggle.On == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PreferenceToggle.On(childComplexity), true
+	case "PreferenceToggle.readOnly":
+		if e.ComplexityRoot.PreferenceToggle.ReadOnly == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PreferenceToggle.ReadOnly(childComplexity), true
+	case "PreferenceToggle.type":
+		if e.ComplexityRoot.PreferenceToggle.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PreferenceToggle.Type(childComplexity), true
+
 	case "Query.convertCondition":
 		if e.ComplexityRoot.Query.ConvertCondition == nil {
 			break
@@ -1355,6 +1667,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.ConvertCondition(childComplexity, args["input"].(model.ConvertConditionInput)), true
+	case "Query.defaultPreferences":
+		if e.ComplexityRoot.Query.DefaultPreferences == nil {
+			break
+		}
+
+		args, err := field_Query_defaultPreferences_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.DefaultPreferences(childComplexity, args["tenant"].(*string)), true
+	case "Query.explainPreference":
+		if e.ComplexityRoot.Query.ExplainPreference == nil {
+			break
+		}
+
+		args, err := field_Query_explainPreference_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ExplainPreference(childComplexity, args["input"].(model.ExplainPreferenceInput)), true
 	case "Query.feed":
 		if e.ComplexityRoot.Query.Feed == nil {
 			break
@@ -1390,6 +1724,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Partials(childComplexity), true
+	case "Query.preferenceCenter":
+		if e.ComplexityRoot.Query.PreferenceCenter == nil {
+			break
+		}
+
+		args, err := field_Query_preferenceCenter_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.PreferenceCenter(childComplexity, args["user"].(*string), args["tenant"].(*string), args["rows"].([]model.PreferenceRowInput)), true
 	case "Query.previewTemplate":
 		if e.ComplexityRoot.Query.PreviewTemplate == nil {
 			break
@@ -1644,6 +1989,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.RunStep.Outcome(childComplexity), true
+	case "RunStep.preferences":
+		if e.ComplexityRoot.RunStep.Preferences == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RunStep.Preferences(childComplexity), true
 	case "RunStep.reason":
 		if e.ComplexityRoot.RunStep.Reason == nil {
 			break
@@ -1801,12 +2152,26 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.SendEventPayload.Event(childComplexity), true
 
+	case "SetDefaultPreferencesPayload.preferences":
+		if e.ComplexityRoot.SetDefaultPreferencesPayload.Preferences == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SetDefaultPreferencesPayload.Preferences(childComplexity), true
+
 	case "SetPartialPayload.partial":
 		if e.ComplexityRoot.SetPartialPayload.Partial == nil {
 			break
 		}
 
 		return e.ComplexityRoot.SetPartialPayload.Partial(childComplexity), true
+
+	case "SetPreferencesPayload.preferences":
+		if e.ComplexityRoot.SetPreferencesPayload.Preferences == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SetPreferencesPayload.Preferences(childComplexity), true
 
 	case "SetVariablePayload.variable":
 		if e.ComplexityRoot.SetVariablePayload.Variable == nil {
@@ -2273,6 +2638,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.User.PhoneNumber(childComplexity), true
+	case "User.preferences":
+		if e.ComplexityRoot.User.Preferences == nil {
+			break
+		}
+
+		args, err := field_User_preferences_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.User.Preferences(childComplexity, args["set"].(string), args["resolved"].(bool)), true
 	case "User.properties":
 		if e.ComplexityRoot.User.Properties == nil {
 			break
@@ -2375,6 +2751,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.WorkflowSettings.Commercial(childComplexity), true
+	case "WorkflowSettings.critical":
+		if e.ComplexityRoot.WorkflowSettings.Critical == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowSettings.Critical(childComplexity), true
 	case "WorkflowSettings.overridePreferences":
 		if e.ComplexityRoot.WorkflowSettings.OverridePreferences == nil {
 			break
@@ -2492,8 +2874,11 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		unmarshalInputCreateSchedulesInput,
 		unmarshalInputDefaultBranchInput,
 		unmarshalInputDelayStepInput,
+		unmarshalInputDeleteDefaultPreferencesInput,
+		unmarshalInputDeletePreferencesInput,
 		unmarshalInputDeleteSchedulesInput,
 		unmarshalInputEmailStepInput,
+		unmarshalInputExplainPreferenceInput,
 		unmarshalInputFeedFilter,
 		unmarshalInputFeedRef,
 		unmarshalInputFetchStepInput,
@@ -2502,6 +2887,9 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		unmarshalInputInAppStepInput,
 		unmarshalInputMarkItemsInput,
 		unmarshalInputObjectRefInput,
+		unmarshalInputPreferenceRowInput,
+		unmarshalInputPreferenceSetInput,
+		unmarshalInputPreferencesInput,
 		unmarshalInputPreviewTemplateInput,
 		unmarshalInputPushStepInput,
 		unmarshalInputRandomCohortStepInput,
@@ -2512,7 +2900,9 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		unmarshalInputScheduleInput,
 		unmarshalInputSendEventInput,
 		unmarshalInputSendWindowInput,
+		unmarshalInputSetDefaultPreferencesInput,
 		unmarshalInputSetPartialInput,
+		unmarshalInputSetPreferencesInput,
 		unmarshalInputSetVariableInput,
 		unmarshalInputSetWorkflowActiveInput,
 		unmarshalInputSmsStepInput,
@@ -2990,6 +3380,323 @@ type DeliveryAttempt {
   provider: String!
   "What went wrong; null if it succeeded."
   error: String
+}
+`, BuiltIn: false},
+	{Name: "../schema/preference.graphqls", Input: `"""
+What somebody wants to be told. docs/preferences.md says what each part means. A setting is true, false, ` + "`" + `{condition: "…"}` + "`" + ` or
+` + "`" + `{conditions: {…}}` + "`" + `; an entry is true, false, or an object with channelTypes, channels, otherwise and a condition.
+"""
+type PreferenceSet {
+  "Of a recipient: ` + "`" + `default` + "`" + `, or your own id of the tenant that it is for. Of a default: empty, or your id of the tenant."
+  id: String!
+  "Settings by channel type: in_app, email, sms, push, chat, webhook."
+  channelTypes: JSON!
+  "Settings by key of the channel."
+  channels: JSON!
+  "Entries by key of the workflow."
+  workflows: JSON!
+  "Entries by name of the category."
+  categories: JSON!
+  "A setting: whether advertising is welcome. Null: nothing was said."
+  commercialSubscribed: JSONValue
+  "Until when workflows, categories and objects (` + "`" + `collection/id` + "`" + `) are muted: a timestamp, or true."
+  mutes: JSON!
+  "When messages other than in-app ones wait: ` + "`" + `{zone, hours: [{days, from, until}]}` + "`" + `. Null: nothing was said."
+  quietHours: JSON
+}
+
+"What somebody wants to be told, as a PreferenceSet. Merging, null removes what is there; otherwise it is as left out."
+input PreferencesInput {
+  "Settings by channel type: in_app, email, sms, push, chat, webhook."
+  channelTypes: JSON
+  "Settings by key of the channel."
+  channels: JSON
+  "Entries by key of the workflow. At most 500."
+  workflows: JSON
+  "Entries by name of the category. At most 500."
+  categories: JSON
+  "A setting: whether advertising is welcome. Not in a recipient's set for a tenant."
+  commercialSubscribed: JSONValue
+  "Until when ` + "`" + `workflows` + "`" + `, ` + "`" + `categories` + "`" + ` and ` + "`" + `objects` + "`" + ` are muted: a timestamp, or true. Not in defaults."
+  mutes: JSON
+  "` + "`" + `{zone, hours: [{days, from, until}]}` + "`" + `. An empty list of hours is none, whatever defaults say."
+  quietHours: JSON
+}
+
+"Preferences that come with an identification. They are always merged."
+input PreferenceSetInput {
+  "` + "`" + `default` + "`" + `, or your own id of the tenant that they are for."
+  set: String!
+  "What to merge."
+  preferences: PreferencesInput!
+}
+
+"What becomes of what is stored."
+enum PreferenceStrategy {
+  "Nothing stays."
+  REPLACE
+  "What isn't mentioned stays."
+  MERGE
+}
+
+"Whose preference set it is."
+enum PreferenceLevel {
+  "The recipient's set ` + "`" + `default` + "`" + `."
+  RECIPIENT
+  "The recipient's set for the tenant."
+  RECIPIENT_TENANT
+  "The default of the tenant."
+  TENANT
+  "The default of the environment."
+  ENVIRONMENT
+}
+
+"What had a say, in the order in which they are asked."
+enum PreferenceRule {
+  "Whether advertising is welcome, of a commercial workflow. Nothing outranks it."
+  COMMERCIAL
+  "The workflow is sent whatever people prefer."
+  OVERRIDE
+  "An object, the workflow or a category is muted."
+  MUTE
+  "The channel or its type, wherever the message comes from."
+  CHANNEL
+  "The workflow, and channels within it."
+  WORKFLOW
+  "A category of the workflow, and channels within it."
+  CATEGORY
+  "Denies nothing: the message waits."
+  QUIET_HOURS
+}
+
+"Whether a message is sent, and why."
+type Decision {
+  "Whether it is sent."
+  allowed: Boolean!
+  "Everything that had a say, in the order in which it is asked. Empty: nobody said anything, and that is a yes."
+  because: [DecisionReason!]!
+  "When quiet hours end that it waits for; null if it doesn't."
+  notBefore: Time
+}
+
+"A node of a preference set that had a say. One that doesn't allow is enough."
+type DecisionReason {
+  "Which rule it belongs to."
+  rule: PreferenceRule!
+  "Whose set it is in; null if the workflow says so."
+  level: PreferenceLevel
+  "Where in the set, such as categories.news.channelTypes.email."
+  node: String
+  "Whether it allows the message."
+  allows: Boolean!
+  "Why its condition can't be evaluated, and so counts as false."
+  detail: String
+  "Until when it is muted, or quiet."
+  until: Time
+  "Of a condition that is false: what each part of it saw. Backends."
+  conditions: [JSON!]!
+}
+
+"Whose preferences, and which. At most one of ` + "`" + `user` + "`" + ` and ` + "`" + `object` + "`" + `; with a user token neither is needed."
+input SetPreferencesInput {
+  "Your own id of the user."
+  user: String
+  "An object. Backends."
+  object: ObjectRefInput
+  "` + "`" + `default` + "`" + `, or your own id of the tenant that they are for."
+  set: String! = "default"
+  "What becomes of what is stored."
+  strategy: PreferenceStrategy! = REPLACE
+  "The preferences. With a user token they hold no conditions."
+  preferences: PreferencesInput!
+}
+
+"The set as it is now."
+type SetPreferencesPayload {
+  "As it is now."
+  preferences: PreferenceSet!
+}
+
+"Whose preferences, and which. At most one of ` + "`" + `user` + "`" + ` and ` + "`" + `object` + "`" + `; with a user token neither is needed."
+input DeletePreferencesInput {
+  "Your own id of the user."
+  user: String
+  "An object. Backends."
+  object: ObjectRefInput
+  "` + "`" + `default` + "`" + `, or your own id of the tenant that they are for."
+  set: String! = "default"
+}
+
+"Whether there was anything."
+type DeletePreferencesPayload {
+  "False: there was no such set."
+  deleted: Boolean!
+}
+
+"What holds for everybody who didn't say otherwise."
+input SetDefaultPreferencesInput {
+  "Your own id of the tenant; it becomes known by this. Left out: the environment's."
+  tenant: String
+  "What becomes of what is stored."
+  strategy: PreferenceStrategy! = MERGE
+  """
+  The preferences. In those of a tenant, an entry, ` + "`" + `channelTypes` + "`" + ` and ` + "`" + `channels` + "`" + ` may have ` + "`" + `strategy: "REPLACE"` + "`" + `: then they outrank
+  the recipient's own.
+  """
+  preferences: PreferencesInput!
+}
+
+"The default as it is now."
+type SetDefaultPreferencesPayload {
+  "As it is now."
+  preferences: PreferenceSet!
+}
+
+"Which default."
+input DeleteDefaultPreferencesInput {
+  "Your own id of the tenant. Left out: the environment's."
+  tenant: String
+}
+
+"Whether there was anything."
+type DeleteDefaultPreferencesPayload {
+  "False: there was no such default."
+  deleted: Boolean!
+}
+
+"Would somebody get it? At most one of ` + "`" + `user` + "`" + ` and ` + "`" + `object` + "`" + `; with a user token neither is needed."
+input ExplainPreferenceInput {
+  "Your own id of the user."
+  user: String
+  "An object. Backends."
+  object: ObjectRefInput
+  "Your customer in whose name it would happen."
+  tenant: String
+  "Key of the workflow: its current version counts."
+  workflow: String!
+  "Key of the channel."
+  channel: String!
+  "The medium of the channel."
+  channelType: ChannelType!
+  "What would come with the trigger."
+  data: JSON
+  "Your own id of the user who would have caused it. Backends."
+  actor: String
+  "What it would be about, besides the object that the data name."
+  objects: [ObjectRefInput!]
+  "When. Left out: now."
+  at: Time
+  "Instead of the recipient's own set: the one for the tenant if there is a tenant, else the default one."
+  instead: PreferencesInput
+}
+
+"What a row of a preference center is about."
+enum PreferenceRowKind {
+  "All channel types."
+  CHANNEL_TYPES
+  "A channel."
+  CHANNEL
+  "A category."
+  CATEGORY
+  "A workflow."
+  WORKFLOW
+  "Advertising."
+  COMMERCIAL
+}
+
+"A row that a preference center shall have."
+input PreferenceRowInput {
+  "What it is about."
+  kind: PreferenceRowKind!
+  "Key of the channel or workflow, name of the category. Not of other kinds."
+  key: String
+  "What people read. Left out: the workflow's name, or the key."
+  label: String
+}
+
+"What a page shows on which somebody chooses."
+type PreferenceCenter {
+  "Id of the set that the choices are to be stored in, with setPreferences and MERGE."
+  set: String!
+  "In the order asked for."
+  rows: [PreferenceRow!]!
+}
+
+"One thing to choose."
+type PreferenceRow {
+  "What it is about."
+  kind: PreferenceRowKind!
+  "Key of the channel or workflow, name of the category."
+  key: String
+  "What people read."
+  label: String!
+  "Whether it is on, by any channel."
+  on: Boolean!
+  "It depends on a condition, or the tenant decides: show it, but don't offer to change it."
+  readOnly: Boolean!
+  "By channel type. Empty where that has no meaning."
+  channelTypes: [PreferenceToggle!]!
+}
+
+"One channel type of a row."
+type PreferenceToggle {
+  "The medium."
+  type: ChannelType!
+  "Whether it is on."
+  on: Boolean!
+  "It depends on a condition, or the tenant decides."
+  readOnly: Boolean!
+}
+
+extend type User {
+  """
+  What the user wants to be told: as it was written, or, resolved, with everything that defaults add. ` + "`" + `set` + "`" + ` is ` + "`" + `default` + "`" + ` or your own id
+  of a tenant. Users see their own only.
+  """
+  preferences(set: String! = "default", resolved: Boolean! = false): PreferenceSet!
+}
+
+extend input IdentifyUserInput {
+  "Merged into the user's preferences. At most 20 sets."
+  preferences: [PreferenceSetInput!]
+}
+
+extend type RunStep {
+  "Of a step that sends: which preferences had a say. Empty: nobody said anything about it."
+  preferences: [DecisionReason!]!
+}
+
+extend type WorkflowSettings {
+  "Not held back by people's quiet hours."
+  critical: Boolean!
+}
+
+extend input WorkflowSettingsInput {
+  "Not held back by people's quiet hours."
+  critical: Boolean! = false
+}
+
+extend type Query {
+  "Would somebody get a message, and why (not)? The same function decides as in a run. Backends, and users about themselves."
+  explainPreference(input: ExplainPreferenceInput!): Decision!
+  "The default of the environment, or of a tenant; null if there is none. Backends."
+  defaultPreferences(tenant: String): PreferenceSet
+  """
+  What a page shows on which a user chooses: rows with labels and states. At most 200 rows; left out: channel types, the categories
+  of the first 100 workflows, advertising. Backends, and users for themselves.
+  """
+  preferenceCenter(user: String, tenant: String, rows: [PreferenceRowInput!]): PreferenceCenter!
+}
+
+extend type Mutation {
+  "Write a preference set. Backends, and users their own."
+  setPreferences(input: SetPreferencesInput!): SetPreferencesPayload!
+  "Unset a preference set: defaults count again. Backends, and users their own."
+  deletePreferences(input: DeletePreferencesInput!): DeletePreferencesPayload!
+  "Write what holds for everybody who didn't say otherwise: in the environment, or for a tenant. Backends."
+  setDefaultPreferences(input: SetDefaultPreferencesInput!): SetDefaultPreferencesPayload!
+  "Unset a default. Backends."
+  deleteDefaultPreferences(input: DeleteDefaultPreferencesInput!): DeleteDefaultPreferencesPayload!
 }
 `, BuiltIn: false},
 	{Name: "../schema/recipient.graphqls", Input: `"Somebody who uses your product. Made by identification: ` + "`" + `identifyUser` + "`" + `, or inline in a trigger."
@@ -4198,7 +4905,7 @@ type TestRun {
   status: RunStatus!
   "What would happen, in order."
   steps: [RunStep!]!
-  "What it would send. Whether channels and preferences let it out is decided later, and not tried here."
+  "What it would send. Whether channels let it out is decided later, and not tried here."
   messages: [TestMessage!]!
   "Requests that it would make."
   fetches: [TestFetch!]!
@@ -4257,7 +4964,7 @@ type TestFetch {
 extend type Mutation {
   """
   Find out what a workflow would do, by a virtual clock that jumps from one thing that happens to the next. Nothing is
-  stored, sent or requested. Frequency lets pass, throttles and batches are new. Backends.
+  stored, sent or requested. Frequency lets pass, throttles and batches are new; preferences are those that are stored. Backends.
   """
   testWorkflow(input: TestWorkflowInput!): TestWorkflowPayload!
 }
@@ -4720,6 +5427,54 @@ func childFields_CreateSchedulesPayload(ctx context.Context, ec *executionContex
 	return nil, fmt.Errorf("no field named %q was found under type CreateSchedulesPayload", field.Name)
 }
 
+func childFields_Decision(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "allowed":
+		return fieldContext_Decision_allowed(ctx, ec, field)
+	case "because":
+		return fieldContext_Decision_because(ctx, ec, field)
+	case "notBefore":
+		return fieldContext_Decision_notBefore(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Decision", field.Name)
+}
+
+func childFields_DecisionReason(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "rule":
+		return fieldContext_DecisionReason_rule(ctx, ec, field)
+	case "level":
+		return fieldContext_DecisionReason_level(ctx, ec, field)
+	case "node":
+		return fieldContext_DecisionReason_node(ctx, ec, field)
+	case "allows":
+		return fieldContext_DecisionReason_allows(ctx, ec, field)
+	case "detail":
+		return fieldContext_DecisionReason_detail(ctx, ec, field)
+	case "until":
+		return fieldContext_DecisionReason_until(ctx, ec, field)
+	case "conditions":
+		return fieldContext_DecisionReason_conditions(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DecisionReason", field.Name)
+}
+
+func childFields_DeleteDefaultPreferencesPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "deleted":
+		return fieldContext_DeleteDefaultPreferencesPayload_deleted(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeleteDefaultPreferencesPayload", field.Name)
+}
+
+func childFields_DeletePreferencesPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "deleted":
+		return fieldContext_DeletePreferencesPayload_deleted(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeletePreferencesPayload", field.Name)
+}
+
 func childFields_DeleteSchedulesPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "deleted":
@@ -4928,6 +5683,68 @@ func childFields_Partial(ctx context.Context, ec *executionContext, field graphq
 	return nil, fmt.Errorf("no field named %q was found under type Partial", field.Name)
 }
 
+func childFields_PreferenceCenter(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "set":
+		return fieldContext_PreferenceCenter_set(ctx, ec, field)
+	case "rows":
+		return fieldContext_PreferenceCenter_rows(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PreferenceCenter", field.Name)
+}
+
+func childFields_PreferenceRow(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "kind":
+		return fieldContext_PreferenceRow_kind(ctx, ec, field)
+	case "key":
+		return fieldContext_PreferenceRow_key(ctx, ec, field)
+	case "label":
+		return fieldContext_PreferenceRow_label(ctx, ec, field)
+	case "on":
+		return fieldContext_PreferenceRow_on(ctx, ec, field)
+	case "readOnly":
+		return fieldContext_PreferenceRow_readOnly(ctx, ec, field)
+	case "channelTypes":
+		return fieldContext_PreferenceRow_channelTypes(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PreferenceRow", field.Name)
+}
+
+func childFields_PreferenceSet(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return fieldContext_PreferenceSet_id(ctx, ec, field)
+	case "channelTypes":
+		return fieldContext_PreferenceSet_channelTypes(ctx, ec, field)
+	case "channels":
+		return fieldContext_PreferenceSet_channels(ctx, ec, field)
+	case "workflows":
+		return fieldContext_PreferenceSet_workflows(ctx, ec, field)
+	case "categories":
+		return fieldContext_PreferenceSet_categories(ctx, ec, field)
+	case "commercialSubscribed":
+		return fieldContext_PreferenceSet_commercialSubscribed(ctx, ec, field)
+	case "mutes":
+		return fieldContext_PreferenceSet_mutes(ctx, ec, field)
+	case "quietHours":
+		return fieldContext_PreferenceSet_quietHours(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PreferenceSet", field.Name)
+}
+
+func childFields_PreferenceToggle(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "type":
+		return fieldContext_PreferenceToggle_type(ctx, ec, field)
+	case "on":
+		return fieldContext_PreferenceToggle_on(ctx, ec, field)
+	case "readOnly":
+		return fieldContext_PreferenceToggle_readOnly(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PreferenceToggle", field.Name)
+}
+
 func childFields_RejectedRecipient(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "index":
@@ -5008,6 +5825,8 @@ func childFields_RunStep(ctx context.Context, ec *executionContext, field graphq
 		return fieldContext_RunStep_delivery(ctx, ec, field)
 	case "conditions":
 		return fieldContext_RunStep_conditions(ctx, ec, field)
+	case "preferences":
+		return fieldContext_RunStep_preferences(ctx, ec, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type RunStep", field.Name)
 }
@@ -5092,12 +5911,28 @@ func childFields_SendEventPayload(ctx context.Context, ec *executionContext, fie
 	return nil, fmt.Errorf("no field named %q was found under type SendEventPayload", field.Name)
 }
 
+func childFields_SetDefaultPreferencesPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "preferences":
+		return fieldContext_SetDefaultPreferencesPayload_preferences(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SetDefaultPreferencesPayload", field.Name)
+}
+
 func childFields_SetPartialPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "partial":
 		return fieldContext_SetPartialPayload_partial(ctx, ec, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type SetPartialPayload", field.Name)
+}
+
+func childFields_SetPreferencesPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "preferences":
+		return fieldContext_SetPreferencesPayload_preferences(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SetPreferencesPayload", field.Name)
 }
 
 func childFields_SetVariablePayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5338,6 +6173,8 @@ func childFields_User(ctx context.Context, ec *executionContext, field graphql.C
 		return fieldContext_User_createdAt(ctx, ec, field)
 	case "updatedAt":
 		return fieldContext_User_updatedAt(ctx, ec, field)
+	case "preferences":
+		return fieldContext_User_preferences(ctx, ec, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type User", field.Name)
 }
@@ -5402,6 +6239,8 @@ func childFields_WorkflowSettings(ctx context.Context, ec *executionContext, fie
 		return fieldContext_WorkflowSettings_commercial(ctx, ec, field)
 	case "overridePreferences":
 		return fieldContext_WorkflowSettings_overridePreferences(ctx, ec, field)
+	case "critical":
+		return fieldContext_WorkflowSettings_critical(ctx, ec, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type WorkflowSettings", field.Name)
 }

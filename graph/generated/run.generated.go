@@ -655,6 +655,38 @@ func fieldContext_RunStep_conditions(_ context.Context, ec *executionContext, fi
 	return graphql.NewScalarFieldContext("RunStep", field, false, false, errors.New("field of type JSON does not have child fields"))
 }
 
+func _RunStep_preferences(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.RunStep) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_RunStep_preferences(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Preferences, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []model.DecisionReason) graphql.Marshaler {
+			return marshalNDecisionReason2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐDecisionReasonᚄ(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_RunStep_preferences(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "RunStep",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return childFields_DecisionReason(ctx, ec, field)
+		},
+	}
+	return fc, nil
+}
+
 // endregion **************************** field.gotpl *****************************
 
 // region    **************************** input.gotpl *****************************
@@ -1110,6 +1142,11 @@ func _RunStep(ctx context.Context, ec *executionContext, sel ast.SelectionSet, o
 			}
 		case "conditions":
 			out.Values[i] = _RunStep_conditions(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "preferences":
+			out.Values[i] = _RunStep_preferences(ctx, ec, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}

@@ -438,6 +438,29 @@ func fieldContext_WorkflowSettings_overridePreferences(_ context.Context, ec *ex
 	return graphql.NewScalarFieldContext("WorkflowSettings", field, false, false, errors.New("field of type Boolean does not have child fields"))
 }
 
+func _WorkflowSettings_critical(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *workflow.Settings) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_WorkflowSettings_critical(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Critical, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return marshalNBoolean2bool(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_WorkflowSettings_critical(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("WorkflowSettings", field, false, false, errors.New("field of type Boolean does not have child fields"))
+}
+
 func _WorkflowVersion_id(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.WorkflowVersion) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -954,8 +977,11 @@ func unmarshalInputWorkflowSettingsInput(ctx context.Context, ec *executionConte
 	if _, present := asMap["overridePreferences"]; !present {
 		asMap["overridePreferences"] = false
 	}
+	if _, present := asMap["critical"]; !present {
+		asMap["critical"] = false
+	}
 
-	fieldsInOrder := [...]string{"commercial", "overridePreferences"}
+	fieldsInOrder := [...]string{"commercial", "overridePreferences", "critical"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -976,6 +1002,13 @@ func unmarshalInputWorkflowSettingsInput(ctx context.Context, ec *executionConte
 				return it, err
 			}
 			it.OverridePreferences = data
+		case "critical":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("critical"))
+			data, err := unmarshalNBoolean2bool(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Critical = data
 		}
 	}
 	return it, nil
@@ -1271,6 +1304,11 @@ func _WorkflowSettings(ctx context.Context, ec *executionContext, sel ast.Select
 			}
 		case "overridePreferences":
 			out.Values[i] = _WorkflowSettings_overridePreferences(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "critical":
+			out.Values[i] = _WorkflowSettings_critical(ctx, ec, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}

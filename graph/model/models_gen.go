@@ -168,6 +168,34 @@ type CreateSchedulesPayload struct {
 	Results []ScheduleResult `json:"results"`
 }
 
+// Whether a message is sent, and why.
+type Decision struct {
+	// Whether it is sent.
+	Allowed bool `json:"allowed"`
+	// Everything that had a say, in the order in which it is asked. Empty: nobody said anything, and that is a yes.
+	Because []DecisionReason `json:"because"`
+	// When quiet hours end that it waits for; null if it doesn't.
+	NotBefore *time.Time `json:"notBefore,omitempty"`
+}
+
+// A node of a preference set that had a say. One that doesn't allow is enough.
+type DecisionReason struct {
+	// Which rule it belongs to.
+	Rule belfry.PreferenceRule `json:"rule"`
+	// Whose set it is in; null if the workflow says so.
+	Level *belfry.PreferenceLevel `json:"level,omitempty"`
+	// Where in the set, such as categories.news.channelTypes.email.
+	Node *string `json:"node,omitempty"`
+	// Whether it allows the message.
+	Allows bool `json:"allows"`
+	// Why its condition can't be evaluated, and so counts as false.
+	Detail *string `json:"detail,omitempty"`
+	// Until when it is muted, or quiet.
+	Until *time.Time `json:"until,omitempty"`
+	// Of a condition that is false: what each part of it saw. Backends.
+	Conditions []map[string]any `json:"conditions"`
+}
+
 // The way through a branch step that has no condition.
 type DefaultBranchInput struct {
 	// For people, and the run's log.
@@ -192,6 +220,34 @@ type DelayStepInput struct {
 	Rule *RuleInput `json:"rule,omitempty"`
 	// What to do if `until` leads to nothing usable. Left out: SKIP.
 	OnInvalid *OnInvalid `json:"onInvalid,omitempty"`
+}
+
+// Which default.
+type DeleteDefaultPreferencesInput struct {
+	// Your own id of the tenant. Left out: the environment's.
+	Tenant *string `json:"tenant,omitempty"`
+}
+
+// Whether there was anything.
+type DeleteDefaultPreferencesPayload struct {
+	// False: there was no such default.
+	Deleted bool `json:"deleted"`
+}
+
+// Whose preferences, and which. At most one of `user` and `object`; with a user token neither is needed.
+type DeletePreferencesInput struct {
+	// Your own id of the user.
+	User *string `json:"user,omitempty"`
+	// An object. Backends.
+	Object *ObjectRefInput `json:"object,omitempty"`
+	// `default`, or your own id of the tenant that they are for.
+	Set string `json:"set"`
+}
+
+// Whether there was anything.
+type DeletePreferencesPayload struct {
+	// False: there was no such set.
+	Deleted bool `json:"deleted"`
 }
 
 // Schedules to remove.
@@ -234,6 +290,32 @@ type EmailStepInput struct {
 	Body string `json:"body"`
 	// How the body is to be read.
 	Format BodyFormat `json:"format"`
+}
+
+// Would somebody get it? At most one of `user` and `object`; with a user token neither is needed.
+type ExplainPreferenceInput struct {
+	// Your own id of the user.
+	User *string `json:"user,omitempty"`
+	// An object. Backends.
+	Object *ObjectRefInput `json:"object,omitempty"`
+	// Your customer in whose name it would happen.
+	Tenant *string `json:"tenant,omitempty"`
+	// Key of the workflow: its current version counts.
+	Workflow string `json:"workflow"`
+	// Key of the channel.
+	Channel string `json:"channel"`
+	// The medium of the channel.
+	ChannelType ChannelType `json:"channelType"`
+	// What would come with the trigger.
+	Data map[string]any `json:"data,omitempty"`
+	// Your own id of the user who would have caused it. Backends.
+	Actor *string `json:"actor,omitempty"`
+	// What it would be about, besides the object that the data name.
+	Objects []ObjectRefInput `json:"objects,omitempty"`
+	// When. Left out: now.
+	At *time.Time `json:"at,omitempty"`
+	// Instead of the recipient's own set: the one for the tenant if there is a tenant, else the default one.
+	Instead *PreferencesInput `json:"instead,omitempty"`
 }
 
 // Which items of a feed. Everything that is given must hold.
@@ -375,6 +457,8 @@ type IdentifyUserInput struct {
 	Timezone graphql.Omittable[*string] `json:"timezone,omitempty"`
 	// Your own properties, merged into those already there. At most 256 KiB in all.
 	Properties UncheckedJSON `json:"properties,omitempty"`
+	// Merged into the user's preferences. At most 20 sets.
+	Preferences []PreferenceSetInput `json:"preferences,omitempty"`
 }
 
 // The identified user.
@@ -484,6 +568,97 @@ type Partial struct {
 	Key string `json:"key"`
 	// Liquid.
 	Source string `json:"source"`
+}
+
+// What a page shows on which somebody chooses.
+type PreferenceCenter struct {
+	// Id of the set that the choices are to be stored in, with setPreferences and MERGE.
+	Set string `json:"set"`
+	// In the order asked for.
+	Rows []PreferenceRow `json:"rows"`
+}
+
+// One thing to choose.
+type PreferenceRow struct {
+	// What it is about.
+	Kind PreferenceRowKind `json:"kind"`
+	// Key of the channel or workflow, name of the category.
+	Key *string `json:"key,omitempty"`
+	// What people read.
+	Label string `json:"label"`
+	// Whether it is on, by any channel.
+	On bool `json:"on"`
+	// It depends on a condition, or the tenant decides: show it, but don't offer to change it.
+	ReadOnly bool `json:"readOnly"`
+	// By channel type. Empty where that has no meaning.
+	ChannelTypes []PreferenceToggle `json:"channelTypes"`
+}
+
+// A row that a preference center shall have.
+type PreferenceRowInput struct {
+	// What it is about.
+	Kind PreferenceRowKind `json:"kind"`
+	// Key of the channel or workflow, name of the category. Not of other kinds.
+	Key *string `json:"key,omitempty"`
+	// What people read. Left out: the workflow's name, or the key.
+	Label *string `json:"label,omitempty"`
+}
+
+// What somebody wants to be told. docs/preferences.md says what each part means. A setting is true, false, `{condition: "…"}` or
+// `{conditions: {…}}`; an entry is true, false, or an object with channelTypes, channels, otherwise and a condition.
+type PreferenceSet struct {
+	// Of a recipient: `default`, or your own id of the tenant that it is for. Of a default: empty, or your id of the tenant.
+	ID string `json:"id"`
+	// Settings by channel type: in_app, email, sms, push, chat, webhook.
+	ChannelTypes map[string]any `json:"channelTypes"`
+	// Settings by key of the channel.
+	Channels map[string]any `json:"channels"`
+	// Entries by key of the workflow.
+	Workflows map[string]any `json:"workflows"`
+	// Entries by name of the category.
+	Categories map[string]any `json:"categories"`
+	// A setting: whether advertising is welcome. Null: nothing was said.
+	CommercialSubscribed any `json:"commercialSubscribed,omitempty"`
+	// Until when workflows, categories and objects (`collection/id`) are muted: a timestamp, or true.
+	Mutes map[string]any `json:"mutes"`
+	// When messages other than in-app ones wait: `{zone, hours: [{days, from, until}]}`. Null: nothing was said.
+	QuietHours map[string]any `json:"quietHours,omitempty"`
+}
+
+// Preferences that come with an identification. They are always merged.
+type PreferenceSetInput struct {
+	// `default`, or your own id of the tenant that they are for.
+	Set string `json:"set"`
+	// What to merge.
+	Preferences PreferencesInput `json:"preferences"`
+}
+
+// One channel type of a row.
+type PreferenceToggle struct {
+	// The medium.
+	Type ChannelType `json:"type"`
+	// Whether it is on.
+	On bool `json:"on"`
+	// It depends on a condition, or the tenant decides.
+	ReadOnly bool `json:"readOnly"`
+}
+
+// What somebody wants to be told, as a PreferenceSet. Merging, null removes what is there; otherwise it is as left out.
+type PreferencesInput struct {
+	// Settings by channel type: in_app, email, sms, push, chat, webhook.
+	ChannelTypes graphql.Omittable[map[string]any] `json:"channelTypes,omitempty"`
+	// Settings by key of the channel.
+	Channels graphql.Omittable[map[string]any] `json:"channels,omitempty"`
+	// Entries by key of the workflow. At most 500.
+	Workflows graphql.Omittable[map[string]any] `json:"workflows,omitempty"`
+	// Entries by name of the category. At most 500.
+	Categories graphql.Omittable[map[string]any] `json:"categories,omitempty"`
+	// A setting: whether advertising is welcome. Not in a recipient's set for a tenant.
+	CommercialSubscribed graphql.Omittable[any] `json:"commercialSubscribed,omitempty"`
+	// Until when `workflows`, `categories` and `objects` are muted: a timestamp, or true. Not in defaults.
+	Mutes graphql.Omittable[map[string]any] `json:"mutes,omitempty"`
+	// `{zone, hours: [{days, from, until}]}`. An empty list of hours is none, whatever defaults say.
+	QuietHours graphql.Omittable[map[string]any] `json:"quietHours,omitempty"`
 }
 
 // A template, and what it shall see.
@@ -678,6 +853,23 @@ type SendWindowInput struct {
 	Until *string `json:"until,omitempty"`
 }
 
+// What holds for everybody who didn't say otherwise.
+type SetDefaultPreferencesInput struct {
+	// Your own id of the tenant; it becomes known by this. Left out: the environment's.
+	Tenant *string `json:"tenant,omitempty"`
+	// What becomes of what is stored.
+	Strategy belfry.PreferenceStrategy `json:"strategy"`
+	// The preferences. In those of a tenant, an entry, `channelTypes` and `channels` may have `strategy: "REPLACE"`: then they outrank
+	// the recipient's own.
+	Preferences PreferencesInput `json:"preferences"`
+}
+
+// The default as it is now.
+type SetDefaultPreferencesPayload struct {
+	// As it is now.
+	Preferences PreferenceSet `json:"preferences"`
+}
+
 // A piece of Liquid.
 type SetPartialInput struct {
 	// 1 to 255 characters of a-z, 0-9, '_' and '-'.
@@ -690,6 +882,26 @@ type SetPartialInput struct {
 type SetPartialPayload struct {
 	// As it is now; null if it was removed.
 	Partial *Partial `json:"partial,omitempty"`
+}
+
+// Whose preferences, and which. At most one of `user` and `object`; with a user token neither is needed.
+type SetPreferencesInput struct {
+	// Your own id of the user.
+	User *string `json:"user,omitempty"`
+	// An object. Backends.
+	Object *ObjectRefInput `json:"object,omitempty"`
+	// `default`, or your own id of the tenant that they are for.
+	Set string `json:"set"`
+	// What becomes of what is stored.
+	Strategy belfry.PreferenceStrategy `json:"strategy"`
+	// The preferences. With a user token they hold no conditions.
+	Preferences PreferencesInput `json:"preferences"`
+}
+
+// The set as it is now.
+type SetPreferencesPayload struct {
+	// As it is now.
+	Preferences PreferenceSet `json:"preferences"`
 }
 
 // A value for conditions and templates.
@@ -1189,6 +1401,9 @@ type User struct {
 	CreatedAt time.Time `json:"createdAt"`
 	// When the user was last changed.
 	UpdatedAt time.Time `json:"updatedAt"`
+	// What the user wants to be told: as it was written, or, resolved, with everything that defaults add. `set` is `default` or your own id
+	// of a tenant. Users see their own only.
+	Preferences PreferenceSet `json:"preferences"`
 }
 
 func (User) IsNode() {}
@@ -1286,6 +1501,8 @@ type WorkflowSettingsInput struct {
 	Commercial bool `json:"commercial"`
 	// Sent whatever people prefer.
 	OverridePreferences bool `json:"overridePreferences"`
+	// Not held back by people's quiet hours.
+	Critical bool `json:"critical"`
 }
 
 // Whether archived items are meant.
@@ -2149,6 +2366,73 @@ func (e *OnInvalid) UnmarshalJSON(b []byte) error {
 }
 
 func (e OnInvalid) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// What a row of a preference center is about.
+type PreferenceRowKind string
+
+const (
+	// All channel types.
+	PreferenceRowKindChannelTypes PreferenceRowKind = "CHANNEL_TYPES"
+	// A channel.
+	PreferenceRowKindChannel PreferenceRowKind = "CHANNEL"
+	// A category.
+	PreferenceRowKindCategory PreferenceRowKind = "CATEGORY"
+	// A workflow.
+	PreferenceRowKindWorkflow PreferenceRowKind = "WORKFLOW"
+	// Advertising.
+	PreferenceRowKindCommercial PreferenceRowKind = "COMMERCIAL"
+)
+
+var AllPreferenceRowKind = []PreferenceRowKind{
+	PreferenceRowKindChannelTypes,
+	PreferenceRowKindChannel,
+	PreferenceRowKindCategory,
+	PreferenceRowKindWorkflow,
+	PreferenceRowKindCommercial,
+}
+
+func (e PreferenceRowKind) IsValid() bool {
+	switch e {
+	case PreferenceRowKindChannelTypes, PreferenceRowKindChannel, PreferenceRowKindCategory, PreferenceRowKindWorkflow, PreferenceRowKindCommercial:
+		return true
+	}
+	return false
+}
+
+func (e PreferenceRowKind) String() string {
+	return string(e)
+}
+
+func (e *PreferenceRowKind) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = PreferenceRowKind(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid PreferenceRowKind", str)
+	}
+	return nil
+}
+
+func (e PreferenceRowKind) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *PreferenceRowKind) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e PreferenceRowKind) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil

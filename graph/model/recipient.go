@@ -56,7 +56,7 @@ func (in *IdentifyUserInput) Identity() *recipient.Identity {
 	set("locale", locale, ok)
 	timezone, ok := in.Timezone.ValueOK()
 	set("timezone", timezone, ok)
-	return &recipient.Identity{RecipientRef: belfry.User(in.ID), Properties: properties}
+	return &recipient.Identity{RecipientRef: belfry.User(in.ID), Properties: properties, Preferences: contents(in.Preferences)}
 }
 
 // Party is whom the input names; field names it for errors.

@@ -57,6 +57,8 @@ type RunStep struct {
 	Until      *time.Time
 	Message    *string
 	Conditions []map[string]any
+	// Preferences are the nodes that had a say.
+	Preferences []DecisionReason
 
 	page *RunPage // nil: of a test, which sends nothing
 }
@@ -92,6 +94,10 @@ func newSteps(log []engine.LogEntry, page *RunPage) ([]RunStep, error) {
 				return nil, err
 			}
 			out[i].Conditions = append(out[i].Conditions, object)
+		}
+		var err error
+		if out[i].Preferences, err = newReasons(e.Preferences); err != nil {
+			return nil, err
 		}
 	}
 	return out, nil

@@ -1,0 +1,175 @@
+package recipient
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/belfryhq/belfry"
+)
+
+// PreferenceOwner is somebody in whose name of a tenant's it happens.
+type PreferenceOwner struct {
+	Environment belfry.EnvironmentID
+	Recipient   belfry.RecipientID
+	Tenant      belfry.RecipientID // 0: none
+	TenantID    string             // external id of the tenant
+}
+
+// Preferences are the sets of many recipients, with the defaults that count for them.
+type Preferences struct {
+	sets         map[setKey]*PreferenceSet
+	tenants      map[belfry.RecipientID]*PreferenceSet
+	environments map[belfry.EnvironmentID]*PreferenceSet
+	// Variables is whether a condition may look at the environment's variables.
+	Variables bool
+}
+
+// Of is the sets that count for a recipient.
+func (p *Preferences) Of(o PreferenceOwner) PreferenceSets {
+	if p == nil {
+		return PreferenceSets{}
+	}
+	out := PreferenceSets{Recipient: p.sets[setKey{o.Recipient, belfry.DefaultPreferences}], Environment: p.environments[o.Environment]}
+	if o.Tenant != 0 {
+		out.RecipientTenant, out.Tenant = p.sets[setKey{o.Recipient, o.TenantID}], p.tenants[o.Tenant]
+	}
+	return out
+}
+
+// LoadPreferences reads what counts for recipients, with one query for all of them.
+func LoadPreferences(ctx context.Context, q querier, owners []PreferenceOwner) (*Preferences, error) {
+	out := &Preferences{sets: map[setKey]*PreferenceSet{}, tenants: map[belfry.RecipientID]*PreferenceSet{}, environments: map[belfry.EnvironmentID]*PreferenceSet{}}
+	if len(owners) == 0 {
+		return out, nil
+	}
+	var a preferenceArguments
+	for _, o := range owners {
+		a.add(o)
+	}
+	rows, err := q.Query(ctx, selectPreferences, a.recipients, a.sets, a.recipientEnvs, a.envs, a.tenants)
+	if err != nil {
+		return nil, fmt.Errorf("read preferences: %w", err)
+	}
+	var isDefault bool
+	var owner int64
+	var env belfry.EnvironmentID
+	var name string
+	var stored []byte
+	if _, err := pgx.ForEachRow(rows, []any{&isDefault, &owner, &env, &name, &stored}, func() error {
+		set, err := decodePreferences(stored)
+		out.Variables = out.Variables || bytes.Contains(stored, []byte("vars"))
+		switch {
+		case !isDefault:
+			out.sets[setKey{belfry.RecipientID(owner), name}] = set
+		case owner == 0:
+			out.environments[env] = set
+		default:
+			out.tenants[belfry.RecipientID(owner)] = set
+		}
+		return err
+	}); err != nil {
+		return nil, fmt.Errorf("read preferences: %w", err)
+	}
+	return out, nil
+}
+
+// preferenceArguments are the keys of what is to be read, each once.
+type preferenceArguments struct {
+	recipients, recipientEnvs []int64
+	sets                      []string
+	envs, tenants             []int64
+	seen                      map[any]bool
+}
+
+// tenantKey names a default.
+type tenantKey struct {
+	env    belfry.EnvironmentID
+	tenant belfry.RecipientID
+}
+
+func (a *preferenceArguments) add(o PreferenceOwner) {
+	first := func(key any) bool {
+		if a.seen == nil {
+			a.seen = map[any]bool{}
+		}
+		was := a.seen[key]
+		a.seen[key] = true
+		return !was
+	}
+	set := func(name string) {
+		if first(setKey{o.Recipient, name}) {
+			a.recipients, a.recipientEnvs, a.sets = append(a.recipients, int64(o.Recipient)), append(a.recipientEnvs, int64(o.Environment)), append(a.sets, name)
+		}
+	}
+	defaults := func(tenant belfry.RecipientID) {
+		if first(tenantKey{o.Environment, tenant}) {
+			a.envs, a.tenants = append(a.envs, int64(o.Environment)), append(a.tenants, int64(tenant))
+		}
+	}
+	set(belfry.DefaultPreferences)
+	defaults(0)
+	if o.Tenant != 0 {
+		set(o.TenantID)
+		defaults(o.Tenant)
+	}
+}
+
+// PreferenceSetsOf reads what counts for a recipient in the name of a tenant; without one if tenant is empty. A recipient
+// or tenant that nobody knows has said nothing.
+func (s *Service) PreferenceSetsOf(ctx context.Context, env belfry.EnvironmentID, who belfry.RecipientRef, tenant string) (PreferenceSets, error) {
+	o := PreferenceOwner{Environment: env, TenantID: tenant}
+	var err error
+	if o.Recipient, err = s.ID(ctx, env, who); err != nil {
+		return PreferenceSets{}, err
+	}
+	if tenant != "" {
+		if o.Tenant, err = s.ID(ctx, env, belfry.RecipientRef{Collection: belfry.Tenants, ExternalID: tenant}); err != nil {
+			return PreferenceSets{}, err
+		}
+		if o.Tenant == 0 {
+			o.Tenant = -1 // nobody knows it, and still somebody may have said something for it
+		}
+	}
+	loaded, err := LoadPreferences(ctx, s.pool, []PreferenceOwner{o})
+	if err != nil {
+		return PreferenceSets{}, err
+	}
+	return loaded.Of(o), nil
+}
+
+const lockRecipient = `SELECT id FROM recipients WHERE environment_id = $1 AND collection = $2 AND external_id = $3 FOR NO KEY UPDATE`
+
+const lockEnvironment = `SELECT FROM environments WHERE id = $1 FOR NO KEY UPDATE`
+
+const selectPreferencesOf = `SELECT p.recipient_id, p.set, p.preferences
+  FROM unnest($2::bigint[], $3::text[]) AS k (recipient_id, set)
+  JOIN preference_sets p USING (recipient_id, set)
+ WHERE p.environment_id = $1`
+
+// selectPreferences reads sets of recipients and defaults together: it is asked for every batch of runs.
+const selectPreferences = `SELECT false, p.recipient_id, p.environment_id, p.set, p.preferences
+  FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS k (recipient_id, set, environment_id)
+  JOIN preference_sets p USING (recipient_id, set, environment_id)
+ UNION ALL
+SELECT true, d.tenant_id, d.environment_id, '', d.preferences
+  FROM unnest($4::bigint[], $5::bigint[]) AS k (environment_id, tenant_id)
+  JOIN preference_defaults d USING (environment_id, tenant_id)`
+
+const upsertPreferences = `INSERT INTO preference_sets (recipient_id, set, environment_id, preferences, updated_at)
+SELECT t.recipient_id, t.set, $1, t.preferences, $5
+  FROM unnest($2::bigint[], $3::text[], $4::jsonb[]) AS t (recipient_id, set, preferences)
+ON CONFLICT (recipient_id, set) DO UPDATE SET preferences = excluded.preferences, updated_at = excluded.updated_at`
+
+const deletePreferences = `DELETE FROM preference_sets WHERE environment_id = $1 AND recipient_id = $2 AND set = $3`
+
+const selectCrowded = `SELECT recipient_id FROM preference_sets WHERE recipient_id = ANY ($1) GROUP BY recipient_id HAVING count(*) > $2 LIMIT 1`
+
+const selectDefaults = `SELECT preferences FROM preference_defaults WHERE environment_id = $1 AND tenant_id = $2`
+
+const upsertDefaults = `INSERT INTO preference_defaults (environment_id, tenant_id, preferences, updated_at) VALUES ($1, $2, $3, $4)
+ON CONFLICT (environment_id, tenant_id) DO UPDATE SET preferences = excluded.preferences, updated_at = excluded.updated_at`
+
+const deleteDefaults = `DELETE FROM preference_defaults WHERE environment_id = $1 AND tenant_id = $2`
