@@ -59,7 +59,7 @@ func (w *world) identify(ctx context.Context, env belfry.EnvironmentID, identiti
 }
 
 func user(id string, properties map[string]any) Identity {
-	return Identity{belfry.User(id), properties}
+	return Identity{RecipientRef: belfry.User(id), Properties: properties}
 }
 
 // wantError checks code, field and limit of an error; limit 0 is none.

@@ -9,12 +9,12 @@ import (
 )
 
 // NewUser makes the API's form of a user.
-func NewUser(u *recipient.User) *User {
+func NewUser(u *recipient.Known) *User {
 	user := &User{
 		ID:         globalID(UserTag, strconv.FormatInt(int64(u.ID), 10)),
 		ExternalID: u.ExternalID,
 		Properties: make(map[string]any, len(u.Properties)),
-		CreatedAt:  u.CreatedAt,
+		CreatedAt:  u.CreatedAt(),
 		UpdatedAt:  u.UpdatedAt,
 	}
 	fields := map[string]**string{"name": &user.Name, "email": &user.Email, "phone_number": &user.PhoneNumber,
