@@ -19,6 +19,7 @@ type course struct {
 	program *workflow.Program
 	trigger *trigger // that it belongs to
 	scope   Scope    // its own
+	reach   reach    // of its recipient
 	now     time.Time
 
 	wake   *wake // why a waiting run goes on; nil: it doesn't wait, or its wait has been dealt with

@@ -55,6 +55,7 @@ type run struct {
 	unreadable error   // what it would go on with; why says what that is
 	why        string
 
+	reach     reach                                     // of the recipient
 	tombstone bool                                      // it has been cancelled
 	summary   *summary                                  // of the batch that it carries
 	statuses  map[belfry.MessageID]belfry.MessageStatus // of the messages that it sent before
@@ -158,7 +159,7 @@ func (r *run) end(s Status, e LogEntry) {
 // advance takes the run as far as it gets. ctx bounds how long that may take.
 func (r *run) advance(ctx context.Context, now time.Time) {
 	r.ask = nil
-	c := course{ctx: ctx, program: r.version.program, trigger: r.trigger, scope: r.scope, now: now, wake: r.wake, answer: r.answer, decision: r.decision}
+	c := course{ctx: ctx, program: r.version.program, trigger: r.trigger, scope: r.scope, reach: r.reach, now: now, wake: r.wake, answer: r.answer, decision: r.decision}
 	c.advance()
 	r.wake, r.decision = c.wake, c.decision
 	if stays := r.status == Waiting && len(r.log) == 0; !r.trigger.active && !stays {

@@ -100,3 +100,18 @@ func Merge(known, news map[string]any) map[string]any {
 	}
 	return out
 }
+
+// Overlay lays what a caller says in one way over what it says in another: as Merge does, but nulls stay, for they are to
+// clear what is known. It changes neither.
+func Overlay(said, also map[string]any) map[string]any {
+	out := make(map[string]any, len(said)+len(also))
+	maps.Copy(out, said)
+	for k, v := range also {
+		old, wasMap := out[k].(map[string]any)
+		if m, isMap := v.(map[string]any); isMap && wasMap {
+			v = Overlay(old, m)
+		}
+		out[k] = v
+	}
+	return out
+}

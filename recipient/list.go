@@ -19,7 +19,8 @@ type Filter struct {
 	IDPrefix string // of the external id
 	Name     string // part of it, in whichever case
 	Email    string // the whole, in whichever case
-	Phone    string // the whole, in E.164 form
+	// PhoneNumber is the whole, in E.164 form.
+	PhoneNumber string
 }
 
 // List asks for a page of a collection, in the order of external ids.
@@ -47,7 +48,7 @@ func (l *List) validate() error {
 	}
 	for _, f := range []struct{ field, text string }{
 		{"filter.idPrefix", l.Filter.IDPrefix}, {"filter.name", l.Filter.Name}, {"filter.email", l.Filter.Email},
-		{"filter.phoneNumber", l.Filter.Phone}, {"after", l.After}, {"collection", l.Collection},
+		{"filter.phoneNumber", l.Filter.PhoneNumber}, {"after", l.After}, {"collection", l.Collection},
 	} {
 		if err := belfry.ValidateText(f.text, f.field); err != nil {
 			return err
@@ -70,11 +71,11 @@ func (s *Service) List(ctx context.Context, env belfry.EnvironmentID, l List) (*
 	sql := selectPage
 	switch {
 	case l.Filter.Name != "":
-		sql, args = selectNamed, append(args, maxScan, l.Filter.Name, l.Filter.Email, l.Filter.Phone)
+		sql, args = selectNamed, append(args, maxScan, l.Filter.Name, l.Filter.Email, l.Filter.PhoneNumber)
 	case l.Filter.Email != "":
-		sql, args = selectByEmail, append(args, l.Filter.Email, l.Filter.Phone)
-	case l.Filter.Phone != "":
-		sql, args = selectByPhone, append(args, l.Filter.Phone)
+		sql, args = selectByEmail, append(args, l.Filter.Email, l.Filter.PhoneNumber)
+	case l.Filter.PhoneNumber != "":
+		sql, args = selectByPhone, append(args, l.Filter.PhoneNumber)
 	}
 	if err := s.read(ctx, page, l.First, sql, args); err != nil {
 		return nil, fmt.Errorf("list recipients: %w", err)

@@ -41,9 +41,9 @@ func TestListsArePagesInTheOrderOfIDs(t *testing.T) {
 		{"wildcards are characters", belfry.Users, Filter{IDPrefix: "b%"}, ""},
 		{"part of a name", belfry.Users, Filter{Name: "lee"}, "ann bob-2"},
 		{"e-mail", belfry.Users, Filter{Email: "ANN@example.com"}, "ann bob-2"},
-		{"phone", belfry.Users, Filter{Phone: "+4930123456"}, "ann"},
+		{"phone", belfry.Users, Filter{PhoneNumber: "+4930123456"}, "ann"},
 		{"name and e-mail", belfry.Users, Filter{Name: "Bobby", Email: "ann@example.com"}, "bob-2"},
-		{"e-mail and phone", belfry.Users, Filter{Email: "ann@example.com", Phone: "+4930123456"}, "ann"},
+		{"e-mail and phone", belfry.Users, Filter{Email: "ann@example.com", PhoneNumber: "+4930123456"}, "ann"},
 		{"e-mail and prefix", belfry.Users, Filter{Email: "ann@example.com", IDPrefix: "b"}, "bob-2"},
 	} {
 		t.Run(row.name, func(t *testing.T) {

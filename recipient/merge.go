@@ -64,6 +64,6 @@ func (s *Service) MergeUsers(ctx context.Context, env belfry.EnvironmentID, into
 // absorb adds what is kept beside one recipient ($3) to another ($2), as far as that has nothing of its own there.
 var absorb = []string{absorbChannelData}
 
-const absorbChannelData = `INSERT INTO channel_data (recipient_id, channel, environment_id, data, updated_at)
-SELECT $2, channel, environment_id, data, updated_at FROM channel_data WHERE environment_id = $1 AND recipient_id = $3
+const absorbChannelData = `INSERT INTO channel_data (recipient_id, channel, environment_id, channel_type, destinations, data, updated_at)
+SELECT $2, channel, environment_id, channel_type, destinations, data, updated_at FROM channel_data WHERE environment_id = $1 AND recipient_id = $3
     ON CONFLICT (recipient_id, channel) DO NOTHING`

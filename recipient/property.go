@@ -60,6 +60,11 @@ func (i *Identity) Validate(field string) error {
 	if err := validateKeys(i.Properties, field+".properties"); err != nil {
 		return err
 	}
+	if i.Collection == belfry.Tenants {
+		if err := validateBranding(i.Properties, field); err != nil {
+			return err
+		}
+	}
 	return validateUnset(i.Unset, field)
 }
 

@@ -221,3 +221,33 @@ func (s *Service) Upsert(ctx context.Context, env belfry.EnvironmentID, identity
 	})
 	return found, err
 }
+
+// Upserted is what became of one identity of several.
+type Upserted struct {
+	Known *Known
+	Err   *belfry.Error // why it was refused; nil if it was not
+}
+
+// UpsertEach makes recipients known, or merges what is said about them: each is done, or refused, for itself. fields names
+// each input for errors. An error of the call is nobody's fault, and leaves some of it done.
+func (s *Service) UpsertEach(ctx context.Context, env belfry.EnvironmentID, identities []Identity, fields []string) ([]Upserted, error) {
+	out := make([]Upserted, len(identities))
+	for i := range identities {
+		err := identities[i].Validate(fields[i])
+		if err == nil {
+			err = postgres.InTx(ctx, s.pool, func(tx *postgres.Tx) error {
+				if _, err := s.Identify(ctx, tx, env, identities[i:i+1], fields[i:i+1]); err != nil {
+					return err
+				}
+				out[i].Known, err = readKnown(ctx, tx, selectKnown, env, identities[i].Collection, identities[i].ExternalID)
+				return err
+			})
+		}
+		if refused, ok := errors.AsType[*belfry.Error](err); ok {
+			out[i] = Upserted{Err: refused}
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}

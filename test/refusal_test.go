@@ -32,6 +32,7 @@ type victim struct {
 	trigger                      vars // the request that was made
 	userID, versionID, triggerID string
 	runID, scheduleID            string
+	objectID, tenantID           string
 	itemIDs                      []string // newest first
 	firstPosition                string   // when the first of two items had come
 }
@@ -74,6 +75,11 @@ func newVictim(t *testing.T) *victim {
 // more makes what else there is to be had of Ana's.
 func (v *victim) more(t *testing.T, us caller) {
 	t.Helper()
+	v.objectID = ask[struct{ Object struct{ ID string } }](t, us, `mutation ($m: String!) { upsertObject(input: {collection: "projects", id: "p1", name: $m}) { object { id } } }`, vars{"m": marker}).Object.ID
+	v.tenantID = ask[struct{ Tenant struct{ ID string } }](t, us, `mutation ($m: String!, $url: String!) {
+		upsertTenant(input: {id: "acme", name: $m, branding: {logoUrl: $url}}) { tenant { id } } }`, vars{"m": marker, "url": "https://example.com/" + marker}).Tenant.ID
+	ask[any](t, us, `mutation ($m: String!) { setChannelData(input: {recipient: {user: "ana"}, channel: "ios", push: {tokens: [$m]}}) { channelData { channel } } }`, vars{"m": marker})
+	identify(t, us, "zoe")
 	ask[any](t, us, `mutation ($m: String!) { setPartial(input: {key: "footer", source: $m}) { partial { key } } }`, vars{"m": marker})
 	ask[any](t, us, `mutation ($m: JSONValue!) { setVariable(input: {name: "secret", value: $m}) { variable { name } } }`, vars{"m": marker})
 	v.scheduleID = ask[struct {

@@ -15,6 +15,7 @@ type Program struct {
 	Refs       []string // steps whose messages' status something asks for
 	SeesRefs   bool     // something mentions refs, or waits for what happens to a step's message
 	Variables  bool     // something mentions vars
+	Reach      bool     // something is sent to devices or connections
 	Activities bool     // something mentions activities
 }
 

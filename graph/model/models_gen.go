@@ -31,6 +31,12 @@ type Node interface {
 	IsNode()
 }
 
+// Whoever can be notified, act or own: a user, an object or a tenant.
+type Recipient interface {
+	IsNode()
+	IsRecipient()
+}
+
 // Gathers triggers until a window closes: exactly one of `for`, `until` and `rule`, as in a delay. The run of the first trigger
 // goes on then, for all of them; the runs of the others end when they join.
 type BatchStepInput struct {
@@ -84,6 +90,46 @@ type BranchStepInput struct {
 	Branches []BranchInput `json:"branches"`
 	// Taken when no other is.
 	Default DefaultBranchInput `json:"default"`
+}
+
+// How a tenant's messages look. Colours are in the form #RRGGBB, logos and icons URLs.
+type Branding struct {
+	// Null: none.
+	LogoURL *string `json:"logoUrl,omitempty"`
+	// Null: none.
+	IconURL *string `json:"iconUrl,omitempty"`
+	// On dark backgrounds. Default: logoUrl.
+	DarkLogoURL *string `json:"darkLogoUrl,omitempty"`
+	// On dark backgrounds. Default: iconUrl.
+	DarkIconURL *string `json:"darkIconUrl,omitempty"`
+	// Default: #000000.
+	PrimaryColor string `json:"primaryColor"`
+	// Of text on the primary colour. Default: #FFFFFF.
+	PrimaryColorContrast string `json:"primaryColorContrast"`
+	// On dark backgrounds. Default: #FFFFFF.
+	DarkPrimaryColor string `json:"darkPrimaryColor"`
+	// Of text on the dark primary colour. Default: #000000.
+	DarkPrimaryColorContrast string `json:"darkPrimaryColorContrast"`
+}
+
+// How a tenant's messages look. Null: back to the default; left out: as it is.
+type BrandingInput struct {
+	// An http or https URL.
+	LogoURL graphql.Omittable[*string] `json:"logoUrl,omitempty"`
+	// An http or https URL.
+	IconURL graphql.Omittable[*string] `json:"iconUrl,omitempty"`
+	// An http or https URL.
+	DarkLogoURL graphql.Omittable[*string] `json:"darkLogoUrl,omitempty"`
+	// An http or https URL.
+	DarkIconURL graphql.Omittable[*string] `json:"darkIconUrl,omitempty"`
+	// #RRGGBB.
+	PrimaryColor graphql.Omittable[*string] `json:"primaryColor,omitempty"`
+	// #RRGGBB.
+	PrimaryColorContrast graphql.Omittable[*string] `json:"primaryColorContrast,omitempty"`
+	// #RRGGBB.
+	DarkPrimaryColor graphql.Omittable[*string] `json:"darkPrimaryColor,omitempty"`
+	// #RRGGBB.
+	DarkPrimaryColorContrast graphql.Omittable[*string] `json:"darkPrimaryColorContrast,omitempty"`
 }
 
 // A call to action below a message.
@@ -194,6 +240,12 @@ type DelayStepInput struct {
 	OnInvalid *OnInvalid `json:"onInvalid,omitempty"`
 }
 
+// What came of deleting an object.
+type DeleteObjectPayload struct {
+	// False: there was none.
+	Deleted bool `json:"deleted"`
+}
+
 // Schedules to remove.
 type DeleteSchedulesInput struct {
 	// Which ones: 1 to 100.
@@ -206,6 +258,30 @@ type DeleteSchedulesPayload struct {
 	Deleted int `json:"deleted"`
 	// Those that there were not.
 	NotFound []string `json:"notFound"`
+}
+
+// The tenant to delete.
+type DeleteTenantInput struct {
+	// Your own id of the tenant.
+	ID string `json:"id"`
+}
+
+// What came of deleting a tenant.
+type DeleteTenantPayload struct {
+	// False: there was none.
+	Deleted bool `json:"deleted"`
+}
+
+// The user to delete.
+type DeleteUserInput struct {
+	// Your own id of the user.
+	ID string `json:"id"`
+}
+
+// What came of deleting a user.
+type DeleteUserPayload struct {
+	// False: there was none.
+	Deleted bool `json:"deleted"`
 }
 
 // One try to hand a message to a provider.
@@ -373,8 +449,12 @@ type IdentifyUserInput struct {
 	Locale graphql.Omittable[*string] `json:"locale,omitempty"`
 	// IANA time zone, such as Europe/Berlin.
 	Timezone graphql.Omittable[*string] `json:"timezone,omitempty"`
-	// Your own properties, merged into those already there. At most 256 KiB in all.
+	// When you created the user. Null: when Belfry first heard of them.
+	CreatedAt graphql.Omittable[*time.Time] `json:"createdAt,omitempty"`
+	// Your own properties, merged into those already there. At most 256 KiB and 2,000 keys in all, each of at most 256 characters.
 	Properties UncheckedJSON `json:"properties,omitempty"`
+	// Properties to remove once the others are merged: paths such as `plan` or `address.street`. At most 100.
+	Unset []string `json:"unset,omitempty"`
 }
 
 // The identified user.
@@ -453,9 +533,56 @@ type MarkdownBlock struct {
 
 func (MarkdownBlock) IsBlock() {}
 
+// Two users that are the same person.
+type MergeUsersInput struct {
+	// Your own id of the user that stays.
+	Into string `json:"into"`
+	// Your own id of the user that is deleted.
+	From string `json:"from"`
+}
+
+// The user that stays.
+type MergeUsersPayload struct {
+	// As it is now.
+	User User `json:"user"`
+}
+
 // Everything that can be changed. Each mutation takes one input, and is done wholly or not at all; those that take a list of
 // things to do say so if each thing is done, or refused, for itself.
 type Mutation struct {
+}
+
+// One of your objects that can be notified or act: a project, a team. It is in a collection of your own, and has no feed.
+type Object struct {
+	ID string `json:"id"`
+	// Which kind of object: your own word, such as projects.
+	Collection  string               `json:"collection"`
+	ExternalID  string               `json:"externalId"`
+	Name        *string              `json:"name,omitempty"`
+	Properties  map[string]any       `json:"properties"`
+	CreatedAt   time.Time            `json:"createdAt"`
+	UpdatedAt   time.Time            `json:"updatedAt"`
+	ChannelData []belfry.ChannelData `json:"channelData"`
+}
+
+func (Object) IsRecipient() {}
+
+func (Object) IsNode() {}
+
+// A page of objects.
+type ObjectConnection struct {
+	// One for each object on the page.
+	Edges []ObjectEdge `json:"edges"`
+	// Where the page begins and ends.
+	PageInfo PageInfo `json:"pageInfo"`
+}
+
+// An object on a page.
+type ObjectEdge struct {
+	// Its place in the list.
+	Cursor string `json:"cursor"`
+	// The object.
+	Node Object `json:"node"`
 }
 
 // One of your objects that was made known before: a project, a team.
@@ -502,6 +629,14 @@ type PreviewTemplateInput struct {
 	Scope map[string]any `json:"scope,omitempty"`
 }
 
+// Somebody's devices: tokens, devices or both, at most 100 together. The same token twice is the same as once.
+type PushDataInput struct {
+	// Tokens, endpoint ARNs or player ids, each of at most 4,096 bytes.
+	Tokens []string `json:"tokens,omitempty"`
+	// The same, with what is known about them.
+	Devices []belfry.PushDevice `json:"devices,omitempty"`
+}
+
 // A push notification.
 type PushStepInput struct {
 	// Key of the channel.
@@ -535,6 +670,16 @@ type RecipientInput struct {
 	User *string `json:"user,omitempty"`
 	// Identify the user first, then refer to it.
 	Identify *IdentifyUserInput `json:"identify,omitempty"`
+}
+
+// A user, an object or a tenant: exactly one.
+type RecipientRefInput struct {
+	// Your own id of a user.
+	User *string `json:"user,omitempty"`
+	// An object.
+	Object *ObjectRefInput `json:"object,omitempty"`
+	// Your own id of a tenant.
+	Tenant *string `json:"tenant,omitempty"`
 }
 
 // A recipient who was left out, and why. The others are notified.
@@ -678,6 +823,28 @@ type SendWindowInput struct {
 	Until *string `json:"until,omitempty"`
 }
 
+// Where a recipient is reached on a channel. What was there before is replaced as a whole.
+type SetChannelDataInput struct {
+	// Whose. Made known if it was not. With a user token it may be left out, and must be that user, who is known, otherwise.
+	Recipient *RecipientRefInput `json:"recipient,omitempty"`
+	// Key of the channel. At most 50 channels a recipient.
+	Channel string `json:"channel"`
+	// Exactly one of push, slack, msTeams and discord.
+	Push *PushDataInput `json:"push,omitempty"`
+	// Exactly one of push, slack, msTeams and discord.
+	Slack *belfry.SlackData `json:"slack,omitempty"`
+	// Exactly one of push, slack, msTeams and discord.
+	MsTeams *belfry.MSTeamsData `json:"msTeams,omitempty"`
+	// Exactly one of push, slack, msTeams and discord.
+	Discord *belfry.DiscordData `json:"discord,omitempty"`
+}
+
+// What was set.
+type SetChannelDataPayload struct {
+	// As it is now.
+	ChannelData belfry.ChannelData `json:"channelData"`
+}
+
 // A piece of Liquid.
 type SetPartialInput struct {
 	// 1 to 255 characters of a-z, 0-9, '_' and '-'.
@@ -690,6 +857,18 @@ type SetPartialInput struct {
 type SetPartialPayload struct {
 	// As it is now; null if it was removed.
 	Partial *Partial `json:"partial,omitempty"`
+}
+
+// What users may change of their own profile.
+type SetProfileFieldsInput struct {
+	// All of it; an empty list for nothing.
+	Fields []ProfileField `json:"fields"`
+}
+
+// What users may change of their own profile.
+type SetProfileFieldsPayload struct {
+	// As it is now.
+	Fields []ProfileField `json:"fields"`
 }
 
 // A value for conditions and templates.
@@ -809,6 +988,40 @@ type TemplateProblem struct {
 	Column *int `json:"column,omitempty"`
 	// What to do about it.
 	Message string `json:"message"`
+}
+
+// A customer organisation of yours, in whose name things happen.
+type Tenant struct {
+	ID         string  `json:"id"`
+	ExternalID string  `json:"externalId"`
+	Name       *string `json:"name,omitempty"`
+	// Your own properties, with `settings` as they are stored.
+	Properties  map[string]any       `json:"properties"`
+	CreatedAt   time.Time            `json:"createdAt"`
+	UpdatedAt   time.Time            `json:"updatedAt"`
+	ChannelData []belfry.ChannelData `json:"channelData"`
+	// How its messages look, with defaults for what isn't set.
+	Branding Branding `json:"branding"`
+}
+
+func (Tenant) IsRecipient() {}
+
+func (Tenant) IsNode() {}
+
+// A page of tenants.
+type TenantConnection struct {
+	// One for each tenant on the page.
+	Edges []TenantEdge `json:"edges"`
+	// Where the page begins and ends.
+	PageInfo PageInfo `json:"pageInfo"`
+}
+
+// A tenant on a page.
+type TenantEdge struct {
+	// Its place in the list.
+	Cursor string `json:"cursor"`
+	// The tenant.
+	Node Tenant `json:"node"`
 }
 
 // Something that happens during a test.
@@ -1070,6 +1283,20 @@ type TriggerWorkflowsPayload struct {
 	Results []TriggerWorkflowResult `json:"results"`
 }
 
+// Where a recipient is no longer reached.
+type UnsetChannelDataInput struct {
+	// Whose. With a user token it may be left out, and must be that user otherwise.
+	Recipient *RecipientRefInput `json:"recipient,omitempty"`
+	// Key of the channel.
+	Channel string `json:"channel"`
+}
+
+// What came of it.
+type UnsetChannelDataPayload struct {
+	// False: there was nothing.
+	Removed bool `json:"removed"`
+}
+
 // Merges values into the run's data, on the top level. Exactly one of `data` and `json`.
 type UpdateDataStepInput struct {
 	// String values are templates, at any depth.
@@ -1132,6 +1359,70 @@ type UpdateUserStepInput struct {
 	JSON *string `json:"json,omitempty"`
 }
 
+// What is known of an object. What is given is merged into it deeply, null clears a value, the rest stays.
+type UpsertObjectInput struct {
+	// Which kind of object. It doesn't begin with '$'.
+	Collection string `json:"collection"`
+	// Your own id of the object in its collection: 1 to 256 characters, without '/' and '#'.
+	ID string `json:"id"`
+	// What people call it.
+	Name graphql.Omittable[*string] `json:"name,omitempty"`
+	// When you created it. Null: when Belfry first heard of it.
+	CreatedAt graphql.Omittable[*time.Time] `json:"createdAt,omitempty"`
+	// Your own properties. At most 256 KiB and 2,000 keys in all, each of at most 256 characters.
+	Properties UncheckedJSON `json:"properties,omitempty"`
+	// Properties to remove once the others are merged: paths such as `plan` or `owner.name`. At most 100.
+	Unset []string `json:"unset,omitempty"`
+}
+
+// The object.
+type UpsertObjectPayload struct {
+	// As it is now.
+	Object Object `json:"object"`
+}
+
+// What came of one object of several: it, or why it was refused.
+type UpsertObjectResult struct {
+	// As it is now; null if it was refused.
+	Object *Object `json:"object,omitempty"`
+	// Why it was refused; null if it was not.
+	Error *ItemError `json:"error,omitempty"`
+}
+
+// Several objects, each on its own.
+type UpsertObjectsInput struct {
+	// 1 to 100.
+	Objects []UpsertObjectInput `json:"objects"`
+}
+
+// What came of each object.
+type UpsertObjectsPayload struct {
+	// In the order of the input.
+	Results []UpsertObjectResult `json:"results"`
+}
+
+// What is known of a tenant. What is given is merged into it deeply, null clears a value, the rest stays.
+type UpsertTenantInput struct {
+	// Your own id of the tenant: 1 to 256 characters, without '/' and '#'.
+	ID string `json:"id"`
+	// What people call it.
+	Name graphql.Omittable[*string] `json:"name,omitempty"`
+	// When you created it. Null: when Belfry first heard of it.
+	CreatedAt graphql.Omittable[*time.Time] `json:"createdAt,omitempty"`
+	// How its messages look.
+	Branding *BrandingInput `json:"branding,omitempty"`
+	// Your own properties. At most 256 KiB and 2,000 keys in all, each of at most 256 characters.
+	Properties map[string]any `json:"properties,omitempty"`
+	// Properties to remove once the others are merged: paths such as `plan` or `settings.branding`. At most 100.
+	Unset []string `json:"unset,omitempty"`
+}
+
+// The tenant.
+type UpsertTenantPayload struct {
+	// As it is now.
+	Tenant Tenant `json:"tenant"`
+}
+
 // A workflow: what shall happen when something is triggered. At most 512 KiB of JSON.
 type UpsertWorkflowInput struct {
 	// Names the workflow in triggers: 1 to 255 characters of a-z, 0-9, '_' and '-'. It can't change.
@@ -1166,7 +1457,8 @@ type UpsertWorkflowPayload struct {
 	Problems []WorkflowProblem `json:"problems"`
 }
 
-// Somebody who uses your product. Made by identification: `identifyUser`, or inline in a trigger.
+// Somebody who uses your product. Made by identification: `identifyUser`, or inline in a trigger. With a user token, of others
+// there are only ids, names and avatars.
 type User struct {
 	ID string `json:"id"`
 	// Your own id for this user.
@@ -1184,14 +1476,31 @@ type User struct {
 	// IANA time zone, such as Europe/Berlin.
 	Timezone *string `json:"timezone,omitempty"`
 	// Your own properties of the user.
-	Properties map[string]any `json:"properties"`
-	// When the user was first identified.
-	CreatedAt time.Time `json:"createdAt"`
-	// When the user was last changed.
-	UpdatedAt time.Time `json:"updatedAt"`
+	Properties  map[string]any       `json:"properties"`
+	CreatedAt   time.Time            `json:"createdAt"`
+	UpdatedAt   time.Time            `json:"updatedAt"`
+	ChannelData []belfry.ChannelData `json:"channelData"`
 }
 
+func (User) IsRecipient() {}
+
 func (User) IsNode() {}
+
+// A page of users.
+type UserConnection struct {
+	// One for each user on the page.
+	Edges []UserEdge `json:"edges"`
+	// Where the page begins and ends.
+	PageInfo PageInfo `json:"pageInfo"`
+}
+
+// A user on a page.
+type UserEdge struct {
+	// Its place in the list.
+	Cursor string `json:"cursor"`
+	// The user.
+	Node User `json:"node"`
+}
 
 // What is wrong.
 type ValidateWorkflowPayload struct {
@@ -2149,6 +2458,76 @@ func (e *OnInvalid) UnmarshalJSON(b []byte) error {
 }
 
 func (e OnInvalid) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// What an environment may let people change of their own profile.
+type ProfileField string
+
+const (
+	// Full name.
+	ProfileFieldName ProfileField = "NAME"
+	// E-mail address. Not by default: messages go wherever people say.
+	ProfileFieldEmail ProfileField = "EMAIL"
+	// Phone number. Not by default: messages go wherever people say.
+	ProfileFieldPhoneNumber ProfileField = "PHONE_NUMBER"
+	// URL of a picture.
+	ProfileFieldAvatar ProfileField = "AVATAR"
+	// Language tag.
+	ProfileFieldLocale ProfileField = "LOCALE"
+	// IANA time zone.
+	ProfileFieldTimezone ProfileField = "TIMEZONE"
+)
+
+var AllProfileField = []ProfileField{
+	ProfileFieldName,
+	ProfileFieldEmail,
+	ProfileFieldPhoneNumber,
+	ProfileFieldAvatar,
+	ProfileFieldLocale,
+	ProfileFieldTimezone,
+}
+
+func (e ProfileField) IsValid() bool {
+	switch e {
+	case ProfileFieldName, ProfileFieldEmail, ProfileFieldPhoneNumber, ProfileFieldAvatar, ProfileFieldLocale, ProfileFieldTimezone:
+		return true
+	}
+	return false
+}
+
+func (e ProfileField) String() string {
+	return string(e)
+}
+
+func (e *ProfileField) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = ProfileField(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid ProfileField", str)
+	}
+	return nil
+}
+
+func (e ProfileField) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *ProfileField) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e ProfileField) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil

@@ -4,6 +4,8 @@ CREATE TABLE channel_data (
   recipient_id   bigint NOT NULL,
   channel        text COLLATE "C" NOT NULL,             -- key
   environment_id bigint NOT NULL,
+  channel_type   text COLLATE "C" NOT NULL,             -- that the data are for
+  destinations   int NOT NULL,                          -- how many devices or connections
   data           jsonb NOT NULL,                        -- belfry.ChannelData
   updated_at     timestamptz NOT NULL,
   PRIMARY KEY (recipient_id, channel)
