@@ -29,12 +29,12 @@ type victim struct {
 	pool         *pgxpool.Pool
 	ours, theirs *environment
 
-	trigger                      vars // the request that was made
-	userID, versionID, triggerID string
-	runID, scheduleID            string
-	objectID, tenantID           string
-	itemIDs                      []string // newest first
-	firstPosition                string   // when the first of two items had come
+	trigger                       vars // the request that was made
+	userID, versionID, triggerID  string
+	runID, scheduleID             string
+	objectID, tenantID, messageID string
+	itemIDs                       []string // newest first
+	firstPosition                 string   // when the first of two items had come
 }
 
 func newVictim(t *testing.T) *victim {
@@ -225,6 +225,21 @@ func expect(t *testing.T, who string, got answer, want string) {
 // rootFields is every field of the schema that can be called, sorted.
 func rootFields(t *testing.T) []string {
 	t.Helper()
+	schema := readSchema(t)
+	var out []string
+	for _, root := range []*ast.Definition{schema.Query, schema.Mutation, schema.Subscription} {
+		for _, f := range root.Fields {
+			if !strings.HasPrefix(f.Name, "__") {
+				out = append(out, root.Name+"."+f.Name)
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func readSchema(t *testing.T) *ast.Schema {
+	t.Helper()
 	files, err := filepath.Glob("../graph/schema/*.graphqls")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no schema: %v", err)
@@ -241,16 +256,7 @@ func rootFields(t *testing.T) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var out []string
-	for _, root := range []*ast.Definition{schema.Query, schema.Mutation, schema.Subscription} {
-		for _, f := range root.Fields {
-			if !strings.HasPrefix(f.Name, "__") {
-				out = append(out, root.Name+"."+f.Name)
-			}
-		}
-	}
-	slices.Sort(out)
-	return out
+	return schema
 }
 
 // What a stranger listens to stays silent when something happens to the victim of the same name.
