@@ -1,13 +1,19 @@
 // Package recipient keeps users, objects and tenants: whoever can be notified, act or own. It turns the ids of
-// customers into internal ones, and identifies (creates, or merges what is new about) recipients on the way.
+// customers into internal ones, and identifies (creates, or merges what is new about) recipients on the way. It keeps where
+// they are reached (channel data), and has everything forgotten about those who are deleted.
 //
-// What it is not: it doesn't decide whether somebody wants to be told, and knows no channel.
+// What it is not: it doesn't send anything, and doesn't know whether a token or a webhook works.
 //
 // Guarantees
 //   - Internal ids never change and are never reused, so they may be kept.
 //   - Two identifications of the same recipient at once both take effect: they are merged under the row's lock.
+//   - A deleted recipient's external id is free at once; whoever gets it inherits nothing. What other packages keep about
+//     the deleted one is removed by Run.
 //   - Rows are locked in the order of (collection, external id): no two calls deadlock.
 //
 // Footguns
-//   - Merging is deep for objects, and replaces arrays. A null clears a value; leaving it out keeps it.
+//   - Merging is deep for objects, and replaces arrays. A null clears a value; leaving it out keeps it. What
+//     Unset names is removed afterwards.
+//   - Other nodes take a deleted user for known for as long as a second: internal ids are remembered.
+//   - Channel data holds secrets. Nothing that people see may show them.
 package recipient
