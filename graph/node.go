@@ -39,6 +39,8 @@ func (r *Resolver) node(ctx context.Context, id string) (model.Node, error) {
 		return r.triggerNode(ctx, viewer.Environment, key)
 	case model.RunTag:
 		return r.runNode(ctx, viewer.Environment, key)
+	case model.BulkTag:
+		return r.bulkNode(ctx, viewer.Environment, key)
 	case model.ScheduleTag:
 		return r.scheduleNode(ctx, viewer.Environment, key)
 	case model.VersionTag:

@@ -31,7 +31,7 @@ func (s *Service) Wake() {
 	}
 }
 
-// Run removes what belonged to deleted recipients, in transactions of bounded size, until ctx ends. A crash costs nothing:
+// Run works off bulk operations, and removes what belonged to deleted recipients, in transactions of bounded size, until ctx ends. A crash costs nothing:
 // whoever runs next goes on. When all is gone it looks once more after settleTime, for what was being written about
 // somebody while they were deleted. Several nodes may run it; each has to, for it also forgets the ids that the node
 // remembers.
@@ -45,6 +45,13 @@ func (s *Service) Run(ctx context.Context) error {
 		}
 		if err != nil && ctx.Err() == nil {
 			s.Log.Error("what belonged to deleted recipients could not be removed; it is tried again", "error", err)
+		}
+		err = nil
+		for more := true; more && err == nil; {
+			more, err = s.bulkSome(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			s.Log.Error("a bulk operation could not go on; it is tried again", "error", err)
 		}
 		select {
 		case <-ctx.Done():

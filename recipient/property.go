@@ -185,6 +185,9 @@ func validateUnset(paths []string, field string) error {
 		return belfry.Beyond(field+".unset", MaxUnset, "properties to remove")
 	}
 	for _, path := range paths {
+		if err := belfry.ValidateText(path, field+".unset"); err != nil {
+			return err
+		}
 		if path == "" || slices.Contains(strings.Split(path, "."), "") {
 			return belfry.Errorf(belfry.Invalid, "%.64q is not the path of a property: such as plan, or address.street", path).At("%s.unset", field)
 		}

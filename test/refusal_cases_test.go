@@ -207,6 +207,25 @@ var attempts = []attempt{
 		byStranger:  `{"deleteUser": {"deleted": false}}`,
 	},
 	{
+		field:       "Query.bulkOperation",
+		query:       `query ($id: ID!) { bulkOperation(id: $id) { total done failures { error { message } } } }`,
+		variables:   func(v *victim) vars { return vars{"id": v.bulkID} },
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"bulkOperation": null}`,
+	},
+	{
+		field:       "Mutation.bulkDeleteUsers",
+		query:       `mutation { bulkDeleteUsers(input: {ids: ["zoe"]}) { operation { total } } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"bulkDeleteUsers": {"operation": {"total": 1}}}`,
+	},
+	{
+		field:       "Mutation.bulkIdentifyUsers",
+		query:       `mutation { bulkIdentifyUsers(input: {users: [{id: "zoe"}]}) { operation { total } } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"bulkIdentifyUsers": {"operation": {"total": 1}}}`,
+	},
+	{
 		field:       "Query.convertCondition", // says nothing of anybody
 		query:       `{ convertCondition(input: {expression: "data.a == \"b\""}) { exact } }`,
 		byColleague: "FORBIDDEN",

@@ -33,6 +33,7 @@ type victim struct {
 	userID, versionID, triggerID  string
 	runID, scheduleID             string
 	objectID, tenantID, messageID string
+	bulkID                        string
 	itemIDs                       []string // newest first
 	firstPosition                 string   // when the first of two items had come
 }
@@ -80,6 +81,10 @@ func (v *victim) more(t *testing.T, us caller) {
 		upsertTenant(input: {id: "acme", name: $m, branding: {logoUrl: $url}}) { tenant { id } } }`, vars{"m": marker, "url": "https://example.com/" + marker}).Tenant.ID
 	ask[any](t, us, `mutation ($m: String!) { setChannelData(input: {recipient: {user: "ana"}, channel: "ios", push: {tokens: [$m]}}) { channelData { channel } } }`, vars{"m": marker})
 	identify(t, us, "zoe")
+	v.bulkID = ask[struct{ Operation struct{ ID string } }](t, us, `mutation ($id: String!) { bulkIdentifyUsers(input: {users: [{id: $id}]}) { operation { id } } }`, vars{"id": "/" + marker}).Operation.ID
+	eventually(t, "the bulk operation is done", func() bool {
+		return ask[struct{ FinishedAt *string }](t, us, `query ($id: ID!) { bulkOperation(id: $id) { finishedAt } }`, vars{"id": v.bulkID}).FinishedAt != nil
+	})
 	ask[any](t, us, `mutation ($m: String!) { setPartial(input: {key: "footer", source: $m}) { partial { key } } }`, vars{"m": marker})
 	ask[any](t, us, `mutation ($m: JSONValue!) { setVariable(input: {name: "secret", value: $m}) { variable { name } } }`, vars{"m": marker})
 	v.scheduleID = ask[struct {

@@ -15,11 +15,12 @@ import (
 // TestNoFieldShowsWhatIsSomebodyElses. Mutations and subscriptions have their attempts in refusal_cases_test.go.
 var walks = map[string]func(*victim) []string{
 	"node": func(v *victim) (out []string) {
-		for _, id := range []string{v.userID, v.objectID, v.tenantID, v.versionID, v.triggerID, v.runID, v.scheduleID, v.itemIDs[0], v.messageID} {
+		for _, id := range []string{v.userID, v.objectID, v.tenantID, v.versionID, v.triggerID, v.runID, v.scheduleID, v.itemIDs[0], v.messageID, v.bulkID} {
 			out = append(out, fmt.Sprintf(`(id: %q)`, id))
 		}
 		return out
 	},
+	"bulkOperation":    func(v *victim) []string { return []string{fmt.Sprintf(`(id: %q)`, v.bulkID)} },
 	"me":               plain(""),
 	"user":             plain(`(id: "ana")`),
 	"users":            plain("", `(filter: {idPrefix: "ana"})`, `(filter: {email: "marker-7f3c91@example.com"})`),
@@ -48,7 +49,7 @@ func plain(arguments ...string) func(*victim) []string {
 }
 
 // showNothing are the fields that say nothing of anybody, so that their owner doesn't find the marker either.
-var showNothing = []string{"convertCondition", "profileFields"}
+var showNothing = []string{"bulkOperation", "convertCondition", "profileFields"}
 
 // Every field of every type that can be reached from Query is asked for, along every way that leads there, by a stranger and
 // by a colleague. Neither may find anything that is Ana's, nor what is private of Pat, who caused an item of Mallory's.

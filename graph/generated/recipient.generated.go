@@ -1295,6 +1295,20 @@ func unmarshalNIdentifyUserInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmode
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
+func unmarshalNIdentifyUserInput2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐIdentifyUserInputᚄ(ctx context.Context, ec *executionContext, v any) ([]model.IdentifyUserInput, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]model.IdentifyUserInput, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = unmarshalNIdentifyUserInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐIdentifyUserInput(ctx, ec, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
 func marshalNIdentifyUserPayload2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐIdentifyUserPayload(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v *model.IdentifyUserPayload) graphql.Marshaler {
 	if v == nil {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {

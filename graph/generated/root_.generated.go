@@ -58,6 +58,29 @@ type ComplexityRoot struct {
 		PrimaryColorContrast     func(childComplexity int) int
 	}
 
+	BulkDeleteUsersPayload struct {
+		Operation func(childComplexity int) int
+	}
+
+	BulkFailure struct {
+		Error func(childComplexity int) int
+		Index func(childComplexity int) int
+	}
+
+	BulkIdentifyUsersPayload struct {
+		Operation func(childComplexity int) int
+	}
+
+	BulkOperation struct {
+		CreatedAt  func(childComplexity int) int
+		Done       func(childComplexity int) int
+		Failures   func(childComplexity int) int
+		FinishedAt func(childComplexity int) int
+		ID         func(childComplexity int) int
+		Kind       func(childComplexity int) int
+		Total      func(childComplexity int) int
+	}
+
 	Button struct {
 		Action func(childComplexity int) int
 		Label  func(childComplexity int) int
@@ -263,6 +286,8 @@ type ComplexityRoot struct {
 	}
 
 	Mutation struct {
+		BulkDeleteUsers   func(childComplexity int, input model.BulkDeleteUsersInput) int
+		BulkIdentifyUsers func(childComplexity int, input model.BulkIdentifyUsersInput) int
 		CancelTriggers    func(childComplexity int, input model.CancelTriggersInput) int
 		CreateSchedules   func(childComplexity int, input model.CreateSchedulesInput) int
 		DeleteObject      func(childComplexity int, input model.ObjectRefInput) int
@@ -334,6 +359,7 @@ type ComplexityRoot struct {
 	}
 
 	Query struct {
+		BulkOperation    func(childComplexity int, id string) int
 		ConvertCondition func(childComplexity int, input model.ConvertConditionInput) int
 		Feed             func(childComplexity int, ref model.FeedRef) int
 		Me               func(childComplexity int) int
@@ -781,6 +807,76 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Branding.PrimaryColorContrast(childComplexity), true
+
+	case "BulkDeleteUsersPayload.operation":
+		if e.ComplexityRoot.BulkDeleteUsersPayload.Operation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkDeleteUsersPayload.Operation(childComplexity), true
+
+	case "BulkFailure.error":
+		if e.ComplexityRoot.BulkFailure.Error == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkFailure.Error(childComplexity), true
+	case "BulkFailure.index":
+		if e.ComplexityRoot.BulkFailure.Index == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkFailure.Index(childComplexity), true
+
+	case "BulkIdentifyUsersPayload.operation":
+		if e.ComplexityRoot.BulkIdentifyUsersPayload.Operation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkIdentifyUsersPayload.Operation(childComplexity), true
+
+	case "BulkOperation.createdAt":
+		if e.ComplexityRoot.BulkOperation.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkOperation.CreatedAt(childComplexity), true
+	case "BulkOperation.done":
+		if e.ComplexityRoot.BulkOperation.Done == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkOperation.Done(childComplexity), true
+	case "BulkOperation.failures":
+		if e.ComplexityRoot.BulkOperation.Failures == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkOperation.Failures(childComplexity), true
+	case "BulkOperation.finishedAt":
+		if e.ComplexityRoot.BulkOperation.FinishedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkOperation.FinishedAt(childComplexity), true
+	case "BulkOperation.id":
+		if e.ComplexityRoot.BulkOperation.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkOperation.ID(childComplexity), true
+	case "BulkOperation.kind":
+		if e.ComplexityRoot.BulkOperation.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkOperation.Kind(childComplexity), true
+	case "BulkOperation.total":
+		if e.ComplexityRoot.BulkOperation.Total == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkOperation.Total(childComplexity), true
 
 	case "Button.action":
 		if e.ComplexityRoot.Button.Action == nil {
@@ -1501,6 +1597,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.MsTeamsData.TenantID(childComplexity), true
 
+	case "Mutation.bulkDeleteUsers":
+		if e.ComplexityRoot.Mutation.BulkDeleteUsers == nil {
+			break
+		}
+
+		args, err := field_Mutation_bulkDeleteUsers_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.BulkDeleteUsers(childComplexity, args["input"].(model.BulkDeleteUsersInput)), true
+	case "Mutation.bulkIdentifyUsers":
+		if e.ComplexityRoot.Mutation.BulkIdentifyUsers == nil {
+			break
+		}
+
+		args, err := field_Mutation_bulkIdentifyUsers_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.BulkIdentifyUsers(childComplexity, args["input"].(model.BulkIdentifyUsersInput)), true
 	case "Mutation.cancelTriggers":
 		if e.ComplexityRoot.Mutation.CancelTriggers == nil {
 			break
@@ -1916,6 +2034,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.PushDevice.Token(childComplexity), true
 
+	case "Query.bulkOperation":
+		if e.ComplexityRoot.Query.BulkOperation == nil {
+			break
+		}
+
+		args, err := field_Query_bulkOperation_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.BulkOperation(childComplexity, args["id"].(string)), true
 	case "Query.convertCondition":
 		if e.ComplexityRoot.Query.ConvertCondition == nil {
 			break
@@ -3324,6 +3453,8 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		unmarshalInputBranchInput,
 		unmarshalInputBranchStepInput,
 		unmarshalInputBrandingInput,
+		unmarshalInputBulkDeleteUsersInput,
+		unmarshalInputBulkIdentifyUsersInput,
 		unmarshalInputButtonInput,
 		unmarshalInputCancelTriggersInput,
 		unmarshalInputChatStepInput,
@@ -3490,6 +3621,75 @@ func newExecutionContext(
 }
 
 var sources = []*ast.Source{
+	{Name: "../schema/bulk.graphqls", Input: `"Work on many users that is done in the background. It goes on after a crash where it was, and can be asked for until 7 days after its end."
+type BulkOperation implements Node {
+  id: ID!
+  "What is done with each item."
+  kind: BulkOperationKind!
+  "How many items there are."
+  total: Int!
+  "How many of them have been worked off, those that were refused among them."
+  done: Int!
+  "Items that were refused; all others that are done were done."
+  failures: [BulkFailure!]!
+  "When it was accepted."
+  createdAt: Time!
+  "When the last item was done; null: it goes on."
+  finishedAt: Time
+}
+
+"What a bulk operation does with each item."
+enum BulkOperationKind {
+  "Make a user known, or change what is known."
+  IDENTIFY_USERS
+  "Delete a user."
+  DELETE_USERS
+}
+
+"An item of a bulk operation that was refused."
+type BulkFailure {
+  "Which item, from 0."
+  index: Int!
+  "Why."
+  error: ItemError!
+}
+
+"Users to identify."
+input BulkIdentifyUsersInput {
+  "1 to 1,000, done in this order."
+  users: [IdentifyUserInput!]!
+}
+
+"The accepted operation."
+type BulkIdentifyUsersPayload {
+  "As it begins."
+  operation: BulkOperation!
+}
+
+"Users to delete."
+input BulkDeleteUsersInput {
+  "Your own ids: 1 to 1,000. Those that nobody has are passed over."
+  ids: [String!]!
+}
+
+"The accepted operation."
+type BulkDeleteUsersPayload {
+  "As it begins."
+  operation: BulkOperation!
+}
+
+extend type Query {
+  "A bulk operation, and how far it has got; null if there is none. Backends."
+  bulkOperation(id: ID!): BulkOperation
+}
+
+extend type Mutation {
+  "Identify many users in the background: each is done, or refused, for itself. At most 100 operations may be unfinished. Backends."
+  bulkIdentifyUsers(input: BulkIdentifyUsersInput!): BulkIdentifyUsersPayload!
+  "Delete many users in the background, as deleteUser does. At most 100 operations may be unfinished. Backends."
+  bulkDeleteUsers(input: BulkDeleteUsersInput!): BulkDeleteUsersPayload!
+}
+`, BuiltIn: false},
 	{Name: "../schema/channel_data.graphqls", Input: `"""
 Where a recipient is reached on one channel, when a property isn't enough. Exactly one of push, slack, msTeams and discord is
 there. Access tokens and webhooks are secrets: they can be set, but not read.
@@ -6111,6 +6311,52 @@ func childFields_Branding(ctx context.Context, ec *executionContext, field graph
 		return fieldContext_Branding_darkPrimaryColorContrast(ctx, ec, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Branding", field.Name)
+}
+
+func childFields_BulkDeleteUsersPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "operation":
+		return fieldContext_BulkDeleteUsersPayload_operation(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BulkDeleteUsersPayload", field.Name)
+}
+
+func childFields_BulkFailure(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "index":
+		return fieldContext_BulkFailure_index(ctx, ec, field)
+	case "error":
+		return fieldContext_BulkFailure_error(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BulkFailure", field.Name)
+}
+
+func childFields_BulkIdentifyUsersPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "operation":
+		return fieldContext_BulkIdentifyUsersPayload_operation(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BulkIdentifyUsersPayload", field.Name)
+}
+
+func childFields_BulkOperation(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return fieldContext_BulkOperation_id(ctx, ec, field)
+	case "kind":
+		return fieldContext_BulkOperation_kind(ctx, ec, field)
+	case "total":
+		return fieldContext_BulkOperation_total(ctx, ec, field)
+	case "done":
+		return fieldContext_BulkOperation_done(ctx, ec, field)
+	case "failures":
+		return fieldContext_BulkOperation_failures(ctx, ec, field)
+	case "createdAt":
+		return fieldContext_BulkOperation_createdAt(ctx, ec, field)
+	case "finishedAt":
+		return fieldContext_BulkOperation_finishedAt(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BulkOperation", field.Name)
 }
 
 func childFields_Button(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {

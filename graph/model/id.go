@@ -18,6 +18,7 @@ const (
 	UserTag     = "user"
 	ObjectTag   = "object"
 	TenantTag   = "tenant"
+	BulkTag     = "bulk"
 	RunTag      = "run"
 	ScheduleTag = "schedule"
 )

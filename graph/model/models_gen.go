@@ -132,6 +132,38 @@ type BrandingInput struct {
 	DarkPrimaryColorContrast graphql.Omittable[*string] `json:"darkPrimaryColorContrast,omitempty"`
 }
 
+// Users to delete.
+type BulkDeleteUsersInput struct {
+	// Your own ids: 1 to 1,000. Those that nobody has are passed over.
+	Ids []string `json:"ids"`
+}
+
+// The accepted operation.
+type BulkDeleteUsersPayload struct {
+	// As it begins.
+	Operation BulkOperation `json:"operation"`
+}
+
+// An item of a bulk operation that was refused.
+type BulkFailure struct {
+	// Which item, from 0.
+	Index int `json:"index"`
+	// Why.
+	Error ItemError `json:"error"`
+}
+
+// Users to identify.
+type BulkIdentifyUsersInput struct {
+	// 1 to 1,000, done in this order.
+	Users []IdentifyUserInput `json:"users"`
+}
+
+// The accepted operation.
+type BulkIdentifyUsersPayload struct {
+	// As it begins.
+	Operation BulkOperation `json:"operation"`
+}
+
 // A call to action below a message.
 type ButtonInput struct {
 	// What it says.
@@ -1885,6 +1917,64 @@ func (e *BodyFormat) UnmarshalJSON(b []byte) error {
 }
 
 func (e BodyFormat) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// What a bulk operation does with each item.
+type BulkOperationKind string
+
+const (
+	// Make a user known, or change what is known.
+	BulkOperationKindIdentifyUsers BulkOperationKind = "IDENTIFY_USERS"
+	// Delete a user.
+	BulkOperationKindDeleteUsers BulkOperationKind = "DELETE_USERS"
+)
+
+var AllBulkOperationKind = []BulkOperationKind{
+	BulkOperationKindIdentifyUsers,
+	BulkOperationKindDeleteUsers,
+}
+
+func (e BulkOperationKind) IsValid() bool {
+	switch e {
+	case BulkOperationKindIdentifyUsers, BulkOperationKindDeleteUsers:
+		return true
+	}
+	return false
+}
+
+func (e BulkOperationKind) String() string {
+	return string(e)
+}
+
+func (e *BulkOperationKind) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = BulkOperationKind(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid BulkOperationKind", str)
+	}
+	return nil
+}
+
+func (e BulkOperationKind) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *BulkOperationKind) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e BulkOperationKind) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil

@@ -29,3 +29,18 @@ CREATE INDEX recipients_phone ON recipients (environment_id, collection, (proper
 
 -- A column of auth's table that is this package's alone: what of their own profile people may change with their token.
 ALTER TABLE environments ADD COLUMN profile_fields text[] NOT NULL DEFAULT '{name,avatar,locale,timezone}';
+
+-- Work on up to 1,000 recipients, done in chunks. Each chunk's outcome commits with the chunk: the row is its own lease.
+CREATE TABLE bulk_operations (
+  environment_id bigint NOT NULL REFERENCES environments ON DELETE CASCADE,
+  id             uuid NOT NULL,                         -- UUIDv7: in the order of acceptance
+  kind           text COLLATE "C" NOT NULL CHECK (kind IN ('identify_users', 'delete_users')),
+  items          jsonb NOT NULL,                        -- [] once it is finished
+  total          int NOT NULL,
+  done           int NOT NULL DEFAULT 0,                -- how many items have been worked off, whatever came of them
+  failures       jsonb NOT NULL DEFAULT '[]',
+  created_at     timestamptz NOT NULL,
+  finished_at    timestamptz,
+  PRIMARY KEY (environment_id, id)
+);
+CREATE INDEX bulk_operations_open ON bulk_operations (id) WHERE finished_at IS NULL;
