@@ -12,6 +12,9 @@ const (
 	Webhook ChannelType = "webhook" // a request to a URL of the workflow's author
 )
 
+// NeedsData reports whether recipients are reached by their channel data on channels of the type: a property isn't enough.
+func (t ChannelType) NeedsData() bool { return t == Push || t == Chat }
+
 // DefaultFeed is the key of the in-app channel that every environment has.
 const DefaultFeed = "in-app"
 

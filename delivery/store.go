@@ -110,4 +110,5 @@ var statements = map[string]string{
 	"insertDeliveries": insertDeliveries, "finish": finish, "postpone": postpone, "giveBack": giveBack,
 	"insertAttempts": insertAttempts, "updateOutcomes": updateOutcomes, "selectMessages": selectMessages,
 	"selectAttempts": selectAttempts, "selectStatuses": selectStatuses,
+	"forgetDeliveries": forgetDeliveries, "forgetAttempts": forgetAttempts, "forgetMessages": forgetMessages,
 }

@@ -21,6 +21,7 @@ type course struct {
 	version *version // that it follows
 	trigger *trigger // that it belongs to
 	scope   Scope    // its own
+	reach   reach    // of its recipient
 	now     time.Time
 
 	preferences recipient.PreferenceSets // what its recipient wants to be told

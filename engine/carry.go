@@ -32,6 +32,9 @@ func (e *Engine) load(ctx context.Context, tx *postgres.Tx, c *claim) (*surround
 	if s.preferences, err = loadPreferences(ctx, tx, c.runs, s.people); err != nil {
 		return nil, err
 	}
+	if err := s.loadReach(ctx, tx, c.runs); err != nil {
+		return nil, err
+	}
 	if err := s.loadVariables(ctx, tx, c.runs); err != nil {
 		return nil, err
 	}
@@ -59,6 +62,7 @@ func (e *Engine) load(ctx context.Context, tx *postgres.Tx, c *claim) (*surround
 type surroundings struct {
 	people      map[belfry.RecipientID]*belfry.Recipient
 	preferences *recipient.Preferences
+	reach       map[belfry.RecipientID]reach
 	vars        map[belfry.EnvironmentID]map[string]any
 	scopes      map[*trigger]Scope // what all runs of a trigger see
 }
@@ -103,6 +107,24 @@ func loadPeople(ctx context.Context, tx *postgres.Tx, runs []*run) (map[belfry.R
 		return nil, fmt.Errorf("load recipients: %w", err)
 	}
 	return people, nil
+}
+
+// loadReach reads where recipients have devices and connections, if any of the programs sends to those.
+func (s *surroundings) loadReach(ctx context.Context, tx *postgres.Tx, runs []*run) error {
+	var ids []belfry.RecipientID
+	for _, r := range runs {
+		if r.version.program != nil && r.version.program.Reach {
+			ids = append(ids, r.recipient)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	var err error
+	if s.reach, err = recipient.LoadReach(ctx, tx, environmentsOf(runs), ids); err != nil {
+		return fmt.Errorf("load channel data: %w", err)
+	}
+	return nil
 }
 
 // loadVariables reads the environments' variables, if any of the programs mentions them, or a preference.
@@ -211,6 +233,7 @@ func (e *Engine) decide(ctx context.Context, runs []*run, s *surroundings, now t
 			r := runs[done]
 			r.reset()
 			r.preferences = s.preferences.Of(r.owner(s.people))
+			r.reach = s.reach[r.recipient]
 			r.prepare(s.scope(r, now), s.people[r.recipient], now)
 			if r.status == "" {
 				r.advance(together, now)

@@ -56,6 +56,7 @@ type run struct {
 	unreadable error   // what it would go on with; why says what that is
 	why        string
 
+	reach     reach                                     // of the recipient
 	tombstone bool                                      // it has been cancelled
 	summary   *summary                                  // of the batch that it carries
 	statuses  map[belfry.MessageID]belfry.MessageStatus // of the messages that it sent before
@@ -162,7 +163,7 @@ func (r *run) end(s Status, e LogEntry) {
 func (r *run) advance(ctx context.Context, now time.Time) {
 	r.ask = nil
 	c := course{ctx: ctx, program: r.version.program, version: r.version, trigger: r.trigger, scope: r.scope, now: now,
-		preferences: r.preferences, firstData: r.firstData(), wake: r.wake, answer: r.answer, decision: r.decision}
+		preferences: r.preferences, firstData: r.firstData(), reach: r.reach, wake: r.wake, answer: r.answer, decision: r.decision}
 	c.advance()
 	r.wake, r.decision = c.wake, c.decision
 	if stays := r.status == Waiting && len(r.log) == 0; !r.trigger.active && !stays {

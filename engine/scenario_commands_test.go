@@ -24,6 +24,7 @@ var commands = map[string]func(*scenario, *words) error{
 	"prefer":     (*scenario).prefer,
 	"default":    (*scenario).defaults,
 	"object":     func(s *scenario, w *words) error { return s.person(reference(w.text()), w) },
+	"reach":      (*scenario).reach, // somebody on a channel of a type
 	"forget":     (*scenario).forget,
 	"variable":   (*scenario).variable,
 	"partial":    func(s *scenario, w *words) error { return s.SetPartial(s.t.Context(), s.env, w.text(), w.text()) },

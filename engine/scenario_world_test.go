@@ -180,6 +180,17 @@ func (s *scenario) identify(ref belfry.RecipientRef, properties map[string]any) 
 	})
 }
 
+// reach gives somebody a device or a connection.
+func (s *scenario) reach(w *words) error {
+	user, channel, medium := w.text(), w.text(), w.text()
+	data := belfry.ChannelData{Channel: channel, Push: &belfry.PushData{Devices: []belfry.PushDevice{{Token: "t"}}}}
+	if medium == string(belfry.Chat) {
+		data = belfry.ChannelData{Channel: channel, Discord: &belfry.DiscordData{Connections: []belfry.DiscordConnection{{ChannelID: "1"}}}}
+	}
+	_, err := s.Recipients.SetChannelData(s.t.Context(), s.env, belfry.User(user), data, true)
+	return err
+}
+
 // settle lets the engine do everything that can be done now.
 func (s *scenario) settle() {
 	s.t.Helper()

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -293,5 +294,13 @@ func (s *simulation) snapshot(ctx context.Context, refs []belfry.RecipientRef) e
 	for id, person := range people {
 		s.people[id] = person
 	}
+	if s.reach == nil {
+		s.reach = map[belfry.RecipientID]reach{}
+	}
+	found, err := s.engine.Recipients.Reach(ctx, s.env, wanted)
+	if err != nil {
+		return fmt.Errorf("load channel data: %w", err)
+	}
+	maps.Copy(s.reach, found)
 	return nil
 }

@@ -26,6 +26,7 @@ type simulation struct {
 	wishes  *recipient.Preferences
 	ids     map[belfry.RecipientRef]belfry.RecipientID
 	people  map[belfry.RecipientID]*belfry.Recipient
+	reach   map[belfry.RecipientID]reach
 
 	now         time.Time
 	agenda      []happening // what was given, in order
@@ -174,10 +175,25 @@ func (s *simulation) deliver(r *simulatedRun) {
 	}
 }
 
+// reachOf is where the run's recipient has devices and connections: whoever is made up, wherever it is needed.
+func (s *simulation) reachOf(r *run) reach {
+	if r.recipient > 0 {
+		return s.reach[r.recipient]
+	}
+	everywhere := reach{}
+	for _, op := range s.version.program.Ops {
+		if op.Message != nil {
+			everywhere[op.Message.Channel] = op.Message.Type
+		}
+	}
+	return everywhere
+}
+
 // carry takes a run as far as it gets, and notes what it decided.
 func (s *simulation) carry(ctx context.Context, r *simulatedRun) error {
 	r.reset()
 	r.preferences = s.wishes.Of(r.owner(s.people))
+	r.reach = s.reachOf(r.run)
 	r.prepare(r.trigger.scope(s.version, s.people, s.vars, s.now), s.people[r.recipient], s.now)
 	for r.status == "" {
 		if r.advance(ctx, s.now); r.ask == nil {

@@ -67,6 +67,10 @@ func TestSimulateSteps(t *testing.T) {
 	if err := w.SetVariable(t.Context(), w.env, "limit", 10); err != nil {
 		t.Fatal(err)
 	}
+	device := belfry.ChannelData{Channel: "push", Push: &belfry.PushData{Devices: []belfry.PushDevice{{Token: "t"}}}}
+	if _, err := w.Recipients.SetChannelData(t.Context(), w.env, belfry.User("u0"), device, true); err != nil {
+		t.Fatal(err)
+	}
 	seen := Event{Type: workflow.MessageEvent, Name: "seen", Step: "a"}
 	for name, c := range map[string]struct {
 		steps   string

@@ -17,7 +17,7 @@ func (c *course) send(op *workflow.Op) flow {
 	if !wanted.Allowed {
 		return c.skip(LogEntry{Step: op.Step, Reason: "preference", Detail: denial(wanted), Preferences: wanted.Because})
 	}
-	to, missing := c.address(m.Type)
+	to, missing := c.address(m)
 	if missing != "" {
 		return c.skip(LogEntry{Step: op.Step, Reason: "missing_recipient_data", Detail: missing})
 	}
@@ -57,12 +57,18 @@ func (c *course) send(op *workflow.Op) flow {
 	return forward
 }
 
+// reach says on which channels somebody has devices or connections, and for which type of channel they are.
+type reach = map[string]belfry.ChannelType
+
 // address is where messages for the recipient go, or what is missing for that. Empty: the provider knows, or there is no
 // need to.
-func (c *course) address(channel belfry.ChannelType) (to, missing string) {
+func (c *course) address(m *workflow.MessageTemplate) (to, missing string) {
+	if m.Type.NeedsData() && c.reach[m.Channel] != m.Type {
+		return "", "the recipient has no devices or connections on the channel " + m.Channel
+	}
 	person, _ := c.scope["recipient"].(map[string]any)
 	property := ""
-	switch channel {
+	switch m.Type {
 	case belfry.InApp:
 		if person["collection"] != belfry.Users {
 			return "", "only users have a feed"

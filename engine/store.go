@@ -159,5 +159,7 @@ var statements = map[string]string{
 	"selectSchedule": selectSchedule, "selectSchedules": selectSchedules, "selectSchedulesOfWorkflow": selectSchedulesOfWorkflow,
 	"selectSchedulesOfRecipient": selectSchedulesOfRecipient, "selectWorkflowsByKey": selectWorkflowsByKey, "insertSchedules": insertSchedules,
 	"lockSchedules": lockSchedules, "updateSchedules": updateSchedules, "deleteSchedules": deleteSchedules, "claimSchedules": claimSchedules,
+	"blankRuns": blankRuns, "forgetFetches": forgetRest[0], "forgetWaits": forgetRest[1], "forgetBatches": forgetRest[2],
+	"forgetActivities": forgetActivities, "forgetThrottles": forgetRest[4], "forgetFirstRuns": forgetFirstRuns, "forgetSchedules": forgetRest[6],
 	"moveSchedules": moveSchedules, "lockMoved": lockMoved, "selectOccurrences": selectOccurrences,
 }

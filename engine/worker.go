@@ -22,8 +22,8 @@ type worker struct {
 	careful bool
 	// nimble workers leave bulk work to others while there is other work: that doesn't wait for a large batch then.
 	nimble bool
-	more    bool // there may be more to do than the last batch did
-	fewer   int  // how often batches are to be halved, for the last ones took too long
+	more   bool // there may be more to do than the last batch did
+	fewer  int  // how often batches are to be halved, for the last ones took too long
 }
 
 // maxBatchTime bounds a whole transaction, so that a database that stopped answering doesn't keep the worker for ever.

@@ -196,6 +196,7 @@ const selectStatuses = `SELECT t.recipient_id, t.channel, i.*, f.watermarks
 
 // statements is every statement of this package by name, for the test that prepares them on the migrated schema.
 var statements = map[string]string{
+	"forgetItems": forgetItems, "forgetChanges": forgetChanges, "forgetFeeds": forgetFeeds,
 	"selectHeader": selectHeader, "lockHeader": lockHeader, "updateHeader": updateHeader, "selectItems": selectItems,
 	"selectMarkable": selectMarkable, "selectStates": selectStates, "updateStates": updateStates,
 	"insertChange": insertChange, "selectChanges": selectChanges, "deleteChanges": deleteChanges,

@@ -63,7 +63,7 @@ func (r *Resolver) newConnection(ctx context.Context, ref feed.Ref, page *feed.P
 // together lets items load what they refer to with one query for all of them.
 func (r *Resolver) together(ctx context.Context, items ...*model.FeedItem) *model.FeedPage {
 	page := &model.FeedPage{
-		Actors: sync.OnceValues(func() (map[belfry.RecipientID]*recipient.User, error) {
+		Actors: sync.OnceValues(func() (map[belfry.RecipientID]*recipient.Known, error) {
 			return r.Recipients.Users(ctx, items[0].Environment, recipientsOf(items, (*model.FeedItem).ActorIDs))
 		}),
 		Tenants: sync.OnceValues(func() (map[belfry.RecipientID]*belfry.Recipient, error) {

@@ -44,7 +44,7 @@ func (r *feedItemResolver) Actors(ctx context.Context, obj *model.FeedItem) ([]m
 	out := []model.User{}
 	for _, id := range obj.ActorIDs() {
 		if actor := users[id]; actor != nil {
-			out = append(out, *model.NewUser(actor))
+			out = append(out, *seen(ctx, actor))
 		}
 	}
 	return out, nil

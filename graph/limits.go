@@ -13,6 +13,7 @@ import (
 	"github.com/belfryhq/belfry/engine"
 	"github.com/belfryhq/belfry/graph/generated"
 	"github.com/belfryhq/belfry/graph/model"
+	"github.com/belfryhq/belfry/recipient"
 )
 
 // Limits of a request. They are part of the API's contract: beyond them is TOO_LARGE, or INVALID for a document that
@@ -59,6 +60,10 @@ func complexity() generated.ComplexityRoot {
 	c.Mutation.TriggerWorkflows = func(child int, input model.TriggerWorkflowsInput) int { return times(len(input.Triggers), child) }
 	c.Mutation.CreateSchedules = func(child int, input model.CreateSchedulesInput) int { return times(len(input.Schedules), child) }
 	c.Mutation.UpdateSchedules = func(child int, input model.UpdateSchedulesInput) int { return times(len(input.Ids), child) }
+	c.Query.Users = func(child, first int, _ *string, _ *recipient.Filter) int { return times(first, child) }
+	c.Query.Tenants = func(child, first int, _ *string, _ *recipient.Filter) int { return times(first, child) }
+	c.Query.Objects = func(child int, _ string, first int, _ *string, _ *recipient.Filter) int { return times(first, child) }
+	c.Mutation.UpsertObjects = func(child int, input model.UpsertObjectsInput) int { return times(len(input.Objects), child) }
 	return c
 }
 

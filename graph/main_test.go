@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/99designs/gqlgen/graphql/handler/transport"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/auth"
@@ -36,6 +37,7 @@ type vars = map[string]any
 type world struct {
 	*Resolver
 	url  string
+	pool *pgxpool.Pool
 	auth *auth.Service
 	log  *bytes.Buffer // of errors; read it when the request is over
 }
@@ -68,13 +70,15 @@ func newWorld(t *testing.T) *world {
 			return nil, nil
 		},
 	})
+	people.Forget = []recipient.Forget{runs.Forget, deliveries.Forget, feeds.Forget}
 	ctx, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = runs.Run(ctx) })
 	wg.Go(func() { _ = deliveries.Run(ctx) })
+	wg.Go(func() { _ = people.Run(ctx) })
 	t.Cleanup(func() { stop(); wg.Wait() })
 
-	w := &world{auth: &auth.Service{Pool: pool, Now: time.Now}, log: &bytes.Buffer{},
+	w := &world{pool: pool, auth: &auth.Service{Pool: pool, Now: time.Now}, log: &bytes.Buffer{},
 		Resolver: &Resolver{Engine: runs, Feeds: feeds, Recipients: people, Deliveries: deliveries}}
 	server := httptest.NewServer(NewServer(Config{Resolver: w.Resolver, Auth: w.auth, WebSocket: transport.Websocket{},
 		Log: slog.New(slog.NewTextHandler(w.log, nil))}))

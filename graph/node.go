@@ -28,8 +28,8 @@ func (r *Resolver) node(ctx context.Context, id string) (model.Node, error) {
 	if !ok {
 		return nil, belfry.Errorf(belfry.NotFound, "no such id")
 	}
-	if tag == model.UserTag {
-		return r.userNode(ctx, viewer, key)
+	if who, ok := model.ParseRecipientID(id); ok {
+		return r.recipientNode(ctx, viewer, who, tag)
 	}
 	if !viewer.IsBackend() {
 		return nil, belfry.Errorf(belfry.NotFound, "no such id")
@@ -39,6 +39,8 @@ func (r *Resolver) node(ctx context.Context, id string) (model.Node, error) {
 		return r.triggerNode(ctx, viewer.Environment, key)
 	case model.RunTag:
 		return r.runNode(ctx, viewer.Environment, key)
+	case model.BulkTag:
+		return r.bulkNode(ctx, viewer.Environment, key)
 	case model.ScheduleTag:
 		return r.scheduleNode(ctx, viewer.Environment, key)
 	case model.VersionTag:
@@ -87,22 +89,6 @@ func keyOf(tag, id string) (string, error) {
 		return key, nil
 	}
 	return "", belfry.Errorf(belfry.NotFound, "no such id")
-}
-
-// userNode finds a user: any of the environment for a backend, oneself for a user.
-func (r *Resolver) userNode(ctx context.Context, viewer belfry.Viewer, key string) (model.Node, error) {
-	recipientID, err := strconv.ParseInt(key, 10, 64)
-	if err != nil {
-		return nil, belfry.Errorf(belfry.NotFound, "no such id")
-	}
-	u, err := r.Recipients.UserByID(ctx, viewer.Environment, belfry.RecipientID(recipientID))
-	if err != nil {
-		return nil, err
-	}
-	if !viewer.IsBackend() && viewer.User != u.ExternalID {
-		return nil, belfry.Errorf(belfry.NotFound, "no such id")
-	}
-	return model.NewUser(u), nil
 }
 
 // message finds a message of the delivery: of anybody of the environment, but for a backend only. What providers say of it

@@ -12,18 +12,63 @@ import (
 	"github.com/belfryhq/belfry/auth"
 	"github.com/belfryhq/belfry/graph/generated"
 	"github.com/belfryhq/belfry/graph/model"
+	"github.com/belfryhq/belfry/recipient"
 )
 
 func (r *mutationResolver) IdentifyUser(ctx context.Context, input model.IdentifyUserInput) (*model.IdentifyUserPayload, error) {
-	env, err := backend(ctx)
+	env, self, err := self(ctx)
 	if err != nil {
 		return nil, err
 	}
-	user, err := r.Recipients.IdentifyUser(ctx, env, *input.Identity())
+	change := r.Recipients.IdentifyUser
+	if self != "" {
+		if input.ID != self {
+			return nil, belfry.Errorf(belfry.Forbidden, "a user token speaks for that user alone").At("input.id")
+		}
+		change = r.Recipients.ChangeOwn
+	}
+	user, err := change(ctx, env, *input.Identity())
 	if err != nil {
 		return nil, err
 	}
 	return &model.IdentifyUserPayload{User: *model.NewUser(user)}, nil
+}
+
+func (r *mutationResolver) DeleteUser(ctx context.Context, input model.DeleteUserInput) (*model.DeleteUserPayload, error) {
+	env, err := backend(ctx)
+	if err != nil {
+		return nil, err
+	}
+	deleted, err := r.deleted(ctx, env, belfry.User(input.ID))
+	return &model.DeleteUserPayload{Deleted: deleted}, err
+}
+
+func (r *mutationResolver) MergeUsers(ctx context.Context, input model.MergeUsersInput) (*model.MergeUsersPayload, error) {
+	env, err := backend(ctx)
+	if err != nil {
+		return nil, err
+	}
+	user, err := r.Recipients.MergeUsers(ctx, env, input.Into, input.From)
+	if err != nil {
+		return nil, err
+	}
+	return &model.MergeUsersPayload{User: *model.NewUser(user)}, nil
+}
+
+func (r *mutationResolver) SetProfileFields(ctx context.Context, input model.SetProfileFieldsInput) (*model.SetProfileFieldsPayload, error) {
+	env, err := backend(ctx)
+	if err != nil {
+		return nil, err
+	}
+	properties := make([]string, len(input.Fields))
+	for i, field := range input.Fields {
+		properties[i] = field.Property()
+	}
+	if err := r.Recipients.SetProfileFields(ctx, env, properties, "input.fields"); err != nil {
+		return nil, err
+	}
+	properties, err = r.Recipients.ProfileFields(ctx, env)
+	return &model.SetProfileFieldsPayload{Fields: model.ProfileFields(properties)}, err
 }
 
 func (r *queryResolver) Me(ctx context.Context) (*model.User, error) {
@@ -51,6 +96,31 @@ func (r *queryResolver) User(ctx context.Context, id string) (*model.User, error
 		return nil, err
 	}
 	return model.NewUser(user), nil
+}
+
+func (r *queryResolver) Users(ctx context.Context, first int, after *string, filter *recipient.Filter) (*model.UserConnection, error) {
+	env, err := backend(ctx)
+	if err != nil {
+		return nil, err
+	}
+	page, err := r.list(ctx, env, belfry.Users, first, after, filter)
+	if err != nil {
+		return nil, err
+	}
+	return model.NewUserConnection(page, after != nil), nil
+}
+
+func (r *queryResolver) ProfileFields(ctx context.Context) ([]model.ProfileField, error) {
+	env, err := backend(ctx)
+	if err != nil {
+		return nil, err
+	}
+	properties, err := r.Recipients.ProfileFields(ctx, env)
+	return model.ProfileFields(properties), err
+}
+
+func (r *userResolver) ChannelData(ctx context.Context, obj *model.User) ([]belfry.ChannelData, error) {
+	return r.channelData(ctx, obj.ID, obj.ExternalID)
 }
 
 func (r *Resolver) User() generated.UserResolver { return &userResolver{r} }

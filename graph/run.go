@@ -30,7 +30,7 @@ func (r *Resolver) runPage(ctx context.Context, env belfry.EnvironmentID, runs [
 	page.Messages = sync.OnceValues(func() (map[belfry.MessageID]*delivery.Message, error) {
 		return r.Deliveries.Messages(ctx, env, deliveriesOf(runs))
 	})
-	page.Users = sync.OnceValues(func() (map[belfry.RecipientID]*recipient.User, error) { return r.Recipients.Users(ctx, env, ids) })
+	page.People = sync.OnceValues(func() (map[belfry.RecipientID]*recipient.Known, error) { return r.Recipients.Recipients(ctx, env, ids) })
 	return page
 }
 

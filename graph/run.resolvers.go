@@ -64,12 +64,12 @@ func (r *runResolver) Workflow(ctx context.Context, obj *model.Run) (*model.Work
 	return &model.WorkflowVersion{Version: v, Remembered: true}, nil
 }
 
-func (r *runResolver) Recipient(ctx context.Context, obj *model.Run) (*model.User, error) {
-	users, err := obj.Page.Users()
-	if err != nil || users[obj.Run.Recipient] == nil {
+func (r *runResolver) Recipient(ctx context.Context, obj *model.Run) (model.Recipient, error) {
+	people, err := obj.Page.People()
+	if err != nil || people[obj.Run.Recipient] == nil {
 		return nil, err
 	}
-	return model.NewUser(users[obj.Run.Recipient]), nil
+	return model.NewRecipient(people[obj.Run.Recipient]), nil
 }
 
 func (r *subscriptionResolver) RunEvents(ctx context.Context, run string) (<-chan *model.Run, error) {

@@ -211,7 +211,7 @@ func TestAPageLoadsWhatItRefersToTogether(t *testing.T) {
 	if len(page.Runs) != 9 || len(shared.Triggers) != 3 || len(shared.Versions) != 1 {
 		t.Errorf("%d runs have %d triggers and %d versions", len(page.Runs), len(shared.Triggers), len(shared.Versions))
 	}
-	users, err := shared.Users()
+	users, err := shared.People()
 	if err != nil || len(users) != 3 {
 		t.Errorf("%d users, %v", len(users), err)
 	}

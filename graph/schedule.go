@@ -16,7 +16,9 @@ import (
 func (r *Resolver) newSchedules(ctx context.Context, env belfry.EnvironmentID, schedules []*engine.Schedule) []*model.Schedule {
 	var people, tenants []belfry.RecipientID
 	page := &model.SchedulePage{
-		Users:   sync.OnceValues(func() (map[belfry.RecipientID]*recipient.User, error) { return r.Recipients.Users(ctx, env, people) }),
+		People: sync.OnceValues(func() (map[belfry.RecipientID]*recipient.Known, error) {
+			return r.Recipients.Recipients(ctx, env, people)
+		}),
 		Tenants: sync.OnceValues(func() (map[belfry.RecipientID]*belfry.Recipient, error) { return r.Recipients.Load(ctx, env, tenants) }),
 	}
 	out := make([]*model.Schedule, len(schedules))

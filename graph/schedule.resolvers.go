@@ -9,6 +9,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/graph/generated"
 	"github.com/belfryhq/belfry/graph/model"
 )
@@ -91,20 +92,20 @@ func (r *queryResolver) Schedules(ctx context.Context, first int, after *string,
 	return r.schedules(ctx, env, filter, first, after)
 }
 
-func (r *scheduleResolver) Recipient(ctx context.Context, obj *model.Schedule) (*model.User, error) {
-	users, err := obj.Page.Users()
-	if err != nil || users[obj.Schedule.Recipient] == nil {
+func (r *scheduleResolver) Recipient(ctx context.Context, obj *model.Schedule) (model.Recipient, error) {
+	people, err := obj.Page.People()
+	if err != nil || people[obj.Schedule.Recipient] == nil {
 		return nil, err
 	}
-	return model.NewUser(users[obj.Schedule.Recipient]), nil
+	return model.NewRecipient(people[obj.Schedule.Recipient]), nil
 }
 
 func (r *scheduleResolver) Actor(ctx context.Context, obj *model.Schedule) (*model.User, error) {
-	users, err := obj.Page.Users()
-	if err != nil || users[obj.Schedule.Actor] == nil {
-		return nil, err
+	people, err := obj.Page.People()
+	if actor := people[obj.Schedule.Actor]; err == nil && actor != nil && actor.Collection == belfry.Users {
+		return model.NewUser(actor), nil
 	}
-	return model.NewUser(users[obj.Schedule.Actor]), nil
+	return nil, err
 }
 
 func (r *scheduleResolver) Tenant(ctx context.Context, obj *model.Schedule) (*string, error) {

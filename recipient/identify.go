@@ -4,22 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"time"
+	"maps"
+	"strings"
 
 	"github.com/belfryhq/belfry"
 )
-
-// MaxPropertiesSize is how many bytes of JSON may be known of one recipient.
-const MaxPropertiesSize = 256 << 10
-
-// reserved names of properties mean the same everywhere, and are text (or null, to clear).
-var reserved = []string{"name", "email", "phone_number", "avatar", "locale", "timezone"}
-
-// computed names are the recipient's own facts: a property of that name would never be seen.
-var computed = []string{"id", "collection"}
-
-// maxReservedLength bounds a reserved property, in bytes.
-const maxReservedLength = 2048
 
 // Identity is what a caller says about a recipient.
 type Identity struct {
@@ -29,38 +18,37 @@ type Identity struct {
 	Properties map[string]any
 	// Preferences are merged into the sets with these ids: the default one, or those for tenants.
 	Preferences map[string]map[string]any `json:",omitempty"` // digests of requests without any stay as they were
+	// Unset names properties to remove once the others are merged: paths such as "plan" or "address.street". What isn't
+	// there is no error.
+	Unset []string
 }
 
-// Validate checks an identity before anything is written. field names the input for errors.
-func (i *Identity) Validate(field string) error {
-	if err := belfry.ValidateExternalID(i.ExternalID, field+".id"); err != nil {
-		return err
+// apply returns what is known once the identity has been merged into it. It doesn't change known.
+func (i *Identity) apply(known map[string]any) map[string]any {
+	out := Merge(known, i.Properties)
+	for _, path := range i.Unset {
+		out = without(out, path)
 	}
-	if err := belfry.ValidateJSON(i.Properties, field+".properties"); err != nil {
-		return err
+	return out
+}
+
+// without returns properties without the one at a path. A key that holds a "." is found by its whole name.
+func without(properties map[string]any, path string) map[string]any {
+	key, rest, deeper := strings.Cut(path, ".")
+	if _, whole := properties[path]; whole {
+		key, deeper = path, false
 	}
-	for _, name := range reserved {
-		switch v := i.Properties[name].(type) {
-		case nil:
-		case string:
-			if len(v) > maxReservedLength {
-				return belfry.Beyond(field+"."+name, maxReservedLength, "bytes")
-			}
-		default:
-			return belfry.Errorf(belfry.Invalid, "%s must be text", name).At("%s.%s", field, name)
-		}
+	inner, isMap := properties[key].(map[string]any)
+	if deeper && !isMap {
+		return properties
 	}
-	if zone, _ := i.Properties["timezone"].(string); zone != "" {
-		if _, err := time.LoadLocation(zone); err != nil || zone == "Local" {
-			return belfry.Errorf(belfry.Invalid, "%.64q is not a time zone: use an IANA name such as Europe/Berlin", zone).At("%s.timezone", field)
-		}
+	out := maps.Clone(properties)
+	if deeper {
+		out[key] = without(inner, rest)
+	} else {
+		delete(out, key)
 	}
-	for _, name := range computed {
-		if _, ok := i.Properties[name]; ok {
-			return belfry.Errorf(belfry.Invalid, "%q is a reserved name: it is always the recipient's own", name).At("%s.properties.%s", field, name)
-		}
-	}
-	return i.validatePreferences(field)
+	return out
 }
 
 // encode returns the JSON to store, and refuses too much of it.
@@ -74,6 +62,9 @@ func encode(properties map[string]any, field string) (json.RawMessage, error) {
 	out := bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 	if len(out) > MaxPropertiesSize {
 		return nil, belfry.Beyond(field+".properties", MaxPropertiesSize, "bytes of JSON in all")
+	}
+	if countKeys(properties) > MaxPropertyKeys {
+		return nil, belfry.Beyond(field+".properties", MaxPropertyKeys, "keys in all, at every level")
 	}
 	return out, nil
 }
@@ -108,6 +99,21 @@ func Merge(known, news map[string]any) map[string]any {
 		default:
 			out[k] = v
 		}
+	}
+	return out
+}
+
+// Overlay lays what a caller says in one way over what it says in another: as Merge does, but nulls stay, for they are to
+// clear what is known. It changes neither.
+func Overlay(said, also map[string]any) map[string]any {
+	out := make(map[string]any, len(said)+len(also))
+	maps.Copy(out, said)
+	for k, v := range also {
+		old, wasMap := out[k].(map[string]any)
+		if m, isMap := v.(map[string]any); isMap && wasMap {
+			v = Overlay(old, m)
+		}
+		out[k] = v
 	}
 	return out
 }

@@ -154,7 +154,7 @@ func TestIdentifyTouchesOnlyWhatChanges(t *testing.T) {
 		t.Errorf("the same again: %+v, %v; was %+v", same, err, first)
 	}
 	other, err := w.IdentifyUser(t.Context(), w.production, user("ann", map[string]any{"a": 2.0}))
-	if err != nil || !other.UpdatedAt.After(first.UpdatedAt) || !other.CreatedAt.Equal(first.CreatedAt) {
+	if err != nil || !other.UpdatedAt.After(first.UpdatedAt) || !other.IdentifiedAt.Equal(first.IdentifiedAt) {
 		t.Errorf("something new: %+v, %v; was %+v", other, err, first)
 	}
 }

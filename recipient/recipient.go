@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"time"
@@ -23,10 +24,15 @@ type Service struct {
 	pool *pgxpool.Pool
 	now  func() time.Time
 
-	ids *lru.Cache[address, belfry.RecipientID]
+	ids  *lru.Cache[address, belfry.RecipientID]
+	wake chan struct{}
 
 	// Observe, if it isn't nil, is told whose properties have been set, in the transaction in which they are.
 	Observe func(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, ids []belfry.RecipientID) error
+	// Forget is how other packages delete what they keep about recipients that are deleted.
+	Forget []Forget
+	// Log is told what Run could not do. Default: nobody.
+	Log *slog.Logger
 }
 
 // address is a recipient by the customer's name for it.
@@ -44,7 +50,8 @@ func New(pool *pgxpool.Pool, now func() time.Time) *Service {
 	if err != nil {
 		panic(err) // only a size below 1 is refused
 	}
-	return &Service{pool: pool, now: func() time.Time { return now().UTC().Truncate(time.Microsecond) }, ids: ids}
+	return &Service{pool: pool, now: func() time.Time { return now().UTC().Truncate(time.Microsecond) }, ids: ids,
+		wake: make(chan struct{}, 1), Log: slog.New(slog.DiscardHandler)}
 }
 
 // UserID finds a user's internal id by external id; 0 if the user is not known.
@@ -52,8 +59,8 @@ func (s *Service) UserID(ctx context.Context, env belfry.EnvironmentID, external
 	return s.ID(ctx, env, belfry.User(externalID))
 }
 
-// ID finds a recipient's internal id; 0 if the recipient is not known. Ids never change: found once, they are
-// remembered.
+// ID finds a recipient's internal id; 0 if the recipient is not known. Ids never change, so they are remembered: until the
+// recipient is deleted here, or has been elsewhere for no longer than watchInterval.
 func (s *Service) ID(ctx context.Context, env belfry.EnvironmentID, ref belfry.RecipientRef) (belfry.RecipientID, error) {
 	a := address{env, ref}
 	if id, ok := s.ids.Get(a); ok {
@@ -76,10 +83,7 @@ func (s *Service) Find(ctx context.Context, tx pgx.Tx, env belfry.EnvironmentID,
 	if len(refs) == 0 {
 		return out, nil
 	}
-	collections, externals := make([]string, len(refs)), make([]string, len(refs))
-	for i, r := range refs {
-		collections[i], externals[i] = r.Collection, r.ExternalID
-	}
+	collections, externals := columnsOf(refs)
 	rows, err := tx.Query(ctx, selectIDs, env, collections, externals)
 	if err != nil {
 		return nil, err
@@ -111,10 +115,7 @@ func (s *Service) Identify(ctx context.Context, tx *postgres.Tx, env belfry.Envi
 	}
 	for i, identity := range identities {
 		row := rows[identity.RecipientRef]
-		if row == nil {
-			return nil, fmt.Errorf("recipient %q of %q was deleted while it was identified", identity.ExternalID, identity.Collection)
-		}
-		row.properties = Merge(row.properties, identity.Properties)
+		row.properties = identity.apply(row.properties)
 		if row.merged, err = encode(row.properties, fields[i]); err != nil {
 			return nil, err
 		}
@@ -145,15 +146,28 @@ type locked struct {
 	merged     json.RawMessage
 }
 
-// lock creates those recipients that are missing and locks all, in the order of refs.
+// lock creates those recipients that are missing and locks all, in the order of refs. One that is deleted between the two
+// is created again.
 func (s *Service) lock(ctx context.Context, tx pgx.Tx, env belfry.EnvironmentID, refs []belfry.RecipientRef) (map[belfry.RecipientRef]*locked, error) {
-	collections, externals := make([]string, len(refs)), make([]string, len(refs))
-	for i, r := range refs {
-		collections[i], externals[i] = r.Collection, r.ExternalID
+	collections, externals := columnsOf(refs)
+	for range maxDeletions {
+		if _, err := tx.Exec(ctx, insertMissing, env, collections, externals, s.now()); err != nil {
+			return nil, err
+		}
+		out, err := lockKnown(ctx, tx, env, refs)
+		if err != nil || len(out) == len(refs) {
+			return out, err
+		}
 	}
-	if _, err := tx.Exec(ctx, insertMissing, env, collections, externals, s.now()); err != nil {
-		return nil, err
-	}
+	return nil, fmt.Errorf("recipients were deleted %d times while they were identified", maxDeletions)
+}
+
+// maxDeletions is how often somebody may be deleted under the hands of one identification.
+const maxDeletions = 5
+
+// lockKnown locks those recipients that are known, in the order of refs.
+func lockKnown(ctx context.Context, tx pgx.Tx, env belfry.EnvironmentID, refs []belfry.RecipientRef) (map[belfry.RecipientRef]*locked, error) {
+	collections, externals := columnsOf(refs)
 	rows, err := tx.Query(ctx, lockProperties, env, collections, externals)
 	if err != nil {
 		return nil, err
@@ -179,20 +193,64 @@ func compareRefs(a, b belfry.RecipientRef) int {
 	return cmp.Or(cmp.Compare(a.Collection, b.Collection), cmp.Compare(a.ExternalID, b.ExternalID))
 }
 
+// columnsOf is refs as arguments of a query.
+func columnsOf(refs []belfry.RecipientRef) (collections, externals []string) {
+	collections, externals = make([]string, len(refs)), make([]string, len(refs))
+	for i, r := range refs {
+		collections[i], externals[i] = r.Collection, r.ExternalID
+	}
+	return collections, externals
+}
+
 // IdentifyUser makes one user known, or merges what is said about it.
-func (s *Service) IdentifyUser(ctx context.Context, env belfry.EnvironmentID, identity Identity) (*User, error) {
+func (s *Service) IdentifyUser(ctx context.Context, env belfry.EnvironmentID, identity Identity) (*Known, error) {
 	identity.Collection = belfry.Users
+	return s.Upsert(ctx, env, identity)
+}
+
+// Upsert makes one recipient known, of whichever collection, or merges what is said about it.
+func (s *Service) Upsert(ctx context.Context, env belfry.EnvironmentID, identity Identity) (*Known, error) {
 	if err := identity.Validate("input"); err != nil {
 		return nil, err
 	}
-	var user *User
+	var found *Known
 	err := postgres.InTx(ctx, s.pool, func(tx *postgres.Tx) error {
 		_, err := s.Identify(ctx, tx, env, []Identity{identity}, []string{"input"})
 		if err != nil {
 			return err
 		}
-		user, err = readUser(ctx, tx, selectUser, env, belfry.Users, identity.ExternalID)
+		found, err = readKnown(ctx, tx, selectKnown, env, identity.Collection, identity.ExternalID)
 		return err
 	})
-	return user, err
+	return found, err
+}
+
+// Upserted is what became of one identity of several.
+type Upserted struct {
+	Known *Known
+	Err   *belfry.Error // why it was refused; nil if it was not
+}
+
+// UpsertEach makes recipients known, or merges what is said about them: each is done, or refused, for itself. fields names
+// each input for errors. An error of the call is nobody's fault, and leaves some of it done.
+func (s *Service) UpsertEach(ctx context.Context, env belfry.EnvironmentID, identities []Identity, fields []string) ([]Upserted, error) {
+	out := make([]Upserted, len(identities))
+	for i := range identities {
+		err := identities[i].Validate(fields[i])
+		if err == nil {
+			err = postgres.InTx(ctx, s.pool, func(tx *postgres.Tx) error {
+				if _, err := s.Identify(ctx, tx, env, identities[i:i+1], fields[i:i+1]); err != nil {
+					return err
+				}
+				out[i].Known, err = readKnown(ctx, tx, selectKnown, env, identities[i].Collection, identities[i].ExternalID)
+				return err
+			})
+		}
+		if refused, ok := errors.AsType[*belfry.Error](err); ok {
+			out[i] = Upserted{Err: refused}
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }

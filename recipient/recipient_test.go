@@ -136,7 +136,7 @@ func TestUsersComeWithTheirTimes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(map[belfry.RecipientID]*User{ann.ID: ann}, got); diff != "" || ann.CreatedAt.IsZero() {
+	if diff := cmp.Diff(map[belfry.RecipientID]*Known{ann.ID: ann}, got); diff != "" || ann.IdentifiedAt.IsZero() {
 		t.Errorf("users (-want +got):\n%s", diff)
 	}
 	if elsewhere, err := w.Users(t.Context(), w.staging, []belfry.RecipientID{ann.ID}); len(elsewhere) != 0 || err != nil {

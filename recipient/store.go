@@ -3,6 +3,7 @@ package recipient
 import (
 	"context"
 	"errors"
+	"maps"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -10,10 +11,21 @@ import (
 	"github.com/belfryhq/belfry"
 )
 
-// User is a recipient with the times of its row.
-type User struct {
+// Known is a recipient with the times of its row.
+type Known struct {
 	belfry.Recipient
-	CreatedAt, UpdatedAt time.Time
+	IdentifiedAt time.Time // first
+	UpdatedAt    time.Time
+}
+
+// CreatedAt is when the customer says that the recipient was created, or when it was first identified.
+func (k *Known) CreatedAt() time.Time {
+	if text, ok := k.Properties[createdAt].(string); ok {
+		if at, err := time.Parse(time.RFC3339, text); err == nil {
+			return at.UTC()
+		}
+	}
+	return k.IdentifiedAt
 }
 
 const columns = `id, collection, external_id, properties`
@@ -43,20 +55,26 @@ const updateProperties = `UPDATE recipients r SET properties = t.properties, upd
   FROM unnest($2::bigint[], $3::jsonb[]) AS t (id, properties)
  WHERE r.environment_id = $1 AND r.id = t.id AND r.properties <> t.properties`
 
-const selectUser = `SELECT ` + columns + `, created_at, updated_at
+const selectKnown = `SELECT ` + columns + `, created_at, updated_at
   FROM recipients WHERE environment_id = $1 AND collection = $2 AND external_id = $3`
 
-const selectUserByID = `SELECT ` + columns + `, created_at, updated_at
-  FROM recipients WHERE environment_id = $1 AND collection = $2 AND id = $3`
+const selectKnownByID = `SELECT ` + columns + `, created_at, updated_at
+  FROM recipients WHERE environment_id = $1 AND id = $2`
 
-const selectUsersByIDs = `SELECT ` + columns + `, created_at, updated_at
-  FROM recipients WHERE environment_id = $1 AND collection = $2 AND id = ANY ($3)`
+const selectKnownByIDs = `SELECT ` + columns + `, created_at, updated_at
+  FROM recipients WHERE environment_id = $1 AND id = ANY ($2)`
 
 const selectByIDs = `SELECT ` + columns + ` FROM recipients WHERE environment_id = ANY ($1) AND id = ANY ($2)`
 
 var statements = map[string]string{
 	"selectID": selectID, "selectIDs": selectIDs, "insertMissing": insertMissing, "lockProperties": lockProperties,
-	"updateProperties": updateProperties, "selectUser": selectUser, "selectUserByID": selectUserByID, "selectByIDs": selectByIDs, "selectUsersByIDs": selectUsersByIDs,
+	"updateProperties": updateProperties, "selectKnown": selectKnown, "selectKnownByID": selectKnownByID, "selectByIDs": selectByIDs, "selectKnownByIDs": selectKnownByIDs,
+	"insertForgotten": insertForgotten, "deleteRecipients": deleteRecipients, "selectForgotten": selectForgotten, "claimForgotten": claimForgotten,
+	"deleteForgotten": deleteForgotten, "settleForgotten": settleForgotten, "deleteAllChannelData": deleteAllChannelData,
+	"insertBulk": insertBulk, "deleteOldBulks": deleteOldBulks, "selectBulk": selectBulk, "claimBulk": claimBulk, "moveBulk": moveBulk,
+	"upsertChannelData": upsertChannelData, "selectReach": selectReach, "countChannels": countChannels, "deleteChannelData": deleteChannelData, "selectChannelData": selectChannelData,
+	"absorbChannelData": absorbChannelData, "absorbPreferences": absorbPreferences, "selectPage": selectPage, "selectByEmail": selectByEmail, "selectByPhone": selectByPhone,
+	"selectNamed": selectNamed, "selectScanned": selectScanned, "selectProfileFields": selectProfileFields, "updateProfileFields": updateProfileFields,
 	"lockRecipient": lockRecipient, "lockEnvironment": lockEnvironment, "selectPreferences": selectPreferences, "selectPreferencesOf": selectPreferencesOf,
 	"upsertPreferences": upsertPreferences, "deletePreferences": deletePreferences, "selectCrowded": selectCrowded, "selectDefaults": selectDefaults,
 	"upsertDefaults": upsertDefaults, "deleteDefaults": deleteDefaults,
@@ -68,44 +86,70 @@ type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-func readUser(ctx context.Context, q querier, sql string, args ...any) (*User, error) {
-	var u User
-	err := q.QueryRow(ctx, sql, args...).Scan(&u.ID, &u.Collection, &u.ExternalID, &u.Properties, &u.CreatedAt, &u.UpdatedAt)
+var errUnknown = belfry.Errorf(belfry.NotFound, "nobody is known by that id: identify them first")
+
+func readKnown(ctx context.Context, q querier, sql string, args ...any) (*Known, error) {
+	var u Known
+	err := q.QueryRow(ctx, sql, args...).Scan(&u.ID, &u.Collection, &u.ExternalID, &u.Properties, &u.IdentifiedAt, &u.UpdatedAt)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, belfry.Errorf(belfry.NotFound, "no such user: identify the user first")
+		return nil, errUnknown
 	}
 	return &u, err
 }
 
+// ByRef reads a recipient by the customer's name for it; NotFound if there is none.
+func (s *Service) ByRef(ctx context.Context, env belfry.EnvironmentID, ref belfry.RecipientRef) (*Known, error) {
+	return readKnown(ctx, s.pool, selectKnown, env, ref.Collection, ref.ExternalID)
+}
+
 // UserByExternalID reads a user by the customer's id; NotFound if there is none.
-func (s *Service) UserByExternalID(ctx context.Context, env belfry.EnvironmentID, externalID string) (*User, error) {
-	return readUser(ctx, s.pool, selectUser, env, belfry.Users, externalID)
+func (s *Service) UserByExternalID(ctx context.Context, env belfry.EnvironmentID, externalID string) (*Known, error) {
+	return s.ByRef(ctx, env, belfry.User(externalID))
+}
+
+// ByID reads a recipient of whichever collection by internal id; NotFound if there is none in the environment.
+func (s *Service) ByID(ctx context.Context, env belfry.EnvironmentID, id belfry.RecipientID) (*Known, error) {
+	return readKnown(ctx, s.pool, selectKnownByID, env, id)
 }
 
 // UserByID reads a user by internal id; NotFound if there is none in the environment.
-func (s *Service) UserByID(ctx context.Context, env belfry.EnvironmentID, id belfry.RecipientID) (*User, error) {
-	return readUser(ctx, s.pool, selectUserByID, env, belfry.Users, id)
+func (s *Service) UserByID(ctx context.Context, env belfry.EnvironmentID, id belfry.RecipientID) (*Known, error) {
+	found, err := s.ByID(ctx, env, id)
+	if err == nil && found.Collection != belfry.Users {
+		return nil, errUnknown
+	}
+	return found, err
 }
 
-// Users reads users by internal id; those that are gone, or no users, are missing from the result.
-func (s *Service) Users(ctx context.Context, env belfry.EnvironmentID, ids []belfry.RecipientID) (map[belfry.RecipientID]*User, error) {
-	out := make(map[belfry.RecipientID]*User, len(ids))
+// Recipients reads recipients by internal id; those that are gone are missing from the result.
+func (s *Service) Recipients(ctx context.Context, env belfry.EnvironmentID, ids []belfry.RecipientID) (map[belfry.RecipientID]*Known, error) {
+	out := make(map[belfry.RecipientID]*Known, len(ids))
 	if len(ids) == 0 {
 		return out, nil
 	}
-	rows, err := s.pool.Query(ctx, selectUsersByIDs, env, belfry.Users, ids)
+	rows, err := s.pool.Query(ctx, selectKnownByIDs, env, ids)
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
-	for rows.Next() {
-		u := &User{}
-		if err := rows.Scan(&u.ID, &u.Collection, &u.ExternalID, &u.Properties, &u.CreatedAt, &u.UpdatedAt); err != nil {
-			return nil, err
-		}
-		out[u.ID] = u
+	found, err := collectKnown(rows)
+	for i := range found {
+		out[found[i].ID] = &found[i]
 	}
-	return out, rows.Err()
+	return out, err
+}
+
+// Users reads users by internal id; those that are gone, or no users, are missing from the result.
+func (s *Service) Users(ctx context.Context, env belfry.EnvironmentID, ids []belfry.RecipientID) (map[belfry.RecipientID]*Known, error) {
+	out, err := s.Recipients(ctx, env, ids)
+	maps.DeleteFunc(out, func(_ belfry.RecipientID, k *Known) bool { return k.Collection != belfry.Users })
+	return out, err
+}
+
+func collectKnown(rows pgx.Rows) ([]Known, error) {
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (k Known, err error) {
+		err = row.Scan(&k.ID, &k.Collection, &k.ExternalID, &k.Properties, &k.IdentifiedAt, &k.UpdatedAt)
+		return k, err
+	})
 }
 
 // Load reads recipients by internal id; those that are gone are missing from the result. Environments scope the read.

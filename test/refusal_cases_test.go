@@ -16,17 +16,17 @@ type attempt struct {
 var attempts = []attempt{
 	{
 		field: "Query.node",
-		query: `query ($user: ID!, $version: ID!, $trigger: ID!, $item: ID!) {
-			user: node(id: $user) { ...all } version: node(id: $version) { ...all }
+		query: `query ($user: ID!, $object: ID!, $tenant: ID!, $version: ID!, $trigger: ID!, $item: ID!) {
+			user: node(id: $user) { ...all } object: node(id: $object) { ...all } tenant: node(id: $tenant) { ...all } version: node(id: $version) { ...all }
 			trigger: node(id: $trigger) { ...all } item: node(id: $item) { ...all } }
 			fragment all on Node { id
-				... on User { userName: name properties } ... on WorkflowVersion { name steps }
+				... on Recipient { recipientName: name properties channelData { push { devices { token } } } } ... on WorkflowVersion { name steps }
 				... on Trigger { data } ... on FeedItem { blocks { ... on TextBlock { content } } } }`,
 		variables: func(v *victim) vars {
-			return vars{"user": v.userID, "version": v.versionID, "trigger": v.triggerID, "item": v.itemIDs[0]}
+			return vars{"user": v.userID, "object": v.objectID, "tenant": v.tenantID, "version": v.versionID, "trigger": v.triggerID, "item": v.itemIDs[0]}
 		},
-		byColleague: `{"user": null, "version": null, "trigger": null, "item": null}`,
-		byStranger:  `{"user": null, "version": null, "trigger": null, "item": null}`,
+		byColleague: `{"user": null, "object": null, "tenant": null, "version": null, "trigger": null, "item": null}`,
+		byStranger:  `{"user": null, "object": null, "tenant": null, "version": null, "trigger": null, "item": null}`,
 	},
 	{
 		field:       "Query.me",
@@ -116,6 +116,116 @@ var attempts = []attempt{
 		byStranger:  `{"vars": {"rendered": "<>"}, "partial": {"rendered": null}}`,
 	},
 	{
+		field:       "Query.users",
+		query:       `{ users(first: 2) { edges { node { externalId name properties channelData { push { devices { token } } } } } } byMail: users(filter: {name: "marker"}) { edges { cursor } } }`,
+		byColleague: "FORBIDDEN",
+		byStranger: `{"users": {"edges": [{"node": {"externalId": "mallory", "name": null, "properties": {}, "channelData": []}},
+			{"node": {"externalId": "someone", "name": null, "properties": {}, "channelData": []}}]}, "byMail": {"edges": []}}`,
+	},
+	{
+		field:       "Query.profileFields",
+		query:       `{ profileFields }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"profileFields": ["NAME", "AVATAR", "LOCALE", "TIMEZONE"]}`,
+	},
+	{
+		field:       "Query.object",
+		query:       `{ object(collection: "projects", id: "p1") { id name properties } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"object": null}`,
+	},
+	{
+		field:       "Query.objects",
+		query:       `{ objects(collection: "projects") { edges { node { id name properties } } } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"objects": {"edges": []}}`,
+	},
+	{
+		field:       "Query.tenant",
+		query:       `{ tenant(id: "acme") { id name properties branding { logoUrl } } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"tenant": null}`,
+	},
+	{
+		field:       "Query.tenants",
+		query:       `{ tenants { edges { node { id name } } } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"tenants": {"edges": []}}`,
+	},
+	{
+		field:       "Mutation.unsetChannelData",
+		query:       `mutation { unsetChannelData(input: {recipient: {user: "ana"}, channel: "ios"}) { removed } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"unsetChannelData": {"removed": false}}`,
+	},
+	{
+		field:       "Mutation.mergeUsers",
+		query:       `mutation { mergeUsers(input: {into: "mallory", from: "zoe"}) { user { name } } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  "NOT_FOUND",
+	},
+	{
+		field:       "Mutation.setProfileFields",
+		query:       `mutation { setProfileFields(input: {fields: []}) { fields } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"setProfileFields": {"fields": []}}`,
+	},
+	{
+		field:       "Mutation.deleteObject",
+		query:       `mutation { deleteObject(input: {collection: "projects", id: "p1"}) { deleted } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"deleteObject": {"deleted": false}}`,
+	},
+	{
+		field:       "Mutation.upsertObject",
+		query:       `mutation { upsertObject(input: {collection: "projects", id: "p1"}) { object { name properties } } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"upsertObject": {"object": {"name": null, "properties": {}}}}`,
+	},
+	{
+		field:       "Mutation.upsertObjects",
+		query:       `mutation { upsertObjects(input: {objects: [{collection: "projects", id: "p1"}]}) { results { object { name } } } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"upsertObjects": {"results": [{"object": {"name": null}}]}}`,
+	},
+	{
+		field:       "Mutation.deleteTenant",
+		query:       `mutation { deleteTenant(input: {id: "acme"}) { deleted } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"deleteTenant": {"deleted": false}}`,
+	},
+	{
+		field:       "Mutation.upsertTenant",
+		query:       `mutation { upsertTenant(input: {id: "acme"}) { tenant { name properties branding { logoUrl } } } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"upsertTenant": {"tenant": {"name": null, "properties": {}, "branding": {"logoUrl": null}}}}`,
+	},
+	{
+		field:       "Mutation.deleteUser",
+		query:       `mutation { deleteUser(input: {id: "zoe"}) { deleted } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"deleteUser": {"deleted": false}}`,
+	},
+	{
+		field:       "Query.bulkOperation",
+		query:       `query ($id: ID!) { bulkOperation(id: $id) { total done failures { error { message } } } }`,
+		variables:   func(v *victim) vars { return vars{"id": v.bulkID} },
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"bulkOperation": null}`,
+	},
+	{
+		field:       "Mutation.bulkDeleteUsers",
+		query:       `mutation { bulkDeleteUsers(input: {ids: ["zoe"]}) { operation { total } } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"bulkDeleteUsers": {"operation": {"total": 1}}}`,
+	},
+	{
+		field:       "Mutation.bulkIdentifyUsers",
+		query:       `mutation { bulkIdentifyUsers(input: {users: [{id: "zoe"}]}) { operation { total } } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"bulkIdentifyUsers": {"operation": {"total": 1}}}`,
+	},
+	{
 		field:       "Query.convertCondition", // says nothing of anybody
 		query:       `{ convertCondition(input: {expression: "data.a == \"b\""}) { exact } }`,
 		byColleague: "FORBIDDEN",
@@ -191,6 +301,12 @@ var attempts = []attempt{
 		query:       `mutation { identifyUser(input: {id: "ana", email: "mallory@example.com"}) { user { externalId name properties } } }`,
 		byColleague: "FORBIDDEN",
 		byStranger:  `{"identifyUser": {"user": {"externalId": "ana", "name": null, "properties": {}}}}`,
+	},
+	{
+		field:       "Mutation.setChannelData",
+		query:       `mutation { setChannelData(input: {recipient: {user: "ana"}, channel: "ios", push: {tokens: ["mine"]}}) { channelData { push { devices { token } } } } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"setChannelData": {"channelData": {"push": {"devices": [{"token": "mine"}]}}}}`,
 	},
 	{
 		field: "Mutation.upsertWorkflow",

@@ -29,11 +29,13 @@ type victim struct {
 	pool         *pgxpool.Pool
 	ours, theirs *environment
 
-	trigger                      vars // the request that was made
-	userID, versionID, triggerID string
-	runID, scheduleID            string
-	itemIDs                      []string // newest first
-	firstPosition                string   // when the first of two items had come
+	trigger                       vars // the request that was made
+	userID, versionID, triggerID  string
+	runID, scheduleID             string
+	objectID, tenantID, messageID string
+	bulkID                        string
+	itemIDs                       []string // newest first
+	firstPosition                 string   // when the first of two items had come
 }
 
 func newVictim(t *testing.T) *victim {
@@ -74,6 +76,15 @@ func newVictim(t *testing.T) *victim {
 // more makes what else there is to be had of Ana's.
 func (v *victim) more(t *testing.T, us caller) {
 	t.Helper()
+	v.objectID = ask[struct{ Object struct{ ID string } }](t, us, `mutation ($m: String!) { upsertObject(input: {collection: "projects", id: "p1", name: $m}) { object { id } } }`, vars{"m": marker}).Object.ID
+	v.tenantID = ask[struct{ Tenant struct{ ID string } }](t, us, `mutation ($m: String!, $url: String!) {
+		upsertTenant(input: {id: "acme", name: $m, branding: {logoUrl: $url}}) { tenant { id } } }`, vars{"m": marker, "url": "https://example.com/" + marker}).Tenant.ID
+	ask[any](t, us, `mutation ($m: String!) { setChannelData(input: {recipient: {user: "ana"}, channel: "ios", push: {tokens: [$m]}}) { channelData { channel } } }`, vars{"m": marker})
+	identify(t, us, "zoe")
+	v.bulkID = ask[struct{ Operation struct{ ID string } }](t, us, `mutation ($id: String!) { bulkIdentifyUsers(input: {users: [{id: $id}]}) { operation { id } } }`, vars{"id": "/" + marker}).Operation.ID
+	eventually(t, "the bulk operation is done", func() bool {
+		return ask[struct{ FinishedAt *string }](t, us, `query ($id: ID!) { bulkOperation(id: $id) { finishedAt } }`, vars{"id": v.bulkID}).FinishedAt != nil
+	})
 	ask[any](t, us, `mutation ($m: String!) { setPartial(input: {key: "footer", source: $m}) { partial { key } } }`, vars{"m": marker})
 	ask[any](t, us, `mutation ($m: JSONValue!) { setVariable(input: {name: "secret", value: $m}) { variable { name } } }`, vars{"m": marker})
 	v.scheduleID = ask[struct {
@@ -219,6 +230,21 @@ func expect(t *testing.T, who string, got answer, want string) {
 // rootFields is every field of the schema that can be called, sorted.
 func rootFields(t *testing.T) []string {
 	t.Helper()
+	schema := readSchema(t)
+	var out []string
+	for _, root := range []*ast.Definition{schema.Query, schema.Mutation, schema.Subscription} {
+		for _, f := range root.Fields {
+			if !strings.HasPrefix(f.Name, "__") {
+				out = append(out, root.Name+"."+f.Name)
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func readSchema(t *testing.T) *ast.Schema {
+	t.Helper()
 	files, err := filepath.Glob("../graph/schema/*.graphqls")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no schema: %v", err)
@@ -235,16 +261,7 @@ func rootFields(t *testing.T) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var out []string
-	for _, root := range []*ast.Definition{schema.Query, schema.Mutation, schema.Subscription} {
-		for _, f := range root.Fields {
-			if !strings.HasPrefix(f.Name, "__") {
-				out = append(out, root.Name+"."+f.Name)
-			}
-		}
-	}
-	slices.Sort(out)
-	return out
+	return schema
 }
 
 // What a stranger listens to stays silent when something happens to the victim of the same name.

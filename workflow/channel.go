@@ -125,6 +125,7 @@ func (c *compiler) channelStep(path string, s *Step) bool {
 		return false
 	}
 	t.SharedRest = !c.personal
+	c.program.Reach = c.program.Reach || t.Type.NeedsData()
 	if len(s.SendWindows) > 0 {
 		for _, err := range s.SendWindows.Validate(path + ".sendWindows") {
 			c.problem(path+".sendWindows", err)

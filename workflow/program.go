@@ -16,6 +16,7 @@ type Program struct {
 	SeesRefs   bool     // something mentions refs, or waits for what happens to a step's message
 	Variables  bool     // something mentions vars
 	Sends      bool     // a step sends messages
+	Reach      bool     // something is sent to devices or connections
 	Activities bool     // something mentions activities
 }
 

@@ -73,7 +73,7 @@ const (
 //  2. WebSockets are closed with "service restart": clients come back, to another node.
 //  3. The engine finishes the batches it has claimed; what remains is other nodes' work, or ours after the restart.
 //  4. Delivery finishes the attempts under way, and keeps what came of them.
-//  5. Feeds, analytics and the hub stop; the cursors of analytics are as durable as everything else.
+//  5. Recipients, feeds, analytics and the hub stop; the cursors of analytics are as durable as everything else.
 //  6. Redis and PostgreSQL are closed.
 func (n *belfryNode) serve(ctx context.Context, listener net.Listener, mux *http.ServeMux) error {
 	defer n.shut()
@@ -86,10 +86,11 @@ func (n *belfryNode) serve(ctx context.Context, listener net.Listener, mux *http
 		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelWarn),
 	}
-	failed := make(chan error, 6) // one of each part: none waits to be heard
+	failed := make(chan error, 7) // one of each part: none waits to be heard
 	hub := start(context.WithoutCancel(ctx), failed, "hub", n.hub.Run)
 	engine := start(context.WithoutCancel(ctx), failed, "engine", n.engine.Run)
 	deliveries := start(context.WithoutCancel(ctx), failed, "delivery", n.delivery.Run)
+	people := start(context.WithoutCancel(ctx), failed, "recipients", n.people.Run)
 	feeds := start(context.WithoutCancel(ctx), failed, "feeds", n.feeds.Run)
 	segment := start(context.WithoutCancel(ctx), failed, "segment", n.segment.Run)
 
@@ -111,6 +112,7 @@ func (n *belfryNode) serve(ctx context.Context, listener net.Listener, mux *http
 	n.awaitSockets()
 	engine.stop()
 	deliveries.stop()
+	people.stop()
 	feeds.stop()
 	segment.stop()
 	hub.stop()

@@ -78,6 +78,7 @@ func build(ctx context.Context, config node, o options, log *slog.Logger) (_ *be
 	n.hub = realtime.NewHub(bus)
 	n.auth = &auth.Service{Pool: n.pool, Now: time.Now, AllowDemoKeys: o.demoKeys}
 	n.people = recipient.New(n.pool, time.Now)
+	n.people.Log = log
 	n.people.Observe = func(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, ids []belfry.RecipientID) error {
 		return n.engine.RecipientsChanged(ctx, tx, env, ids)
 	}
@@ -93,6 +94,7 @@ func build(ctx context.Context, config node, o options, log *slog.Logger) (_ *be
 		HTTP:    egress.New(egress.Config{Allow: config.FetchNetworks, Now: time.Now}),
 		Workers: config.Workers, BatchSize: config.BatchSize,
 	})
+	n.people.Forget = []recipient.Forget{n.engine.Forget, n.delivery.Forget, n.feeds.Forget}
 	n.sockets = graphqlws.New(graphqlws.Config{AllowedOrigins: config.AllowedOrigins, Init: n.initConnection()})
 	n.api = cors.New(cors.Options{
 		AllowOriginFunc: func(origin string) bool { // without one, rs/cors would allow all

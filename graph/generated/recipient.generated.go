@@ -5,19 +5,23 @@ package generated
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/graph/model"
+	"github.com/belfryhq/belfry/recipient"
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
 // region    ************************** generated!.gotpl **************************
 
 type UserResolver interface {
+	ChannelData(ctx context.Context, obj *model.User) ([]belfry.ChannelData, error)
 	Preferences(ctx context.Context, obj *model.User, set string, resolved bool) (*model.PreferenceSet, error)
 }
 
@@ -51,6 +55,29 @@ func field_User_preferences_args(ctx context.Context, ec *executionContext, rawA
 
 // region    **************************** field.gotpl *****************************
 
+func _DeleteUserPayload_deleted(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.DeleteUserPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_DeleteUserPayload_deleted(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Deleted, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return marshalNBoolean2bool(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_DeleteUserPayload_deleted(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DeleteUserPayload", field, false, false, errors.New("field of type Boolean does not have child fields"))
+}
+
 func _IdentifyUserPayload_user(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.IdentifyUserPayload) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -81,6 +108,61 @@ func fieldContext_IdentifyUserPayload_user(_ context.Context, ec *executionConte
 		},
 	}
 	return fc, nil
+}
+
+func _MergeUsersPayload_user(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.MergeUsersPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_MergeUsersPayload_user(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.User, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.User) graphql.Marshaler {
+			return marshalNUser2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐUser(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_MergeUsersPayload_user(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "MergeUsersPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return childFields_User(ctx, ec, field)
+		},
+	}
+	return fc, nil
+}
+
+func _SetProfileFieldsPayload_fields(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.SetProfileFieldsPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_SetProfileFieldsPayload_fields(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Fields, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []model.ProfileField) graphql.Marshaler {
+			return marshalNProfileField2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐProfileFieldᚄ(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_SetProfileFieldsPayload_fields(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SetProfileFieldsPayload", field, false, false, errors.New("field of type ProfileField does not have child fields"))
 }
 
 func _User_id(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.User) (ret graphql.Marshaler) {
@@ -336,6 +418,38 @@ func fieldContext_User_updatedAt(_ context.Context, ec *executionContext, field 
 	return graphql.NewScalarFieldContext("User", field, false, false, errors.New("field of type Time does not have child fields"))
 }
 
+func _User_channelData(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.User) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_User_channelData(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.User().ChannelData(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []belfry.ChannelData) graphql.Marshaler {
+			return marshalNChannelData2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚐChannelDataᚄ(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_User_channelData(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "User",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return childFields_ChannelData(ctx, ec, field)
+		},
+	}
+	return fc, nil
+}
+
 func _User_preferences(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.User) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -380,9 +494,158 @@ func fieldContext_User_preferences(ctx context.Context, ec *executionContext, fi
 	return fc, nil
 }
 
+func _UserConnection_edges(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.UserConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_UserConnection_edges(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Edges, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []model.UserEdge) graphql.Marshaler {
+			return marshalNUserEdge2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐUserEdgeᚄ(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_UserConnection_edges(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "UserConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return childFields_UserEdge(ctx, ec, field)
+		},
+	}
+	return fc, nil
+}
+
+func _UserConnection_pageInfo(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.UserConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_UserConnection_pageInfo(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PageInfo, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.PageInfo) graphql.Marshaler {
+			return marshalNPageInfo2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐPageInfo(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_UserConnection_pageInfo(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "UserConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return childFields_PageInfo(ctx, ec, field)
+		},
+	}
+	return fc, nil
+}
+
+func _UserEdge_cursor(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.UserEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_UserEdge_cursor(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return marshalNString2string(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_UserEdge_cursor(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("UserEdge", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func _UserEdge_node(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.UserEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_UserEdge_node(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.User) graphql.Marshaler {
+			return marshalNUser2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐUser(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_UserEdge_node(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "UserEdge",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return childFields_User(ctx, ec, field)
+		},
+	}
+	return fc, nil
+}
+
 // endregion **************************** field.gotpl *****************************
 
 // region    **************************** input.gotpl *****************************
+
+func unmarshalInputDeleteUserInput(ctx context.Context, ec *executionContext, obj any) (model.DeleteUserInput, error) {
+	var it model.DeleteUserInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"id"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "id":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("id"))
+			data, err := unmarshalNString2string(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.ID = data
+		}
+	}
+	return it, nil
+}
 
 func unmarshalInputIdentifyUserInput(ctx context.Context, ec *executionContext, obj any) (model.IdentifyUserInput, error) {
 	var it model.IdentifyUserInput
@@ -395,7 +658,7 @@ func unmarshalInputIdentifyUserInput(ctx context.Context, ec *executionContext, 
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"id", "name", "email", "phoneNumber", "avatar", "locale", "timezone", "properties", "preferences"}
+	fieldsInOrder := [...]string{"id", "name", "email", "phoneNumber", "avatar", "locale", "timezone", "createdAt", "properties", "unset", "preferences"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -451,6 +714,13 @@ func unmarshalInputIdentifyUserInput(ctx context.Context, ec *executionContext, 
 				return it, err
 			}
 			it.Timezone = graphql.OmittableOf(data)
+		case "createdAt":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("createdAt"))
+			data, err := unmarshalOTime2ᚖtimeᚐTime(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.CreatedAt = graphql.OmittableOf(data)
 		case "properties":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("properties"))
 			data, err := unmarshalOJSON2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐUncheckedJSON(ctx, ec, v)
@@ -458,6 +728,13 @@ func unmarshalInputIdentifyUserInput(ctx context.Context, ec *executionContext, 
 				return it, err
 			}
 			it.Properties = data
+		case "unset":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("unset"))
+			data, err := unmarshalOString2ᚕstringᚄ(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Unset = data
 		case "preferences":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("preferences"))
 			data, err := unmarshalOPreferenceSetInput2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐPreferenceSetInputᚄ(ctx, ec, v)
@@ -465,6 +742,43 @@ func unmarshalInputIdentifyUserInput(ctx context.Context, ec *executionContext, 
 				return it, err
 			}
 			it.Preferences = data
+		}
+	}
+	return it, nil
+}
+
+func unmarshalInputMergeUsersInput(ctx context.Context, ec *executionContext, obj any) (model.MergeUsersInput, error) {
+	var it model.MergeUsersInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"into", "from"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "into":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("into"))
+			data, err := unmarshalNString2string(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Into = data
+		case "from":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("from"))
+			data, err := unmarshalNString2string(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.From = data
 		}
 	}
 	return it, nil
@@ -507,6 +821,57 @@ func unmarshalInputObjectRefInput(ctx context.Context, ec *executionContext, obj
 	return it, nil
 }
 
+func unmarshalInputRecipientFilter(ctx context.Context, ec *executionContext, obj any) (recipient.Filter, error) {
+	var it recipient.Filter
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"idPrefix", "name", "email", "phoneNumber"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "idPrefix":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("idPrefix"))
+			data, err := unmarshalOString2string(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.IDPrefix = data
+		case "name":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("name"))
+			data, err := unmarshalOString2string(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Name = data
+		case "email":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("email"))
+			data, err := unmarshalOString2string(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Email = data
+		case "phoneNumber":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("phoneNumber"))
+			data, err := unmarshalOString2string(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.PhoneNumber = data
+		}
+	}
+	return it, nil
+}
+
 func unmarshalInputRecipientInput(ctx context.Context, ec *executionContext, obj any) (model.RecipientInput, error) {
 	var it model.RecipientInput
 	if obj == nil {
@@ -544,13 +909,115 @@ func unmarshalInputRecipientInput(ctx context.Context, ec *executionContext, obj
 	return it, nil
 }
 
+func unmarshalInputSetProfileFieldsInput(ctx context.Context, ec *executionContext, obj any) (model.SetProfileFieldsInput, error) {
+	var it model.SetProfileFieldsInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"fields"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "fields":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("fields"))
+			data, err := unmarshalNProfileField2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐProfileFieldᚄ(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Fields = data
+		}
+	}
+	return it, nil
+}
+
 // endregion **************************** input.gotpl *****************************
 
 // region    ************************** interface.gotpl ***************************
 
+func _Recipient(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj model.Recipient) graphql.Marshaler {
+	switch obj := (obj).(type) {
+	case nil:
+		return graphql.Null
+	case model.User:
+		return _User(ctx, ec, sel, &obj)
+	case *model.User:
+		if obj == nil {
+			return graphql.Null
+		}
+		return _User(ctx, ec, sel, obj)
+	case model.Tenant:
+		return _Tenant(ctx, ec, sel, &obj)
+	case *model.Tenant:
+		if obj == nil {
+			return graphql.Null
+		}
+		return _Tenant(ctx, ec, sel, obj)
+	case model.Object:
+		return _Object(ctx, ec, sel, &obj)
+	case *model.Object:
+		if obj == nil {
+			return graphql.Null
+		}
+		return _Object(ctx, ec, sel, obj)
+	default:
+		if typedObj, ok := obj.(graphql.Marshaler); ok {
+			return typedObj
+		} else {
+			panic(fmt.Errorf("unexpected type %T; non-generated variants of Recipient must implement graphql.Marshaler", obj))
+		}
+	}
+}
+
 // endregion ************************** interface.gotpl ***************************
 
 // region    **************************** object.gotpl ****************************
+
+var deleteUserPayloadImplementors = []string{"DeleteUserPayload"}
+
+func _DeleteUserPayload(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj *model.DeleteUserPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, deleteUserPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("DeleteUserPayload")
+		case "deleted":
+			out.Values[i] = _DeleteUserPayload_deleted(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
 
 var identifyUserPayloadImplementors = []string{"IdentifyUserPayload"}
 
@@ -590,7 +1057,83 @@ func _IdentifyUserPayload(ctx context.Context, ec *executionContext, sel ast.Sel
 	return out
 }
 
-var userImplementors = []string{"User", "Node"}
+var mergeUsersPayloadImplementors = []string{"MergeUsersPayload"}
+
+func _MergeUsersPayload(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj *model.MergeUsersPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, mergeUsersPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("MergeUsersPayload")
+		case "user":
+			out.Values[i] = _MergeUsersPayload_user(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var setProfileFieldsPayloadImplementors = []string{"SetProfileFieldsPayload"}
+
+func _SetProfileFieldsPayload(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj *model.SetProfileFieldsPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, setProfileFieldsPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("SetProfileFieldsPayload")
+		case "fields":
+			out.Values[i] = _SetProfileFieldsPayload_fields(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var userImplementors = []string{"User", "Recipient", "Node"}
 
 func _User(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj *model.User) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, userImplementors)
@@ -657,6 +1200,44 @@ func _User(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj 
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "channelData":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = _User_channelData(ctx, ec, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
 		case "preferences":
 			field := field
 
@@ -716,13 +1297,128 @@ func _User(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj 
 	return out
 }
 
+var userConnectionImplementors = []string{"UserConnection"}
+
+func _UserConnection(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj *model.UserConnection) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, userConnectionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("UserConnection")
+		case "edges":
+			out.Values[i] = _UserConnection_edges(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pageInfo":
+			out.Values[i] = _UserConnection_pageInfo(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var userEdgeImplementors = []string{"UserEdge"}
+
+func _UserEdge(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj *model.UserEdge) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, userEdgeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("UserEdge")
+		case "cursor":
+			out.Values[i] = _UserEdge_cursor(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "node":
+			out.Values[i] = _UserEdge_node(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
 // endregion **************************** object.gotpl ****************************
 
 // region    ***************************** type.gotpl *****************************
 
+func unmarshalNDeleteUserInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐDeleteUserInput(ctx context.Context, ec *executionContext, v any) (model.DeleteUserInput, error) {
+	res, err := unmarshalInputDeleteUserInput(ctx, ec, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func marshalNDeleteUserPayload2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐDeleteUserPayload(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v *model.DeleteUserPayload) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return _DeleteUserPayload(ctx, ec, sel, v)
+}
+
 func unmarshalNIdentifyUserInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐIdentifyUserInput(ctx context.Context, ec *executionContext, v any) (model.IdentifyUserInput, error) {
 	res, err := unmarshalInputIdentifyUserInput(ctx, ec, v)
 	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func unmarshalNIdentifyUserInput2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐIdentifyUserInputᚄ(ctx context.Context, ec *executionContext, v any) ([]model.IdentifyUserInput, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]model.IdentifyUserInput, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = unmarshalNIdentifyUserInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐIdentifyUserInput(ctx, ec, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
 }
 
 func marshalNIdentifyUserPayload2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐIdentifyUserPayload(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v *model.IdentifyUserPayload) graphql.Marshaler {
@@ -735,9 +1431,79 @@ func marshalNIdentifyUserPayload2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋm
 	return _IdentifyUserPayload(ctx, ec, sel, v)
 }
 
+func unmarshalNMergeUsersInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐMergeUsersInput(ctx context.Context, ec *executionContext, v any) (model.MergeUsersInput, error) {
+	res, err := unmarshalInputMergeUsersInput(ctx, ec, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func marshalNMergeUsersPayload2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐMergeUsersPayload(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v *model.MergeUsersPayload) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return _MergeUsersPayload(ctx, ec, sel, v)
+}
+
 func unmarshalNObjectRefInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐObjectRefInput(ctx context.Context, ec *executionContext, v any) (model.ObjectRefInput, error) {
 	res, err := unmarshalInputObjectRefInput(ctx, ec, v)
 	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func unmarshalNProfileField2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐProfileField(ctx context.Context, ec *executionContext, v any) (model.ProfileField, error) {
+	var res model.ProfileField
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func marshalNProfileField2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐProfileField(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v model.ProfileField) graphql.Marshaler {
+	return v
+}
+
+func unmarshalNProfileField2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐProfileFieldᚄ(ctx context.Context, ec *executionContext, v any) ([]model.ProfileField, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]model.ProfileField, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = unmarshalNProfileField2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐProfileField(ctx, ec, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func marshalNProfileField2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐProfileFieldᚄ(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v []model.ProfileField) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return marshalNProfileField2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐProfileField(ctx, ec, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func unmarshalNSetProfileFieldsInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐSetProfileFieldsInput(ctx context.Context, ec *executionContext, v any) (model.SetProfileFieldsInput, error) {
+	res, err := unmarshalInputSetProfileFieldsInput(ctx, ec, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func marshalNSetProfileFieldsPayload2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐSetProfileFieldsPayload(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v *model.SetProfileFieldsPayload) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return _SetProfileFieldsPayload(ctx, ec, sel, v)
 }
 
 func marshalNUser2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐUser(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v model.User) graphql.Marshaler {
@@ -749,6 +1515,36 @@ func marshalNUser2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐUserᚄ(
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return marshalNUser2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐUser(ctx, ec, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func marshalNUserConnection2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐUserConnection(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v *model.UserConnection) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return _UserConnection(ctx, ec, sel, v)
+}
+
+func marshalNUserEdge2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐUserEdge(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v model.UserEdge) graphql.Marshaler {
+	return _UserEdge(ctx, ec, sel, &v)
+}
+
+func marshalNUserEdge2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐUserEdgeᚄ(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v []model.UserEdge) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return marshalNUserEdge2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐUserEdge(ctx, ec, sel, v[i])
 	})
 
 	for _, e := range ret {
@@ -790,6 +1586,21 @@ func unmarshalOObjectRefInput2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmode
 		return nil, nil
 	}
 	res, err := unmarshalInputObjectRefInput(ctx, ec, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func marshalORecipient2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐRecipient(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v model.Recipient) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return _Recipient(ctx, ec, sel, v)
+}
+
+func unmarshalORecipientFilter2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋrecipientᚐFilter(ctx context.Context, ec *executionContext, v any) (*recipient.Filter, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := unmarshalInputRecipientFilter(ctx, ec, v)
 	return &res, graphql.ErrorOnPath(ctx, err)
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/belfryhq/belfry/graph/model"
+	"github.com/belfryhq/belfry/recipient"
 	gqlparser "github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
 )
@@ -25,10 +26,12 @@ type ResolverRoot interface {
 	Feed() FeedResolver
 	FeedItem() FeedItemResolver
 	Mutation() MutationResolver
+	Object() ObjectResolver
 	Query() QueryResolver
 	Run() RunResolver
 	Schedule() ScheduleResolver
 	Subscription() SubscriptionResolver
+	Tenant() TenantResolver
 	Trigger() TriggerResolver
 	User() UserResolver
 	WorkflowVersion() WorkflowVersionResolver
@@ -44,6 +47,40 @@ type ComplexityRoot struct {
 		Unseen func(childComplexity int) int
 	}
 
+	Branding struct {
+		DarkIconURL              func(childComplexity int) int
+		DarkLogoURL              func(childComplexity int) int
+		DarkPrimaryColor         func(childComplexity int) int
+		DarkPrimaryColorContrast func(childComplexity int) int
+		IconURL                  func(childComplexity int) int
+		LogoURL                  func(childComplexity int) int
+		PrimaryColor             func(childComplexity int) int
+		PrimaryColorContrast     func(childComplexity int) int
+	}
+
+	BulkDeleteUsersPayload struct {
+		Operation func(childComplexity int) int
+	}
+
+	BulkFailure struct {
+		Error func(childComplexity int) int
+		Index func(childComplexity int) int
+	}
+
+	BulkIdentifyUsersPayload struct {
+		Operation func(childComplexity int) int
+	}
+
+	BulkOperation struct {
+		CreatedAt  func(childComplexity int) int
+		Done       func(childComplexity int) int
+		Failures   func(childComplexity int) int
+		FinishedAt func(childComplexity int) int
+		ID         func(childComplexity int) int
+		Kind       func(childComplexity int) int
+		Total      func(childComplexity int) int
+	}
+
 	Button struct {
 		Action func(childComplexity int) int
 		Label  func(childComplexity int) int
@@ -57,6 +94,15 @@ type ComplexityRoot struct {
 	CancelTriggersPayload struct {
 		AlreadyFinished func(childComplexity int) int
 		Cancelled       func(childComplexity int) int
+	}
+
+	ChannelData struct {
+		Channel   func(childComplexity int) int
+		Discord   func(childComplexity int) int
+		MSTeams   func(childComplexity int) int
+		Push      func(childComplexity int) int
+		Slack     func(childComplexity int) int
+		UpdatedAt func(childComplexity int) int
 	}
 
 	ConvertedCondition struct {
@@ -90,6 +136,10 @@ type ComplexityRoot struct {
 		Deleted func(childComplexity int) int
 	}
 
+	DeleteObjectPayload struct {
+		Deleted func(childComplexity int) int
+	}
+
 	DeletePreferencesPayload struct {
 		Deleted func(childComplexity int) int
 	}
@@ -99,6 +149,14 @@ type ComplexityRoot struct {
 		NotFound func(childComplexity int) int
 	}
 
+	DeleteTenantPayload struct {
+		Deleted func(childComplexity int) int
+	}
+
+	DeleteUserPayload struct {
+		Deleted func(childComplexity int) int
+	}
+
 	DeliveryAttempt struct {
 		At              func(childComplexity int) int
 		DurationSeconds func(childComplexity int) int
@@ -106,6 +164,15 @@ type ComplexityRoot struct {
 		Number          func(childComplexity int) int
 		Outcome         func(childComplexity int) int
 		Provider        func(childComplexity int) int
+	}
+
+	DiscordConnection struct {
+		ChannelID  func(childComplexity int) int
+		HasWebhook func(childComplexity int) int
+	}
+
+	DiscordData struct {
+		Connections func(childComplexity int) int
 	}
 
 	Feed struct {
@@ -206,6 +273,10 @@ type ComplexityRoot struct {
 		Rendered func(childComplexity int) int
 	}
 
+	MergeUsersPayload struct {
+		User func(childComplexity int) int
+	}
+
 	Message struct {
 		Attempts        func(childComplexity int) int
 		Categories      func(childComplexity int) int
@@ -225,26 +296,72 @@ type ComplexityRoot struct {
 		Workflow        func(childComplexity int) int
 	}
 
+	MsTeamsConnection struct {
+		ChannelID  func(childComplexity int) int
+		HasWebhook func(childComplexity int) int
+		TeamID     func(childComplexity int) int
+		TenantID   func(childComplexity int) int
+		UserID     func(childComplexity int) int
+	}
+
+	MsTeamsData struct {
+		Connections func(childComplexity int) int
+		TenantID    func(childComplexity int) int
+	}
+
 	Mutation struct {
+		BulkDeleteUsers          func(childComplexity int, input model.BulkDeleteUsersInput) int
+		BulkIdentifyUsers        func(childComplexity int, input model.BulkIdentifyUsersInput) int
 		CancelTriggers           func(childComplexity int, input model.CancelTriggersInput) int
 		CreateSchedules          func(childComplexity int, input model.CreateSchedulesInput) int
 		DeleteDefaultPreferences func(childComplexity int, input model.DeleteDefaultPreferencesInput) int
+		DeleteObject             func(childComplexity int, input model.ObjectRefInput) int
 		DeletePreferences        func(childComplexity int, input model.DeletePreferencesInput) int
 		DeleteSchedules          func(childComplexity int, input model.DeleteSchedulesInput) int
+		DeleteTenant             func(childComplexity int, input model.DeleteTenantInput) int
+		DeleteUser               func(childComplexity int, input model.DeleteUserInput) int
 		IdentifyUser             func(childComplexity int, input model.IdentifyUserInput) int
 		MarkItems                func(childComplexity int, input model.MarkItemsInput) int
+		MergeUsers               func(childComplexity int, input model.MergeUsersInput) int
 		SendEvent                func(childComplexity int, input model.SendEventInput) int
+		SetChannelData           func(childComplexity int, input model.SetChannelDataInput) int
 		SetDefaultPreferences    func(childComplexity int, input model.SetDefaultPreferencesInput) int
 		SetPartial               func(childComplexity int, input model.SetPartialInput) int
 		SetPreferences           func(childComplexity int, input model.SetPreferencesInput) int
+		SetProfileFields         func(childComplexity int, input model.SetProfileFieldsInput) int
 		SetVariable              func(childComplexity int, input model.SetVariableInput) int
 		SetWorkflowActive        func(childComplexity int, input model.SetWorkflowActiveInput) int
 		TestWorkflow             func(childComplexity int, input model.TestWorkflowInput) int
 		TriggerWorkflow          func(childComplexity int, input model.TriggerWorkflowInput) int
 		TriggerWorkflows         func(childComplexity int, input model.TriggerWorkflowsInput) int
+		UnsetChannelData         func(childComplexity int, input model.UnsetChannelDataInput) int
 		UpdateSchedules          func(childComplexity int, input model.UpdateSchedulesInput) int
+		UpsertObject             func(childComplexity int, input model.UpsertObjectInput) int
+		UpsertObjects            func(childComplexity int, input model.UpsertObjectsInput) int
+		UpsertTenant             func(childComplexity int, input model.UpsertTenantInput) int
 		UpsertWorkflow           func(childComplexity int, input model.UpsertWorkflowInput) int
 		ValidateWorkflow         func(childComplexity int, input model.UpsertWorkflowInput) int
+	}
+
+	Object struct {
+		ChannelData func(childComplexity int) int
+		Collection  func(childComplexity int) int
+		CreatedAt   func(childComplexity int) int
+		ExternalID  func(childComplexity int) int
+		ID          func(childComplexity int) int
+		Name        func(childComplexity int) int
+		Properties  func(childComplexity int) int
+		UpdatedAt   func(childComplexity int) int
+	}
+
+	ObjectConnection struct {
+		Edges    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	ObjectEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
 	}
 
 	PageInfo struct {
@@ -290,22 +407,39 @@ type ComplexityRoot struct {
 		Type     func(childComplexity int) int
 	}
 
+	PushData struct {
+		Devices func(childComplexity int) int
+	}
+
+	PushDevice struct {
+		Locale   func(childComplexity int) int
+		Timezone func(childComplexity int) int
+		Token    func(childComplexity int) int
+	}
+
 	Query struct {
+		BulkOperation      func(childComplexity int, id string) int
 		ConvertCondition   func(childComplexity int, input model.ConvertConditionInput) int
 		DefaultPreferences func(childComplexity int, tenant *string) int
 		ExplainPreference  func(childComplexity int, input model.ExplainPreferenceInput) int
 		Feed               func(childComplexity int, ref model.FeedRef) int
 		Me                 func(childComplexity int) int
 		Node               func(childComplexity int, id string) int
+		Object             func(childComplexity int, collection string, id string) int
+		Objects            func(childComplexity int, collection string, first int, after *string, filter *recipient.Filter) int
 		Partials           func(childComplexity int) int
 		PreferenceCenter   func(childComplexity int, user *string, tenant *string, rows []model.PreferenceRowInput) int
 		PreviewTemplate    func(childComplexity int, input model.PreviewTemplateInput) int
+		ProfileFields      func(childComplexity int) int
 		Run                func(childComplexity int, id string) int
 		Runs               func(childComplexity int, first int, after *string, filter *model.RunFilter) int
 		Schedule           func(childComplexity int, id string) int
 		Schedules          func(childComplexity int, first int, after *string, filter *model.ScheduleFilter) int
+		Tenant             func(childComplexity int, id string) int
+		Tenants            func(childComplexity int, first int, after *string, filter *recipient.Filter) int
 		Trigger            func(childComplexity int, id string) int
 		User               func(childComplexity int, id string) int
+		Users              func(childComplexity int, first int, after *string, filter *recipient.Filter) int
 		Variables          func(childComplexity int) int
 		Workflow           func(childComplexity int, key string, number *int) int
 		Workflows          func(childComplexity int, first int, after *string) int
@@ -394,6 +528,10 @@ type ComplexityRoot struct {
 		Event func(childComplexity int) int
 	}
 
+	SetChannelDataPayload struct {
+		ChannelData func(childComplexity int) int
+	}
+
 	SetDefaultPreferencesPayload struct {
 		Preferences func(childComplexity int) int
 	}
@@ -406,12 +544,29 @@ type ComplexityRoot struct {
 		Preferences func(childComplexity int) int
 	}
 
+	SetProfileFieldsPayload struct {
+		Fields func(childComplexity int) int
+	}
+
 	SetVariablePayload struct {
 		Variable func(childComplexity int) int
 	}
 
 	SetWorkflowActivePayload struct {
 		Workflow func(childComplexity int) int
+	}
+
+	SlackConnection struct {
+		ChannelID      func(childComplexity int) int
+		ChannelName    func(childComplexity int) int
+		HasAccessToken func(childComplexity int) int
+		HasWebhook     func(childComplexity int) int
+		UserID         func(childComplexity int) int
+	}
+
+	SlackData struct {
+		Connections    func(childComplexity int) int
+		HasAccessToken func(childComplexity int) int
 	}
 
 	Subscription struct {
@@ -430,6 +585,27 @@ type ComplexityRoot struct {
 		Line    func(childComplexity int) int
 		Message func(childComplexity int) int
 		Partial func(childComplexity int) int
+	}
+
+	Tenant struct {
+		Branding    func(childComplexity int) int
+		ChannelData func(childComplexity int) int
+		CreatedAt   func(childComplexity int) int
+		ExternalID  func(childComplexity int) int
+		ID          func(childComplexity int) int
+		Name        func(childComplexity int) int
+		Properties  func(childComplexity int) int
+		UpdatedAt   func(childComplexity int) int
+	}
+
+	TenantConnection struct {
+		Edges    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	TenantEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
 	}
 
 	TestFetch struct {
@@ -515,8 +691,29 @@ type ComplexityRoot struct {
 		Results func(childComplexity int) int
 	}
 
+	UnsetChannelDataPayload struct {
+		Removed func(childComplexity int) int
+	}
+
 	UpdateSchedulesPayload struct {
 		Results func(childComplexity int) int
+	}
+
+	UpsertObjectPayload struct {
+		Object func(childComplexity int) int
+	}
+
+	UpsertObjectResult struct {
+		Error  func(childComplexity int) int
+		Object func(childComplexity int) int
+	}
+
+	UpsertObjectsPayload struct {
+		Results func(childComplexity int) int
+	}
+
+	UpsertTenantPayload struct {
+		Tenant func(childComplexity int) int
 	}
 
 	UpsertWorkflowPayload struct {
@@ -526,6 +723,7 @@ type ComplexityRoot struct {
 
 	User struct {
 		Avatar      func(childComplexity int) int
+		ChannelData func(childComplexity int) int
 		CreatedAt   func(childComplexity int) int
 		Email       func(childComplexity int) int
 		ExternalID  func(childComplexity int) int
@@ -537,6 +735,16 @@ type ComplexityRoot struct {
 		Properties  func(childComplexity int) int
 		Timezone    func(childComplexity int) int
 		UpdatedAt   func(childComplexity int) int
+	}
+
+	UserConnection struct {
+		Edges    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	UserEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
 	}
 
 	ValidateWorkflowPayload struct {
@@ -624,6 +832,125 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Badge.Unseen(childComplexity), true
 
+	case "Branding.darkIconUrl":
+		if e.ComplexityRoot.Branding.DarkIconURL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Branding.DarkIconURL(childComplexity), true
+	case "Branding.darkLogoUrl":
+		if e.ComplexityRoot.Branding.DarkLogoURL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Branding.DarkLogoURL(childComplexity), true
+	case "Branding.darkPrimaryColor":
+		if e.ComplexityRoot.Branding.DarkPrimaryColor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Branding.DarkPrimaryColor(childComplexity), true
+	case "Branding.darkPrimaryColorContrast":
+		if e.ComplexityRoot.Branding.DarkPrimaryColorContrast == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Branding.DarkPrimaryColorContrast(childComplexity), true
+	case "Branding.iconUrl":
+		if e.ComplexityRoot.Branding.IconURL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Branding.IconURL(childComplexity), true
+	case "Branding.logoUrl":
+		if e.ComplexityRoot.Branding.LogoURL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Branding.LogoURL(childComplexity), true
+	case "Branding.primaryColor":
+		if e.ComplexityRoot.Branding.PrimaryColor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Branding.PrimaryColor(childComplexity), true
+	case "Branding.primaryColorContrast":
+		if e.ComplexityRoot.Branding.PrimaryColorContrast == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Branding.PrimaryColorContrast(childComplexity), true
+
+	case "BulkDeleteUsersPayload.operation":
+		if e.ComplexityRoot.BulkDeleteUsersPayload.Operation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkDeleteUsersPayload.Operation(childComplexity), true
+
+	case "BulkFailure.error":
+		if e.ComplexityRoot.BulkFailure.Error == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkFailure.Error(childComplexity), true
+	case "BulkFailure.index":
+		if e.ComplexityRoot.BulkFailure.Index == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkFailure.Index(childComplexity), true
+
+	case "BulkIdentifyUsersPayload.operation":
+		if e.ComplexityRoot.BulkIdentifyUsersPayload.Operation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkIdentifyUsersPayload.Operation(childComplexity), true
+
+	case "BulkOperation.createdAt":
+		if e.ComplexityRoot.BulkOperation.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkOperation.CreatedAt(childComplexity), true
+	case "BulkOperation.done":
+		if e.ComplexityRoot.BulkOperation.Done == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkOperation.Done(childComplexity), true
+	case "BulkOperation.failures":
+		if e.ComplexityRoot.BulkOperation.Failures == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkOperation.Failures(childComplexity), true
+	case "BulkOperation.finishedAt":
+		if e.ComplexityRoot.BulkOperation.FinishedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkOperation.FinishedAt(childComplexity), true
+	case "BulkOperation.id":
+		if e.ComplexityRoot.BulkOperation.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkOperation.ID(childComplexity), true
+	case "BulkOperation.kind":
+		if e.ComplexityRoot.BulkOperation.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkOperation.Kind(childComplexity), true
+	case "BulkOperation.total":
+		if e.ComplexityRoot.BulkOperation.Total == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkOperation.Total(childComplexity), true
+
 	case "Button.action":
 		if e.ComplexityRoot.Button.Action == nil {
 			break
@@ -662,6 +989,43 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.CancelTriggersPayload.Cancelled(childComplexity), true
+
+	case "ChannelData.channel":
+		if e.ComplexityRoot.ChannelData.Channel == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ChannelData.Channel(childComplexity), true
+	case "ChannelData.discord":
+		if e.ComplexityRoot.ChannelData.Discord == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ChannelData.Discord(childComplexity), true
+	case "ChannelData.msTeams":
+		if e.ComplexityRoot.ChannelData.MSTeams == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ChannelData.MSTeams(childComplexity), true
+	case "ChannelData.push":
+		if e.ComplexityRoot.ChannelData.Push == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ChannelData.Push(childComplexity), true
+	case "ChannelData.slack":
+		if e.ComplexityRoot.ChannelData.Slack == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ChannelData.Slack(childComplexity), true
+	case "ChannelData.updatedAt":
+		if e.ComplexityRoot.ChannelData.UpdatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ChannelData.UpdatedAt(childComplexity), true
 
 	case "ConvertedCondition.conditions":
 		if e.ComplexityRoot.ConvertedCondition.Conditions == nil {
@@ -764,6 +1128,13 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.DeleteDefaultPreferencesPayload.Deleted(childComplexity), true
 
+	case "DeleteObjectPayload.deleted":
+		if e.ComplexityRoot.DeleteObjectPayload.Deleted == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeleteObjectPayload.Deleted(childComplexity), true
+
 	case "DeletePreferencesPayload.deleted":
 		if e.ComplexityRoot.DeletePreferencesPayload.Deleted == nil {
 			break
@@ -783,6 +1154,20 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.DeleteSchedulesPayload.NotFound(childComplexity), true
+
+	case "DeleteTenantPayload.deleted":
+		if e.ComplexityRoot.DeleteTenantPayload.Deleted == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeleteTenantPayload.Deleted(childComplexity), true
+
+	case "DeleteUserPayload.deleted":
+		if e.ComplexityRoot.DeleteUserPayload.Deleted == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeleteUserPayload.Deleted(childComplexity), true
 
 	case "DeliveryAttempt.at":
 		if e.ComplexityRoot.DeliveryAttempt.At == nil {
@@ -820,6 +1205,26 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.DeliveryAttempt.Provider(childComplexity), true
+
+	case "DiscordConnection.channelId":
+		if e.ComplexityRoot.DiscordConnection.ChannelID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DiscordConnection.ChannelID(childComplexity), true
+	case "DiscordConnection.hasWebhook":
+		if e.ComplexityRoot.DiscordConnection.HasWebhook == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DiscordConnection.HasWebhook(childComplexity), true
+
+	case "DiscordData.connections":
+		if e.ComplexityRoot.DiscordData.Connections == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DiscordData.Connections(childComplexity), true
 
 	case "Feed.badge":
 		if e.ComplexityRoot.Feed.Badge == nil {
@@ -1193,6 +1598,13 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.MarkdownBlock.Rendered(childComplexity), true
 
+	case "MergeUsersPayload.user":
+		if e.ComplexityRoot.MergeUsersPayload.User == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MergeUsersPayload.User(childComplexity), true
+
 	case "Message.attempts":
 		if e.ComplexityRoot.Message.Attempts == nil {
 			break
@@ -1290,6 +1702,72 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Message.Workflow(childComplexity), true
 
+	case "MsTeamsConnection.channelId":
+		if e.ComplexityRoot.MsTeamsConnection.ChannelID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MsTeamsConnection.ChannelID(childComplexity), true
+	case "MsTeamsConnection.hasWebhook":
+		if e.ComplexityRoot.MsTeamsConnection.HasWebhook == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MsTeamsConnection.HasWebhook(childComplexity), true
+	case "MsTeamsConnection.teamId":
+		if e.ComplexityRoot.MsTeamsConnection.TeamID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MsTeamsConnection.TeamID(childComplexity), true
+	case "MsTeamsConnection.tenantId":
+		if e.ComplexityRoot.MsTeamsConnection.TenantID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MsTeamsConnection.TenantID(childComplexity), true
+	case "MsTeamsConnection.userId":
+		if e.ComplexityRoot.MsTeamsConnection.UserID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MsTeamsConnection.UserID(childComplexity), true
+
+	case "MsTeamsData.connections":
+		if e.ComplexityRoot.MsTeamsData.Connections == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MsTeamsData.Connections(childComplexity), true
+	case "MsTeamsData.tenantId":
+		if e.ComplexityRoot.MsTeamsData.TenantID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MsTeamsData.TenantID(childComplexity), true
+
+	case "Mutation.bulkDeleteUsers":
+		if e.ComplexityRoot.Mutation.BulkDeleteUsers == nil {
+			break
+		}
+
+		args, err := field_Mutation_bulkDeleteUsers_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.BulkDeleteUsers(childComplexity, args["input"].(model.BulkDeleteUsersInput)), true
+	case "Mutation.bulkIdentifyUsers":
+		if e.ComplexityRoot.Mutation.BulkIdentifyUsers == nil {
+			break
+		}
+
+		args, err := field_Mutation_bulkIdentifyUsers_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.BulkIdentifyUsers(childComplexity, args["input"].(model.BulkIdentifyUsersInput)), true
 	case "Mutation.cancelTriggers":
 		if e.ComplexityRoot.Mutation.CancelTriggers == nil {
 			break
@@ -1323,6 +1801,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.DeleteDefaultPreferences(childComplexity, args["input"].(model.DeleteDefaultPreferencesInput)), true
+	case "Mutation.deleteObject":
+		if e.ComplexityRoot.Mutation.DeleteObject == nil {
+			break
+		}
+
+		args, err := field_Mutation_deleteObject_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.DeleteObject(childComplexity, args["input"].(model.ObjectRefInput)), true
 	case "Mutation.deletePreferences":
 		if e.ComplexityRoot.Mutation.DeletePreferences == nil {
 			break
@@ -1345,6 +1834,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.DeleteSchedules(childComplexity, args["input"].(model.DeleteSchedulesInput)), true
+	case "Mutation.deleteTenant":
+		if e.ComplexityRoot.Mutation.DeleteTenant == nil {
+			break
+		}
+
+		args, err := field_Mutation_deleteTenant_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.DeleteTenant(childComplexity, args["input"].(model.DeleteTenantInput)), true
+	case "Mutation.deleteUser":
+		if e.ComplexityRoot.Mutation.DeleteUser == nil {
+			break
+		}
+
+		args, err := field_Mutation_deleteUser_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.DeleteUser(childComplexity, args["input"].(model.DeleteUserInput)), true
 	case "Mutation.identifyUser":
 		if e.ComplexityRoot.Mutation.IdentifyUser == nil {
 			break
@@ -1367,6 +1878,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.MarkItems(childComplexity, args["input"].(model.MarkItemsInput)), true
+	case "Mutation.mergeUsers":
+		if e.ComplexityRoot.Mutation.MergeUsers == nil {
+			break
+		}
+
+		args, err := field_Mutation_mergeUsers_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.MergeUsers(childComplexity, args["input"].(model.MergeUsersInput)), true
 	case "Mutation.sendEvent":
 		if e.ComplexityRoot.Mutation.SendEvent == nil {
 			break
@@ -1378,6 +1900,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.SendEvent(childComplexity, args["input"].(model.SendEventInput)), true
+	case "Mutation.setChannelData":
+		if e.ComplexityRoot.Mutation.SetChannelData == nil {
+			break
+		}
+
+		args, err := field_Mutation_setChannelData_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SetChannelData(childComplexity, args["input"].(model.SetChannelDataInput)), true
 	case "Mutation.setDefaultPreferences":
 		if e.ComplexityRoot.Mutation.SetDefaultPreferences == nil {
 			break
@@ -1411,6 +1944,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.SetPreferences(childComplexity, args["input"].(model.SetPreferencesInput)), true
+	case "Mutation.setProfileFields":
+		if e.ComplexityRoot.Mutation.SetProfileFields == nil {
+			break
+		}
+
+		args, err := field_Mutation_setProfileFields_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SetProfileFields(childComplexity, args["input"].(model.SetProfileFieldsInput)), true
 	case "Mutation.setVariable":
 		if e.ComplexityRoot.Mutation.SetVariable == nil {
 			break
@@ -1466,6 +2010,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.TriggerWorkflows(childComplexity, args["input"].(model.TriggerWorkflowsInput)), true
+	case "Mutation.unsetChannelData":
+		if e.ComplexityRoot.Mutation.UnsetChannelData == nil {
+			break
+		}
+
+		args, err := field_Mutation_unsetChannelData_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.UnsetChannelData(childComplexity, args["input"].(model.UnsetChannelDataInput)), true
 	case "Mutation.updateSchedules":
 		if e.ComplexityRoot.Mutation.UpdateSchedules == nil {
 			break
@@ -1477,6 +2032,39 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.UpdateSchedules(childComplexity, args["input"].(model.UpdateSchedulesInput)), true
+	case "Mutation.upsertObject":
+		if e.ComplexityRoot.Mutation.UpsertObject == nil {
+			break
+		}
+
+		args, err := field_Mutation_upsertObject_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.UpsertObject(childComplexity, args["input"].(model.UpsertObjectInput)), true
+	case "Mutation.upsertObjects":
+		if e.ComplexityRoot.Mutation.UpsertObjects == nil {
+			break
+		}
+
+		args, err := field_Mutation_upsertObjects_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.UpsertObjects(childComplexity, args["input"].(model.UpsertObjectsInput)), true
+	case "Mutation.upsertTenant":
+		if e.ComplexityRoot.Mutation.UpsertTenant == nil {
+			break
+		}
+
+		args, err := field_Mutation_upsertTenant_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.UpsertTenant(childComplexity, args["input"].(model.UpsertTenantInput)), true
 	case "Mutation.upsertWorkflow":
 		if e.ComplexityRoot.Mutation.UpsertWorkflow == nil {
 			break
@@ -1499,6 +2087,81 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ValidateWorkflow(childComplexity, args["input"].(model.UpsertWorkflowInput)), true
+
+	case "Object.channelData":
+		if e.ComplexityRoot.Object.ChannelData == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Object.ChannelData(childComplexity), true
+	case "Object.collection":
+		if e.ComplexityRoot.Object.Collection == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Object.Collection(childComplexity), true
+	case "Object.createdAt":
+		if e.ComplexityRoot.Object.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Object.CreatedAt(childComplexity), true
+	case "Object.externalId":
+		if e.ComplexityRoot.Object.ExternalID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Object.ExternalID(childComplexity), true
+	case "Object.id":
+		if e.ComplexityRoot.Object.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Object.ID(childComplexity), true
+	case "Object.name":
+		if e.ComplexityRoot.Object.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Object.Name(childComplexity), true
+	case "Object.properties":
+		if e.ComplexityRoot.Object.Properties == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Object.Properties(childComplexity), true
+	case "Object.updatedAt":
+		if e.ComplexityRoot.Object.UpdatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Object.UpdatedAt(childComplexity), true
+
+	case "ObjectConnection.edges":
+		if e.ComplexityRoot.ObjectConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ObjectConnection.Edges(childComplexity), true
+	case "ObjectConnection.pageInfo":
+		if e.ComplexityRoot.ObjectConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ObjectConnection.PageInfo(childComplexity), true
+
+	case "ObjectEdge.cursor":
+		if e.ComplexityRoot.ObjectEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ObjectEdge.Cursor(childComplexity), true
+	case "ObjectEdge.node":
+		if e.ComplexityRoot.ObjectEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ObjectEdge.Node(childComplexity), true
 
 	case "PageInfo.endCursor":
 		if e.ComplexityRoot.PageInfo.EndCursor == nil {
@@ -1656,6 +2319,43 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.PreferenceToggle.Type(childComplexity), true
 
+	case "PushData.devices":
+		if e.ComplexityRoot.PushData.Devices == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PushData.Devices(childComplexity), true
+
+	case "PushDevice.locale":
+		if e.ComplexityRoot.PushDevice.Locale == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PushDevice.Locale(childComplexity), true
+	case "PushDevice.timezone":
+		if e.ComplexityRoot.PushDevice.Timezone == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PushDevice.Timezone(childComplexity), true
+	case "PushDevice.token":
+		if e.ComplexityRoot.PushDevice.Token == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PushDevice.Token(childComplexity), true
+
+	case "Query.bulkOperation":
+		if e.ComplexityRoot.Query.BulkOperation == nil {
+			break
+		}
+
+		args, err := field_Query_bulkOperation_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.BulkOperation(childComplexity, args["id"].(string)), true
 	case "Query.convertCondition":
 		if e.ComplexityRoot.Query.ConvertCondition == nil {
 			break
@@ -1718,6 +2418,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Node(childComplexity, args["id"].(string)), true
+	case "Query.object":
+		if e.ComplexityRoot.Query.Object == nil {
+			break
+		}
+
+		args, err := field_Query_object_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Object(childComplexity, args["collection"].(string), args["id"].(string)), true
+	case "Query.objects":
+		if e.ComplexityRoot.Query.Objects == nil {
+			break
+		}
+
+		args, err := field_Query_objects_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Objects(childComplexity, args["collection"].(string), args["first"].(int), args["after"].(*string), args["filter"].(*recipient.Filter)), true
 	case "Query.partials":
 		if e.ComplexityRoot.Query.Partials == nil {
 			break
@@ -1746,6 +2468,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.PreviewTemplate(childComplexity, args["input"].(model.PreviewTemplateInput)), true
+	case "Query.profileFields":
+		if e.ComplexityRoot.Query.ProfileFields == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.ProfileFields(childComplexity), true
 	case "Query.run":
 		if e.ComplexityRoot.Query.Run == nil {
 			break
@@ -1790,6 +2518,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Schedules(childComplexity, args["first"].(int), args["after"].(*string), args["filter"].(*model.ScheduleFilter)), true
+	case "Query.tenant":
+		if e.ComplexityRoot.Query.Tenant == nil {
+			break
+		}
+
+		args, err := field_Query_tenant_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Tenant(childComplexity, args["id"].(string)), true
+	case "Query.tenants":
+		if e.ComplexityRoot.Query.Tenants == nil {
+			break
+		}
+
+		args, err := field_Query_tenants_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Tenants(childComplexity, args["first"].(int), args["after"].(*string), args["filter"].(*recipient.Filter)), true
 	case "Query.trigger":
 		if e.ComplexityRoot.Query.Trigger == nil {
 			break
@@ -1812,6 +2562,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.User(childComplexity, args["id"].(string)), true
+	case "Query.users":
+		if e.ComplexityRoot.Query.Users == nil {
+			break
+		}
+
+		args, err := field_Query_users_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Users(childComplexity, args["first"].(int), args["after"].(*string), args["filter"].(*recipient.Filter)), true
 	case "Query.variables":
 		if e.ComplexityRoot.Query.Variables == nil {
 			break
@@ -2152,6 +2913,13 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.SendEventPayload.Event(childComplexity), true
 
+	case "SetChannelDataPayload.channelData":
+		if e.ComplexityRoot.SetChannelDataPayload.ChannelData == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SetChannelDataPayload.ChannelData(childComplexity), true
+
 	case "SetDefaultPreferencesPayload.preferences":
 		if e.ComplexityRoot.SetDefaultPreferencesPayload.Preferences == nil {
 			break
@@ -2173,6 +2941,13 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.SetPreferencesPayload.Preferences(childComplexity), true
 
+	case "SetProfileFieldsPayload.fields":
+		if e.ComplexityRoot.SetProfileFieldsPayload.Fields == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SetProfileFieldsPayload.Fields(childComplexity), true
+
 	case "SetVariablePayload.variable":
 		if e.ComplexityRoot.SetVariablePayload.Variable == nil {
 			break
@@ -2186,6 +2961,50 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.SetWorkflowActivePayload.Workflow(childComplexity), true
+
+	case "SlackConnection.channelId":
+		if e.ComplexityRoot.SlackConnection.ChannelID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SlackConnection.ChannelID(childComplexity), true
+	case "SlackConnection.channelName":
+		if e.ComplexityRoot.SlackConnection.ChannelName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SlackConnection.ChannelName(childComplexity), true
+	case "SlackConnection.hasAccessToken":
+		if e.ComplexityRoot.SlackConnection.HasAccessToken == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SlackConnection.HasAccessToken(childComplexity), true
+	case "SlackConnection.hasWebhook":
+		if e.ComplexityRoot.SlackConnection.HasWebhook == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SlackConnection.HasWebhook(childComplexity), true
+	case "SlackConnection.userId":
+		if e.ComplexityRoot.SlackConnection.UserID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SlackConnection.UserID(childComplexity), true
+
+	case "SlackData.connections":
+		if e.ComplexityRoot.SlackData.Connections == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SlackData.Connections(childComplexity), true
+	case "SlackData.hasAccessToken":
+		if e.ComplexityRoot.SlackData.HasAccessToken == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SlackData.HasAccessToken(childComplexity), true
 
 	case "Subscription.feedEvents":
 		if e.ComplexityRoot.Subscription.FeedEvents == nil {
@@ -2253,6 +3072,81 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.TemplateProblem.Partial(childComplexity), true
+
+	case "Tenant.branding":
+		if e.ComplexityRoot.Tenant.Branding == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Tenant.Branding(childComplexity), true
+	case "Tenant.channelData":
+		if e.ComplexityRoot.Tenant.ChannelData == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Tenant.ChannelData(childComplexity), true
+	case "Tenant.createdAt":
+		if e.ComplexityRoot.Tenant.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Tenant.CreatedAt(childComplexity), true
+	case "Tenant.externalId":
+		if e.ComplexityRoot.Tenant.ExternalID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Tenant.ExternalID(childComplexity), true
+	case "Tenant.id":
+		if e.ComplexityRoot.Tenant.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Tenant.ID(childComplexity), true
+	case "Tenant.name":
+		if e.ComplexityRoot.Tenant.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Tenant.Name(childComplexity), true
+	case "Tenant.properties":
+		if e.ComplexityRoot.Tenant.Properties == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Tenant.Properties(childComplexity), true
+	case "Tenant.updatedAt":
+		if e.ComplexityRoot.Tenant.UpdatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Tenant.UpdatedAt(childComplexity), true
+
+	case "TenantConnection.edges":
+		if e.ComplexityRoot.TenantConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TenantConnection.Edges(childComplexity), true
+	case "TenantConnection.pageInfo":
+		if e.ComplexityRoot.TenantConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TenantConnection.PageInfo(childComplexity), true
+
+	case "TenantEdge.cursor":
+		if e.ComplexityRoot.TenantEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TenantEdge.Cursor(childComplexity), true
+	case "TenantEdge.node":
+		if e.ComplexityRoot.TenantEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TenantEdge.Node(childComplexity), true
 
 	case "TestFetch.at":
 		if e.ComplexityRoot.TestFetch.At == nil {
@@ -2570,12 +3464,53 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.TriggerWorkflowsPayload.Results(childComplexity), true
 
+	case "UnsetChannelDataPayload.removed":
+		if e.ComplexityRoot.UnsetChannelDataPayload.Removed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UnsetChannelDataPayload.Removed(childComplexity), true
+
 	case "UpdateSchedulesPayload.results":
 		if e.ComplexityRoot.UpdateSchedulesPayload.Results == nil {
 			break
 		}
 
 		return e.ComplexityRoot.UpdateSchedulesPayload.Results(childComplexity), true
+
+	case "UpsertObjectPayload.object":
+		if e.ComplexityRoot.UpsertObjectPayload.Object == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UpsertObjectPayload.Object(childComplexity), true
+
+	case "UpsertObjectResult.error":
+		if e.ComplexityRoot.UpsertObjectResult.Error == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UpsertObjectResult.Error(childComplexity), true
+	case "UpsertObjectResult.object":
+		if e.ComplexityRoot.UpsertObjectResult.Object == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UpsertObjectResult.Object(childComplexity), true
+
+	case "UpsertObjectsPayload.results":
+		if e.ComplexityRoot.UpsertObjectsPayload.Results == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UpsertObjectsPayload.Results(childComplexity), true
+
+	case "UpsertTenantPayload.tenant":
+		if e.ComplexityRoot.UpsertTenantPayload.Tenant == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UpsertTenantPayload.Tenant(childComplexity), true
 
 	case "UpsertWorkflowPayload.problems":
 		if e.ComplexityRoot.UpsertWorkflowPayload.Problems == nil {
@@ -2596,6 +3531,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.User.Avatar(childComplexity), true
+	case "User.channelData":
+		if e.ComplexityRoot.User.ChannelData == nil {
+			break
+		}
+
+		return e.ComplexityRoot.User.ChannelData(childComplexity), true
 	case "User.createdAt":
 		if e.ComplexityRoot.User.CreatedAt == nil {
 			break
@@ -2667,6 +3608,32 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.User.UpdatedAt(childComplexity), true
+
+	case "UserConnection.edges":
+		if e.ComplexityRoot.UserConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UserConnection.Edges(childComplexity), true
+	case "UserConnection.pageInfo":
+		if e.ComplexityRoot.UserConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UserConnection.PageInfo(childComplexity), true
+
+	case "UserEdge.cursor":
+		if e.ComplexityRoot.UserEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UserEdge.Cursor(childComplexity), true
+	case "UserEdge.node":
+		if e.ComplexityRoot.UserEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UserEdge.Node(childComplexity), true
 
 	case "ValidateWorkflowPayload.problems":
 		if e.ComplexityRoot.ValidateWorkflowPayload.Problems == nil {
@@ -2866,6 +3833,9 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		unmarshalInputBatchStepInput,
 		unmarshalInputBranchInput,
 		unmarshalInputBranchStepInput,
+		unmarshalInputBrandingInput,
+		unmarshalInputBulkDeleteUsersInput,
+		unmarshalInputBulkIdentifyUsersInput,
 		unmarshalInputButtonInput,
 		unmarshalInputCancelTriggersInput,
 		unmarshalInputChatStepInput,
@@ -2877,6 +3847,10 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		unmarshalInputDeleteDefaultPreferencesInput,
 		unmarshalInputDeletePreferencesInput,
 		unmarshalInputDeleteSchedulesInput,
+		unmarshalInputDeleteTenantInput,
+		unmarshalInputDeleteUserInput,
+		unmarshalInputDiscordConnectionInput,
+		unmarshalInputDiscordDataInput,
 		unmarshalInputEmailStepInput,
 		unmarshalInputExplainPreferenceInput,
 		unmarshalInputFeedFilter,
@@ -2886,25 +3860,36 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		unmarshalInputIdentifyUserInput,
 		unmarshalInputInAppStepInput,
 		unmarshalInputMarkItemsInput,
+		unmarshalInputMergeUsersInput,
+		unmarshalInputMsTeamsConnectionInput,
+		unmarshalInputMsTeamsDataInput,
 		unmarshalInputObjectRefInput,
 		unmarshalInputPreferenceRowInput,
 		unmarshalInputPreferenceSetInput,
 		unmarshalInputPreferencesInput,
 		unmarshalInputPreviewTemplateInput,
+		unmarshalInputPushDataInput,
+		unmarshalInputPushDeviceInput,
 		unmarshalInputPushStepInput,
 		unmarshalInputRandomCohortStepInput,
+		unmarshalInputRecipientFilter,
 		unmarshalInputRecipientInput,
+		unmarshalInputRecipientRefInput,
 		unmarshalInputRuleInput,
 		unmarshalInputRunFilter,
 		unmarshalInputScheduleFilter,
 		unmarshalInputScheduleInput,
 		unmarshalInputSendEventInput,
 		unmarshalInputSendWindowInput,
+		unmarshalInputSetChannelDataInput,
 		unmarshalInputSetDefaultPreferencesInput,
 		unmarshalInputSetPartialInput,
 		unmarshalInputSetPreferencesInput,
+		unmarshalInputSetProfileFieldsInput,
 		unmarshalInputSetVariableInput,
 		unmarshalInputSetWorkflowActiveInput,
+		unmarshalInputSlackConnectionInput,
+		unmarshalInputSlackDataInput,
 		unmarshalInputSmsStepInput,
 		unmarshalInputStepInput,
 		unmarshalInputTestEventInput,
@@ -2919,11 +3904,15 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		unmarshalInputTriggerWorkflowInput,
 		unmarshalInputTriggerWorkflowStepInput,
 		unmarshalInputTriggerWorkflowsInput,
+		unmarshalInputUnsetChannelDataInput,
 		unmarshalInputUpdateDataStepInput,
 		unmarshalInputUpdateObjectStepInput,
 		unmarshalInputUpdateSchedulesInput,
 		unmarshalInputUpdateTenantStepInput,
 		unmarshalInputUpdateUserStepInput,
+		unmarshalInputUpsertObjectInput,
+		unmarshalInputUpsertObjectsInput,
+		unmarshalInputUpsertTenantInput,
 		unmarshalInputUpsertWorkflowInput,
 		unmarshalInputWaitEventInput,
 		unmarshalInputWaitForEventStepInput,
@@ -3021,6 +4010,297 @@ func newExecutionContext(
 }
 
 var sources = []*ast.Source{
+	{Name: "../schema/bulk.graphqls", Input: `"Work on many users that is done in the background. It goes on after a crash where it was, and can be asked for until 7 days after its end."
+type BulkOperation implements Node {
+  id: ID!
+  "What is done with each item."
+  kind: BulkOperationKind!
+  "How many items there are."
+  total: Int!
+  "How many of them have been worked off, those that were refused among them."
+  done: Int!
+  "Items that were refused; all others that are done were done."
+  failures: [BulkFailure!]!
+  "When it was accepted."
+  createdAt: Time!
+  "When the last item was done; null: it goes on."
+  finishedAt: Time
+}
+
+"What a bulk operation does with each item."
+enum BulkOperationKind {
+  "Make a user known, or change what is known."
+  IDENTIFY_USERS
+  "Delete a user."
+  DELETE_USERS
+}
+
+"An item of a bulk operation that was refused."
+type BulkFailure {
+  "Which item, from 0."
+  index: Int!
+  "Why."
+  error: ItemError!
+}
+
+"Users to identify."
+input BulkIdentifyUsersInput {
+  "1 to 1,000, done in this order."
+  users: [IdentifyUserInput!]!
+}
+
+"The accepted operation."
+type BulkIdentifyUsersPayload {
+  "As it begins."
+  operation: BulkOperation!
+}
+
+"Users to delete."
+input BulkDeleteUsersInput {
+  "Your own ids: 1 to 1,000. Those that nobody has are passed over."
+  ids: [String!]!
+}
+
+"The accepted operation."
+type BulkDeleteUsersPayload {
+  "As it begins."
+  operation: BulkOperation!
+}
+
+extend type Query {
+  "A bulk operation, and how far it has got; null if there is none. Backends."
+  bulkOperation(id: ID!): BulkOperation
+}
+
+extend type Mutation {
+  "Identify many users in the background: each is done, or refused, for itself. At most 100 operations may be unfinished. Backends."
+  bulkIdentifyUsers(input: BulkIdentifyUsersInput!): BulkIdentifyUsersPayload!
+  "Delete many users in the background, as deleteUser does. At most 100 operations may be unfinished. Backends."
+  bulkDeleteUsers(input: BulkDeleteUsersInput!): BulkDeleteUsersPayload!
+}
+`, BuiltIn: false},
+	{Name: "../schema/channel_data.graphqls", Input: `"""
+Where a recipient is reached on one channel, when a property isn't enough. Exactly one of push, slack, msTeams and discord is
+there. Access tokens and webhooks are secrets: they can be set, but not read.
+"""
+type ChannelData {
+  "Key of the channel."
+  channel: String!
+  "Devices, of push channels."
+  push: PushData
+  "Where it is in Slack."
+  slack: SlackData
+  "Where it is in Microsoft Teams."
+  msTeams: MsTeamsData
+  "Where it is in Discord."
+  discord: DiscordData
+  "When it was set."
+  updatedAt: Time!
+}
+
+"Somebody's devices."
+type PushData {
+  "Each gets the message."
+  devices: [PushDevice!]!
+}
+
+"An installation of an app."
+type PushDevice {
+  "The provider's name for it: a token, an endpoint's ARN, a player id."
+  token: String!
+  "Language tag; empty: unknown."
+  locale: String!
+  "IANA time zone; empty: unknown."
+  timezone: String!
+}
+
+"Where somebody is in Slack."
+type SlackData {
+  "Whether there is a token for connections that have none of their own."
+  hasAccessToken: Boolean!
+  "Each gets the message."
+  connections: [SlackConnection!]!
+}
+
+"A channel or a person in a workspace, or a webhook. What isn't known is empty."
+type SlackConnection {
+  "Whether it has a token of its own."
+  hasAccessToken: Boolean!
+  "Slack's id of the channel."
+  channelId: String!
+  "What people call the channel."
+  channelName: String!
+  "Slack's id of the person."
+  userId: String!
+  "Whether messages go to an incoming webhook."
+  hasWebhook: Boolean!
+}
+
+"Where somebody is in Microsoft Teams."
+type MsTeamsData {
+  "Microsoft's id of the organisation, of connections that have none of their own. Empty: none."
+  tenantId: String!
+  "Each gets the message."
+  connections: [MsTeamsConnection!]!
+}
+
+"A channel or a person, or a webhook. What isn't known is empty."
+type MsTeamsConnection {
+  "Microsoft's id of the organisation."
+  tenantId: String!
+  "Microsoft's id of the team."
+  teamId: String!
+  "Microsoft's id of the channel."
+  channelId: String!
+  "Microsoft's id of the person."
+  userId: String!
+  "Whether messages go to an incoming webhook."
+  hasWebhook: Boolean!
+}
+
+"Where somebody is in Discord."
+type DiscordData {
+  "Each gets the message."
+  connections: [DiscordConnection!]!
+}
+
+"A channel, or a webhook. What isn't known is empty."
+type DiscordConnection {
+  "Discord's id of the channel."
+  channelId: String!
+  "Whether messages go to an incoming webhook."
+  hasWebhook: Boolean!
+}
+
+"A user, an object or a tenant: exactly one."
+input RecipientRefInput {
+  "Your own id of a user."
+  user: String
+  "An object."
+  object: ObjectRefInput
+  "Your own id of a tenant."
+  tenant: String
+}
+
+"Where a recipient is reached on a channel. What was there before is replaced as a whole."
+input SetChannelDataInput {
+  "Whose. Made known if it was not. With a user token it may be left out, and must be that user, who is known, otherwise."
+  recipient: RecipientRefInput
+  "Key of the channel. At most 50 channels a recipient."
+  channel: String!
+  "Exactly one of push, slack, msTeams and discord."
+  push: PushDataInput
+  "Exactly one of push, slack, msTeams and discord."
+  slack: SlackDataInput
+  "Exactly one of push, slack, msTeams and discord."
+  msTeams: MsTeamsDataInput
+  "Exactly one of push, slack, msTeams and discord."
+  discord: DiscordDataInput
+}
+
+"Somebody's devices: tokens, devices or both, at most 100 together. The same token twice is the same as once."
+input PushDataInput {
+  "Tokens, endpoint ARNs or player ids, each of at most 4,096 bytes."
+  tokens: [String!]
+  "The same, with what is known about them."
+  devices: [PushDeviceInput!]
+}
+
+"An installation of an app."
+input PushDeviceInput {
+  "The provider's name for it: a token, an endpoint's ARN, a player id. At most 4,096 bytes."
+  token: String!
+  "Language tag."
+  locale: String
+  "IANA time zone."
+  timezone: String
+}
+
+"Where somebody is in Slack. A tenant may have a token only."
+input SlackDataInput {
+  "For connections that have none of their own. At most 4,096 bytes."
+  accessToken: String
+  "At most 100."
+  connections: [SlackConnectionInput!]
+}
+
+"Exactly one of channelId, userId and webhookUrl."
+input SlackConnectionInput {
+  "At most 4,096 bytes."
+  accessToken: String
+  "Slack's id of the channel."
+  channelId: String
+  "What people call the channel."
+  channelName: String
+  "Slack's id of the person."
+  userId: String
+  "URL of an incoming webhook, with https."
+  webhookUrl: String
+}
+
+"Where somebody is in Microsoft Teams. A tenant may have an organisation only."
+input MsTeamsDataInput {
+  "Microsoft's id of the organisation, for connections that have none of their own."
+  tenantId: String
+  "At most 100."
+  connections: [MsTeamsConnectionInput!]
+}
+
+"Exactly one of channelId, userId and webhookUrl."
+input MsTeamsConnectionInput {
+  "Microsoft's id of the organisation."
+  tenantId: String
+  "Microsoft's id of the team."
+  teamId: String
+  "Microsoft's id of the channel."
+  channelId: String
+  "Microsoft's id of the person."
+  userId: String
+  "URL of an incoming webhook, with https."
+  webhookUrl: String
+}
+
+"Where somebody is in Discord."
+input DiscordDataInput {
+  "1 to 100."
+  connections: [DiscordConnectionInput!]!
+}
+
+"Exactly one of channelId and webhookUrl."
+input DiscordConnectionInput {
+  "Discord's id of the channel."
+  channelId: String
+  "URL of an incoming webhook, with https."
+  webhookUrl: String
+}
+
+"What was set."
+type SetChannelDataPayload {
+  "As it is now."
+  channelData: ChannelData!
+}
+
+"Where a recipient is no longer reached."
+input UnsetChannelDataInput {
+  "Whose. With a user token it may be left out, and must be that user otherwise."
+  recipient: RecipientRefInput
+  "Key of the channel."
+  channel: String!
+}
+
+"What came of it."
+type UnsetChannelDataPayload {
+  "False: there was nothing."
+  removed: Boolean!
+}
+
+extend type Mutation {
+  "Say where a recipient is reached on a channel. Backends and users: these only for themselves."
+  setChannelData(input: SetChannelDataInput!): SetChannelDataPayload!
+  "Forget where a recipient is reached on a channel. Backends and users: these only for themselves."
+  unsetChannelData(input: UnsetChannelDataInput!): UnsetChannelDataPayload!
+}
+`, BuiltIn: false},
 	{Name: "../schema/feed.graphqls", Input: `"Which feed is meant. With a user token leave ` + "`" + `user` + "`" + ` out: it is the token's subject. With a secret key it is required."
 input FeedRef {
   "Key of the in-app channel."
@@ -3382,6 +4662,211 @@ type DeliveryAttempt {
   error: String
 }
 `, BuiltIn: false},
+	{Name: "../schema/object.graphqls", Input: `"One of your objects that can be notified or act: a project, a team. It is in a collection of your own, and has no feed."
+type Object implements Recipient & Node {
+  id: ID!
+  "Which kind of object: your own word, such as projects."
+  collection: String!
+  externalId: String!
+  name: String
+  properties: JSON!
+  createdAt: Time!
+  updatedAt: Time!
+  channelData: [ChannelData!]!
+}
+
+"A page of objects."
+type ObjectConnection {
+  "One for each object on the page."
+  edges: [ObjectEdge!]!
+  "Where the page begins and ends."
+  pageInfo: PageInfo!
+}
+
+"An object on a page."
+type ObjectEdge {
+  "Its place in the list."
+  cursor: String!
+  "The object."
+  node: Object!
+}
+
+"What is known of an object. What is given is merged into it deeply, null clears a value, the rest stays."
+input UpsertObjectInput {
+  "Which kind of object. It doesn't begin with '$'."
+  collection: String!
+  "Your own id of the object in its collection: 1 to 256 characters, without '/' and '#'."
+  id: String!
+  "What people call it."
+  name: String
+  "When you created it. Null: when Belfry first heard of it."
+  createdAt: Time
+  "Your own properties. At most 256 KiB and 2,000 keys in all, each of at most 256 characters."
+  properties: JSON
+  "Properties to remove once the others are merged: paths such as ` + "`" + `plan` + "`" + ` or ` + "`" + `owner.name` + "`" + `. At most 100."
+  unset: [String!]
+}
+
+"The object."
+type UpsertObjectPayload {
+  "As it is now."
+  object: Object!
+}
+
+"Several objects, each on its own."
+input UpsertObjectsInput {
+  "1 to 100."
+  objects: [UpsertObjectInput!]!
+}
+
+"What came of each object."
+type UpsertObjectsPayload {
+  "In the order of the input."
+  results: [UpsertObjectResult!]!
+}
+
+"What came of one object of several: it, or why it was refused."
+type UpsertObjectResult {
+  "As it is now; null if it was refused."
+  object: Object
+  "Why it was refused; null if it was not."
+  error: ItemError
+}
+
+"What came of deleting an object."
+type DeleteObjectPayload {
+  "False: there was none."
+  deleted: Boolean!
+}
+
+"A customer organisation of yours, in whose name things happen."
+type Tenant implements Recipient & Node {
+  id: ID!
+  externalId: String!
+  name: String
+  "Your own properties, with ` + "`" + `settings` + "`" + ` as they are stored."
+  properties: JSON!
+  createdAt: Time!
+  updatedAt: Time!
+  channelData: [ChannelData!]!
+  "How its messages look, with defaults for what isn't set."
+  branding: Branding!
+}
+
+"How a tenant's messages look. Colours are in the form #RRGGBB, logos and icons URLs."
+type Branding {
+  "Null: none."
+  logoUrl: String
+  "Null: none."
+  iconUrl: String
+  "On dark backgrounds. Default: logoUrl."
+  darkLogoUrl: String
+  "On dark backgrounds. Default: iconUrl."
+  darkIconUrl: String
+  "Default: #000000."
+  primaryColor: String!
+  "Of text on the primary colour. Default: #FFFFFF."
+  primaryColorContrast: String!
+  "On dark backgrounds. Default: #FFFFFF."
+  darkPrimaryColor: String!
+  "Of text on the dark primary colour. Default: #000000."
+  darkPrimaryColorContrast: String!
+}
+
+"A page of tenants."
+type TenantConnection {
+  "One for each tenant on the page."
+  edges: [TenantEdge!]!
+  "Where the page begins and ends."
+  pageInfo: PageInfo!
+}
+
+"A tenant on a page."
+type TenantEdge {
+  "Its place in the list."
+  cursor: String!
+  "The tenant."
+  node: Tenant!
+}
+
+"What is known of a tenant. What is given is merged into it deeply, null clears a value, the rest stays."
+input UpsertTenantInput {
+  "Your own id of the tenant: 1 to 256 characters, without '/' and '#'."
+  id: String!
+  "What people call it."
+  name: String
+  "When you created it. Null: when Belfry first heard of it."
+  createdAt: Time
+  "How its messages look."
+  branding: BrandingInput
+  "Your own properties. At most 256 KiB and 2,000 keys in all, each of at most 256 characters."
+  properties: JSON
+  "Properties to remove once the others are merged: paths such as ` + "`" + `plan` + "`" + ` or ` + "`" + `settings.branding` + "`" + `. At most 100."
+  unset: [String!]
+}
+
+"How a tenant's messages look. Null: back to the default; left out: as it is."
+input BrandingInput {
+  "An http or https URL."
+  logoUrl: String
+  "An http or https URL."
+  iconUrl: String
+  "An http or https URL."
+  darkLogoUrl: String
+  "An http or https URL."
+  darkIconUrl: String
+  "#RRGGBB."
+  primaryColor: String
+  "#RRGGBB."
+  primaryColorContrast: String
+  "#RRGGBB."
+  darkPrimaryColor: String
+  "#RRGGBB."
+  darkPrimaryColorContrast: String
+}
+
+"The tenant."
+type UpsertTenantPayload {
+  "As it is now."
+  tenant: Tenant!
+}
+
+"The tenant to delete."
+input DeleteTenantInput {
+  "Your own id of the tenant."
+  id: String!
+}
+
+"What came of deleting a tenant."
+type DeleteTenantPayload {
+  "False: there was none."
+  deleted: Boolean!
+}
+
+extend type Query {
+  "An object by collection and your own id; null if there is none. Backends."
+  object(collection: String!, id: String!): Object
+  "Objects of a collection in the order of your own ids. Backends."
+  objects(collection: String!, first: Int! = 25, after: String, filter: RecipientFilter): ObjectConnection!
+  "A tenant by your own id; null if there is none. Backends."
+  tenant(id: String!): Tenant
+  "Tenants in the order of your own ids. Backends."
+  tenants(first: Int! = 25, after: String, filter: RecipientFilter): TenantConnection!
+}
+
+extend type Mutation {
+  "Make an object known, or change what is known. Backends."
+  upsertObject(input: UpsertObjectInput!): UpsertObjectPayload!
+  "Make objects known, or change what is known of them: each is done, or refused, for itself. Backends."
+  upsertObjects(input: UpsertObjectsInput!): UpsertObjectsPayload!
+  "Delete an object for good, as deleteUser does a user. Backends."
+  deleteObject(input: ObjectRefInput!): DeleteObjectPayload!
+  "Make a tenant known, or change what is known. Backends."
+  upsertTenant(input: UpsertTenantInput!): UpsertTenantPayload!
+  "Delete a tenant for good, as deleteUser does a user. What was sent in its name stays. Backends."
+  deleteTenant(input: DeleteTenantInput!): DeleteTenantPayload!
+}
+`, BuiltIn: false},
 	{Name: "../schema/preference.graphqls", Input: `"""
 What somebody wants to be told. docs/preferences.md says what each part means. A setting is true, false, ` + "`" + `{condition: "…"}` + "`" + ` or
 ` + "`" + `{conditions: {…}}` + "`" + `; an entry is true, false, or an object with channelTypes, channels, otherwise and a condition.
@@ -3699,8 +5184,28 @@ extend type Mutation {
   deleteDefaultPreferences(input: DeleteDefaultPreferencesInput!): DeleteDefaultPreferencesPayload!
 }
 `, BuiltIn: false},
-	{Name: "../schema/recipient.graphqls", Input: `"Somebody who uses your product. Made by identification: ` + "`" + `identifyUser` + "`" + `, or inline in a trigger."
-type User implements Node {
+	{Name: "../schema/recipient.graphqls", Input: `"Whoever can be notified, act or own: a user, an object or a tenant."
+interface Recipient implements Node {
+  id: ID!
+  "Your own id, within its collection."
+  externalId: String!
+  "What people call it."
+  name: String
+  "Your own properties."
+  properties: JSON!
+  "When it was created: as you said, or else when it was first identified."
+  createdAt: Time!
+  "When it was last changed."
+  updatedAt: Time!
+  "Where it is reached on channels that need more than a property, by channel. Users: their own only."
+  channelData: [ChannelData!]!
+}
+
+"""
+Somebody who uses your product. Made by identification: ` + "`" + `identifyUser` + "`" + `, or inline in a trigger. With a user token, of others
+there are only ids, names and avatars.
+"""
+type User implements Recipient & Node {
   id: ID!
   "Your own id for this user."
   externalId: String!
@@ -3718,10 +5223,9 @@ type User implements Node {
   timezone: String
   "Your own properties of the user."
   properties: JSON!
-  "When the user was first identified."
   createdAt: Time!
-  "When the user was last changed."
   updatedAt: Time!
+  channelData: [ChannelData!]!
 }
 
 """
@@ -3743,8 +5247,12 @@ input IdentifyUserInput {
   locale: String
   "IANA time zone, such as Europe/Berlin."
   timezone: String
-  "Your own properties, merged into those already there. At most 256 KiB in all."
+  "When you created the user. Null: when Belfry first heard of them."
+  createdAt: Time
+  "Your own properties, merged into those already there. At most 256 KiB and 2,000 keys in all, each of at most 256 characters."
   properties: JSON
+  "Properties to remove once the others are merged: paths such as ` + "`" + `plan` + "`" + ` or ` + "`" + `address.street` + "`" + `. At most 100."
+  unset: [String!]
 }
 
 "The identified user."
@@ -3774,11 +5282,115 @@ extend type Query {
   me: User
   "A user by your own id; null if there is none. Backends."
   user(id: String!): User
+  "Users in the order of your own ids. Backends."
+  users(first: Int! = 25, after: String, filter: RecipientFilter): UserConnection!
+  "What users may change of their own profile with their token. Backends."
+  profileFields: [ProfileField!]!
 }
 
 extend type Mutation {
-  "Make a user known, or change what is known. Backends."
+  """
+  Make a user known, or change what is known. Backends and users: these only themselves, once they are known, and only what
+  ` + "`" + `profileFields` + "`" + ` says.
+  """
   identifyUser(input: IdentifyUserInput!): IdentifyUserPayload!
+  """
+  Delete a user for good: properties, feed, messages, schedules, channel data, waiting runs. The id is free at once, and
+  whoever gets it inherits nothing; what belonged to it is gone within minutes. Backends.
+  """
+  deleteUser(input: DeleteUserInput!): DeleteUserPayload!
+  """
+  Make two users one, for good. What is known of ` + "`" + `from` + "`" + ` is added to ` + "`" + `into` + "`" + `, which wins where both say something; then ` + "`" + `from` + "`" + `
+  is deleted, with its feed, messages and waiting runs. Backends.
+  """
+  mergeUsers(input: MergeUsersInput!): MergeUsersPayload!
+  "Say what users may change of their own profile with their token. Backends."
+  setProfileFields(input: SetProfileFieldsInput!): SetProfileFieldsPayload!
+}
+
+"Which recipients a list has. What is left out leaves nobody out."
+input RecipientFilter {
+  "How their ids begin."
+  idPrefix: String
+  """
+  Part of their name, in whichever case. A page looks at no more than 2,000 recipients, so it may be short, or empty, although
+  there are more: go by hasNextPage.
+  """
+  name: String
+  "Their whole e-mail address, in whichever case."
+  email: String
+  "Their whole phone number in E.164 form."
+  phoneNumber: String
+}
+
+"A page of users."
+type UserConnection {
+  "One for each user on the page."
+  edges: [UserEdge!]!
+  "Where the page begins and ends."
+  pageInfo: PageInfo!
+}
+
+"A user on a page."
+type UserEdge {
+  "Its place in the list."
+  cursor: String!
+  "The user."
+  node: User!
+}
+
+"The user to delete."
+input DeleteUserInput {
+  "Your own id of the user."
+  id: String!
+}
+
+"What came of deleting a user."
+type DeleteUserPayload {
+  "False: there was none."
+  deleted: Boolean!
+}
+
+"Two users that are the same person."
+input MergeUsersInput {
+  "Your own id of the user that stays."
+  into: String!
+  "Your own id of the user that is deleted."
+  from: String!
+}
+
+"The user that stays."
+type MergeUsersPayload {
+  "As it is now."
+  user: User!
+}
+
+"What an environment may let people change of their own profile."
+enum ProfileField {
+  "Full name."
+  NAME
+  "E-mail address. Not by default: messages go wherever people say."
+  EMAIL
+  "Phone number. Not by default: messages go wherever people say."
+  PHONE_NUMBER
+  "URL of a picture."
+  AVATAR
+  "Language tag."
+  LOCALE
+  "IANA time zone."
+  TIMEZONE
+}
+
+"What users may change of their own profile."
+input SetProfileFieldsInput {
+  "All of it; an empty list for nothing."
+  fields: [ProfileField!]!
+}
+
+"What users may change of their own profile."
+type SetProfileFieldsPayload {
+  "As it is now."
+  fields: [ProfileField!]!
 }
 `, BuiltIn: false},
 	{Name: "../schema/root.graphqls", Input: `"An instant, in RFC 3339 with a zone: 2026-05-04T09:30:00Z."
@@ -3820,7 +5432,7 @@ Everything that can be read. Who may call is said at each field: a backend has a
 or app has a public key (` + "`" + `pk_…` + "`" + `) and a user token, and then sees that user's own data only.
 """
 type Query {
-  "Fetch a user, a workflow version, a trigger, a run, a schedule, a message or a feed item by its id. Null when there is none that the caller may see. Backends and users."
+  "Fetch a user, an object, a tenant, a workflow version, a trigger, a run, a schedule, a message or a feed item by its id. Null when there is none that the caller may see. Backends and users."
   node(id: ID!): Node
 }
 
@@ -3843,8 +5455,8 @@ type Run implements Node {
   trigger: Trigger!
   "The version that it follows: that of the trigger, or a newer one behind a batch."
   workflow: WorkflowVersion!
-  "Who it is for. Null if that is no user, or deleted."
-  recipient: User
+  "Who it is for. Null if that was deleted."
+  recipient: Recipient
   "The state that it reached."
   status: RunStatus!
   "What it waits for; null unless it waits."
@@ -4009,8 +5621,8 @@ type Schedule implements Node {
   id: ID!
   "Key of the workflow. The version that is current at each occurrence is run."
   workflow: String!
-  "Who it is for. Null if that is no user, or deleted."
-  recipient: User
+  "Who it is for. Null if that was deleted."
+  recipient: Recipient
   "Who caused it."
   actor: User
   "Your customer in whose name it happens, by your own id."
@@ -5385,6 +6997,74 @@ func childFields_Badge(ctx context.Context, ec *executionContext, field graphql.
 	return nil, fmt.Errorf("no field named %q was found under type Badge", field.Name)
 }
 
+func childFields_Branding(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "logoUrl":
+		return fieldContext_Branding_logoUrl(ctx, ec, field)
+	case "iconUrl":
+		return fieldContext_Branding_iconUrl(ctx, ec, field)
+	case "darkLogoUrl":
+		return fieldContext_Branding_darkLogoUrl(ctx, ec, field)
+	case "darkIconUrl":
+		return fieldContext_Branding_darkIconUrl(ctx, ec, field)
+	case "primaryColor":
+		return fieldContext_Branding_primaryColor(ctx, ec, field)
+	case "primaryColorContrast":
+		return fieldContext_Branding_primaryColorContrast(ctx, ec, field)
+	case "darkPrimaryColor":
+		return fieldContext_Branding_darkPrimaryColor(ctx, ec, field)
+	case "darkPrimaryColorContrast":
+		return fieldContext_Branding_darkPrimaryColorContrast(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Branding", field.Name)
+}
+
+func childFields_BulkDeleteUsersPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "operation":
+		return fieldContext_BulkDeleteUsersPayload_operation(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BulkDeleteUsersPayload", field.Name)
+}
+
+func childFields_BulkFailure(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "index":
+		return fieldContext_BulkFailure_index(ctx, ec, field)
+	case "error":
+		return fieldContext_BulkFailure_error(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BulkFailure", field.Name)
+}
+
+func childFields_BulkIdentifyUsersPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "operation":
+		return fieldContext_BulkIdentifyUsersPayload_operation(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BulkIdentifyUsersPayload", field.Name)
+}
+
+func childFields_BulkOperation(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return fieldContext_BulkOperation_id(ctx, ec, field)
+	case "kind":
+		return fieldContext_BulkOperation_kind(ctx, ec, field)
+	case "total":
+		return fieldContext_BulkOperation_total(ctx, ec, field)
+	case "done":
+		return fieldContext_BulkOperation_done(ctx, ec, field)
+	case "failures":
+		return fieldContext_BulkOperation_failures(ctx, ec, field)
+	case "createdAt":
+		return fieldContext_BulkOperation_createdAt(ctx, ec, field)
+	case "finishedAt":
+		return fieldContext_BulkOperation_finishedAt(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BulkOperation", field.Name)
+}
+
 func childFields_Button(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "label":
@@ -5403,6 +7083,24 @@ func childFields_CancelTriggersPayload(ctx context.Context, ec *executionContext
 		return fieldContext_CancelTriggersPayload_alreadyFinished(ctx, ec, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type CancelTriggersPayload", field.Name)
+}
+
+func childFields_ChannelData(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "channel":
+		return fieldContext_ChannelData_channel(ctx, ec, field)
+	case "push":
+		return fieldContext_ChannelData_push(ctx, ec, field)
+	case "slack":
+		return fieldContext_ChannelData_slack(ctx, ec, field)
+	case "msTeams":
+		return fieldContext_ChannelData_msTeams(ctx, ec, field)
+	case "discord":
+		return fieldContext_ChannelData_discord(ctx, ec, field)
+	case "updatedAt":
+		return fieldContext_ChannelData_updatedAt(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ChannelData", field.Name)
 }
 
 func childFields_ConvertedCondition(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5467,6 +7165,14 @@ func childFields_DeleteDefaultPreferencesPayload(ctx context.Context, ec *execut
 	return nil, fmt.Errorf("no field named %q was found under type DeleteDefaultPreferencesPayload", field.Name)
 }
 
+func childFields_DeleteObjectPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "deleted":
+		return fieldContext_DeleteObjectPayload_deleted(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeleteObjectPayload", field.Name)
+}
+
 func childFields_DeletePreferencesPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "deleted":
@@ -5485,6 +7191,22 @@ func childFields_DeleteSchedulesPayload(ctx context.Context, ec *executionContex
 	return nil, fmt.Errorf("no field named %q was found under type DeleteSchedulesPayload", field.Name)
 }
 
+func childFields_DeleteTenantPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "deleted":
+		return fieldContext_DeleteTenantPayload_deleted(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeleteTenantPayload", field.Name)
+}
+
+func childFields_DeleteUserPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "deleted":
+		return fieldContext_DeleteUserPayload_deleted(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeleteUserPayload", field.Name)
+}
+
 func childFields_DeliveryAttempt(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "number":
@@ -5501,6 +7223,24 @@ func childFields_DeliveryAttempt(ctx context.Context, ec *executionContext, fiel
 		return fieldContext_DeliveryAttempt_error(ctx, ec, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type DeliveryAttempt", field.Name)
+}
+
+func childFields_DiscordConnection(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "channelId":
+		return fieldContext_DiscordConnection_channelId(ctx, ec, field)
+	case "hasWebhook":
+		return fieldContext_DiscordConnection_hasWebhook(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DiscordConnection", field.Name)
+}
+
+func childFields_DiscordData(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "connections":
+		return fieldContext_DiscordData_connections(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DiscordData", field.Name)
 }
 
 func childFields_Feed(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5621,6 +7361,14 @@ func childFields_MarkItemsPayload(ctx context.Context, ec *executionContext, fie
 	return nil, fmt.Errorf("no field named %q was found under type MarkItemsPayload", field.Name)
 }
 
+func childFields_MergeUsersPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "user":
+		return fieldContext_MergeUsersPayload_user(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type MergeUsersPayload", field.Name)
+}
+
 func childFields_Message(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -5657,6 +7405,74 @@ func childFields_Message(ctx context.Context, ec *executionContext, field graphq
 		return fieldContext_Message_attempts(ctx, ec, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Message", field.Name)
+}
+
+func childFields_MsTeamsConnection(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "tenantId":
+		return fieldContext_MsTeamsConnection_tenantId(ctx, ec, field)
+	case "teamId":
+		return fieldContext_MsTeamsConnection_teamId(ctx, ec, field)
+	case "channelId":
+		return fieldContext_MsTeamsConnection_channelId(ctx, ec, field)
+	case "userId":
+		return fieldContext_MsTeamsConnection_userId(ctx, ec, field)
+	case "hasWebhook":
+		return fieldContext_MsTeamsConnection_hasWebhook(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type MsTeamsConnection", field.Name)
+}
+
+func childFields_MsTeamsData(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "tenantId":
+		return fieldContext_MsTeamsData_tenantId(ctx, ec, field)
+	case "connections":
+		return fieldContext_MsTeamsData_connections(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type MsTeamsData", field.Name)
+}
+
+func childFields_Object(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return fieldContext_Object_id(ctx, ec, field)
+	case "collection":
+		return fieldContext_Object_collection(ctx, ec, field)
+	case "externalId":
+		return fieldContext_Object_externalId(ctx, ec, field)
+	case "name":
+		return fieldContext_Object_name(ctx, ec, field)
+	case "properties":
+		return fieldContext_Object_properties(ctx, ec, field)
+	case "createdAt":
+		return fieldContext_Object_createdAt(ctx, ec, field)
+	case "updatedAt":
+		return fieldContext_Object_updatedAt(ctx, ec, field)
+	case "channelData":
+		return fieldContext_Object_channelData(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Object", field.Name)
+}
+
+func childFields_ObjectConnection(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return fieldContext_ObjectConnection_edges(ctx, ec, field)
+	case "pageInfo":
+		return fieldContext_ObjectConnection_pageInfo(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ObjectConnection", field.Name)
+}
+
+func childFields_ObjectEdge(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return fieldContext_ObjectEdge_cursor(ctx, ec, field)
+	case "node":
+		return fieldContext_ObjectEdge_node(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ObjectEdge", field.Name)
 }
 
 func childFields_PageInfo(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5743,6 +7559,26 @@ func childFields_PreferenceToggle(ctx context.Context, ec *executionContext, fie
 		return fieldContext_PreferenceToggle_readOnly(ctx, ec, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type PreferenceToggle", field.Name)
+}
+
+func childFields_PushData(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "devices":
+		return fieldContext_PushData_devices(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PushData", field.Name)
+}
+
+func childFields_PushDevice(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "token":
+		return fieldContext_PushDevice_token(ctx, ec, field)
+	case "locale":
+		return fieldContext_PushDevice_locale(ctx, ec, field)
+	case "timezone":
+		return fieldContext_PushDevice_timezone(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PushDevice", field.Name)
 }
 
 func childFields_RejectedRecipient(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5911,6 +7747,14 @@ func childFields_SendEventPayload(ctx context.Context, ec *executionContext, fie
 	return nil, fmt.Errorf("no field named %q was found under type SendEventPayload", field.Name)
 }
 
+func childFields_SetChannelDataPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "channelData":
+		return fieldContext_SetChannelDataPayload_channelData(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SetChannelDataPayload", field.Name)
+}
+
 func childFields_SetDefaultPreferencesPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "preferences":
@@ -5935,6 +7779,14 @@ func childFields_SetPreferencesPayload(ctx context.Context, ec *executionContext
 	return nil, fmt.Errorf("no field named %q was found under type SetPreferencesPayload", field.Name)
 }
 
+func childFields_SetProfileFieldsPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "fields":
+		return fieldContext_SetProfileFieldsPayload_fields(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SetProfileFieldsPayload", field.Name)
+}
+
 func childFields_SetVariablePayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "variable":
@@ -5949,6 +7801,32 @@ func childFields_SetWorkflowActivePayload(ctx context.Context, ec *executionCont
 		return fieldContext_SetWorkflowActivePayload_workflow(ctx, ec, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type SetWorkflowActivePayload", field.Name)
+}
+
+func childFields_SlackConnection(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "hasAccessToken":
+		return fieldContext_SlackConnection_hasAccessToken(ctx, ec, field)
+	case "channelId":
+		return fieldContext_SlackConnection_channelId(ctx, ec, field)
+	case "channelName":
+		return fieldContext_SlackConnection_channelName(ctx, ec, field)
+	case "userId":
+		return fieldContext_SlackConnection_userId(ctx, ec, field)
+	case "hasWebhook":
+		return fieldContext_SlackConnection_hasWebhook(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SlackConnection", field.Name)
+}
+
+func childFields_SlackData(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "hasAccessToken":
+		return fieldContext_SlackData_hasAccessToken(ctx, ec, field)
+	case "connections":
+		return fieldContext_SlackData_connections(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SlackData", field.Name)
 }
 
 func childFields_TemplatePreview(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5975,6 +7853,48 @@ func childFields_TemplateProblem(ctx context.Context, ec *executionContext, fiel
 		return fieldContext_TemplateProblem_message(ctx, ec, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type TemplateProblem", field.Name)
+}
+
+func childFields_Tenant(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return fieldContext_Tenant_id(ctx, ec, field)
+	case "externalId":
+		return fieldContext_Tenant_externalId(ctx, ec, field)
+	case "name":
+		return fieldContext_Tenant_name(ctx, ec, field)
+	case "properties":
+		return fieldContext_Tenant_properties(ctx, ec, field)
+	case "createdAt":
+		return fieldContext_Tenant_createdAt(ctx, ec, field)
+	case "updatedAt":
+		return fieldContext_Tenant_updatedAt(ctx, ec, field)
+	case "channelData":
+		return fieldContext_Tenant_channelData(ctx, ec, field)
+	case "branding":
+		return fieldContext_Tenant_branding(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Tenant", field.Name)
+}
+
+func childFields_TenantConnection(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return fieldContext_TenantConnection_edges(ctx, ec, field)
+	case "pageInfo":
+		return fieldContext_TenantConnection_pageInfo(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TenantConnection", field.Name)
+}
+
+func childFields_TenantEdge(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return fieldContext_TenantEdge_cursor(ctx, ec, field)
+	case "node":
+		return fieldContext_TenantEdge_node(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TenantEdge", field.Name)
 }
 
 func childFields_TestFetch(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -6131,12 +8051,54 @@ func childFields_TriggerWorkflowsPayload(ctx context.Context, ec *executionConte
 	return nil, fmt.Errorf("no field named %q was found under type TriggerWorkflowsPayload", field.Name)
 }
 
+func childFields_UnsetChannelDataPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "removed":
+		return fieldContext_UnsetChannelDataPayload_removed(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UnsetChannelDataPayload", field.Name)
+}
+
 func childFields_UpdateSchedulesPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "results":
 		return fieldContext_UpdateSchedulesPayload_results(ctx, ec, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type UpdateSchedulesPayload", field.Name)
+}
+
+func childFields_UpsertObjectPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "object":
+		return fieldContext_UpsertObjectPayload_object(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UpsertObjectPayload", field.Name)
+}
+
+func childFields_UpsertObjectResult(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "object":
+		return fieldContext_UpsertObjectResult_object(ctx, ec, field)
+	case "error":
+		return fieldContext_UpsertObjectResult_error(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UpsertObjectResult", field.Name)
+}
+
+func childFields_UpsertObjectsPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "results":
+		return fieldContext_UpsertObjectsPayload_results(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UpsertObjectsPayload", field.Name)
+}
+
+func childFields_UpsertTenantPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "tenant":
+		return fieldContext_UpsertTenantPayload_tenant(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UpsertTenantPayload", field.Name)
 }
 
 func childFields_UpsertWorkflowPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -6173,10 +8135,32 @@ func childFields_User(ctx context.Context, ec *executionContext, field graphql.C
 		return fieldContext_User_createdAt(ctx, ec, field)
 	case "updatedAt":
 		return fieldContext_User_updatedAt(ctx, ec, field)
+	case "channelData":
+		return fieldContext_User_channelData(ctx, ec, field)
 	case "preferences":
 		return fieldContext_User_preferences(ctx, ec, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type User", field.Name)
+}
+
+func childFields_UserConnection(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return fieldContext_UserConnection_edges(ctx, ec, field)
+	case "pageInfo":
+		return fieldContext_UserConnection_pageInfo(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UserConnection", field.Name)
+}
+
+func childFields_UserEdge(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return fieldContext_UserEdge_cursor(ctx, ec, field)
+	case "node":
+		return fieldContext_UserEdge_node(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UserEdge", field.Name)
 }
 
 func childFields_ValidateWorkflowPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -20,7 +20,7 @@ import (
 type RunResolver interface {
 	Trigger(ctx context.Context, obj *model.Run) (*model.Trigger, error)
 	Workflow(ctx context.Context, obj *model.Run) (*model.WorkflowVersion, error)
-	Recipient(ctx context.Context, obj *model.Run) (*model.User, error)
+	Recipient(ctx context.Context, obj *model.Run) (model.Recipient, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -130,8 +130,8 @@ func _Run_recipient(ctx context.Context, ec *executionContext, field graphql.Col
 			return ec.Resolvers.Run().Recipient(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *model.User) graphql.Marshaler {
-			return marshalOUser2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐUser(ctx, ec, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v model.Recipient) graphql.Marshaler {
+			return marshalORecipient2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐRecipient(ctx, ec, selections, v)
 		},
 		true,
 		false,
@@ -144,7 +144,7 @@ func fieldContext_Run_recipient(_ context.Context, ec *executionContext, field g
 		IsMethod:   true,
 		IsResolver: true,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return childFields_User(ctx, ec, field)
+			return nil, errors.New("FieldContext.Child cannot be called on type INTERFACE")
 		},
 	}
 	return fc, nil

@@ -18,7 +18,7 @@ import (
 // region    ************************** generated!.gotpl **************************
 
 type ScheduleResolver interface {
-	Recipient(ctx context.Context, obj *model.Schedule) (*model.User, error)
+	Recipient(ctx context.Context, obj *model.Schedule) (model.Recipient, error)
 	Actor(ctx context.Context, obj *model.Schedule) (*model.User, error)
 	Tenant(ctx context.Context, obj *model.Schedule) (*string, error)
 }
@@ -167,8 +167,8 @@ func _Schedule_recipient(ctx context.Context, ec *executionContext, field graphq
 			return ec.Resolvers.Schedule().Recipient(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *model.User) graphql.Marshaler {
-			return marshalOUser2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐUser(ctx, ec, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v model.Recipient) graphql.Marshaler {
+			return marshalORecipient2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐRecipient(ctx, ec, selections, v)
 		},
 		true,
 		false,
@@ -181,7 +181,7 @@ func fieldContext_Schedule_recipient(_ context.Context, ec *executionContext, fi
 		IsMethod:   true,
 		IsResolver: true,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return childFields_User(ctx, ec, field)
+			return nil, errors.New("FieldContext.Child cannot be called on type INTERFACE")
 		},
 	}
 	return fc, nil

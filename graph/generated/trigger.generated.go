@@ -2119,6 +2119,10 @@ func marshalNCancelTriggersPayload2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋengine�
 	return _CancelTriggersPayload(ctx, ec, sel, v)
 }
 
+func marshalNItemError2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐItemError(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v model.ItemError) graphql.Marshaler {
+	return _ItemError(ctx, ec, sel, &v)
+}
+
 func marshalNRejectedRecipient2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐRejectedRecipient(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v model.RejectedRecipient) graphql.Marshaler {
 	return _RejectedRecipient(ctx, ec, sel, &v)
 }

@@ -28,7 +28,7 @@ type FeedItem struct {
 
 // FeedPage loads what the items of a page refer to when the first of them is asked for it, once for all.
 type FeedPage struct {
-	Actors  func() (map[belfry.RecipientID]*recipient.User, error)
+	Actors  func() (map[belfry.RecipientID]*recipient.Known, error)
 	Tenants func() (map[belfry.RecipientID]*belfry.Recipient, error)
 }
 

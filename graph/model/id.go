@@ -16,6 +16,9 @@ const (
 	TriggerTag  = "trigger"
 	VersionTag  = "workflow"
 	UserTag     = "user"
+	ObjectTag   = "object"
+	TenantTag   = "tenant"
+	BulkTag     = "bulk"
 	RunTag      = "run"
 	ScheduleTag = "schedule"
 )
@@ -58,4 +61,15 @@ func ParseRunKey(key string) (belfry.RecipientID, uuid.UUID, error) {
 	}
 	trigger, err := ParseUUID(rest)
 	return belfry.RecipientID(recipient), trigger, err
+}
+
+// idCursor is the place of a recipient in a list: its external id, in URL-safe base64.
+func idCursor(externalID string) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(externalID))
+}
+
+// ParseIDCursor reads a cursor; false for what is none.
+func ParseIDCursor(cursor string) (externalID string, ok bool) {
+	b, err := base64.RawURLEncoding.DecodeString(cursor)
+	return string(b), err == nil && belfry.ValidateExternalID(string(b), "after") == nil
 }

@@ -31,6 +31,12 @@ type Node interface {
 	IsNode()
 }
 
+// Whoever can be notified, act or own: a user, an object or a tenant.
+type Recipient interface {
+	IsNode()
+	IsRecipient()
+}
+
 // Gathers triggers until a window closes: exactly one of `for`, `until` and `rule`, as in a delay. The run of the first trigger
 // goes on then, for all of them; the runs of the others end when they join.
 type BatchStepInput struct {
@@ -84,6 +90,78 @@ type BranchStepInput struct {
 	Branches []BranchInput `json:"branches"`
 	// Taken when no other is.
 	Default DefaultBranchInput `json:"default"`
+}
+
+// How a tenant's messages look. Colours are in the form #RRGGBB, logos and icons URLs.
+type Branding struct {
+	// Null: none.
+	LogoURL *string `json:"logoUrl,omitempty"`
+	// Null: none.
+	IconURL *string `json:"iconUrl,omitempty"`
+	// On dark backgrounds. Default: logoUrl.
+	DarkLogoURL *string `json:"darkLogoUrl,omitempty"`
+	// On dark backgrounds. Default: iconUrl.
+	DarkIconURL *string `json:"darkIconUrl,omitempty"`
+	// Default: #000000.
+	PrimaryColor string `json:"primaryColor"`
+	// Of text on the primary colour. Default: #FFFFFF.
+	PrimaryColorContrast string `json:"primaryColorContrast"`
+	// On dark backgrounds. Default: #FFFFFF.
+	DarkPrimaryColor string `json:"darkPrimaryColor"`
+	// Of text on the dark primary colour. Default: #000000.
+	DarkPrimaryColorContrast string `json:"darkPrimaryColorContrast"`
+}
+
+// How a tenant's messages look. Null: back to the default; left out: as it is.
+type BrandingInput struct {
+	// An http or https URL.
+	LogoURL graphql.Omittable[*string] `json:"logoUrl,omitempty"`
+	// An http or https URL.
+	IconURL graphql.Omittable[*string] `json:"iconUrl,omitempty"`
+	// An http or https URL.
+	DarkLogoURL graphql.Omittable[*string] `json:"darkLogoUrl,omitempty"`
+	// An http or https URL.
+	DarkIconURL graphql.Omittable[*string] `json:"darkIconUrl,omitempty"`
+	// #RRGGBB.
+	PrimaryColor graphql.Omittable[*string] `json:"primaryColor,omitempty"`
+	// #RRGGBB.
+	PrimaryColorContrast graphql.Omittable[*string] `json:"primaryColorContrast,omitempty"`
+	// #RRGGBB.
+	DarkPrimaryColor graphql.Omittable[*string] `json:"darkPrimaryColor,omitempty"`
+	// #RRGGBB.
+	DarkPrimaryColorContrast graphql.Omittable[*string] `json:"darkPrimaryColorContrast,omitempty"`
+}
+
+// Users to delete.
+type BulkDeleteUsersInput struct {
+	// Your own ids: 1 to 1,000. Those that nobody has are passed over.
+	Ids []string `json:"ids"`
+}
+
+// The accepted operation.
+type BulkDeleteUsersPayload struct {
+	// As it begins.
+	Operation BulkOperation `json:"operation"`
+}
+
+// An item of a bulk operation that was refused.
+type BulkFailure struct {
+	// Which item, from 0.
+	Index int `json:"index"`
+	// Why.
+	Error ItemError `json:"error"`
+}
+
+// Users to identify.
+type BulkIdentifyUsersInput struct {
+	// 1 to 1,000, done in this order.
+	Users []IdentifyUserInput `json:"users"`
+}
+
+// The accepted operation.
+type BulkIdentifyUsersPayload struct {
+	// As it begins.
+	Operation BulkOperation `json:"operation"`
 }
 
 // A call to action below a message.
@@ -234,6 +312,12 @@ type DeleteDefaultPreferencesPayload struct {
 	Deleted bool `json:"deleted"`
 }
 
+// What came of deleting an object.
+type DeleteObjectPayload struct {
+	// False: there was none.
+	Deleted bool `json:"deleted"`
+}
+
 // Whose preferences, and which. At most one of `user` and `object`; with a user token neither is needed.
 type DeletePreferencesInput struct {
 	// Your own id of the user.
@@ -262,6 +346,30 @@ type DeleteSchedulesPayload struct {
 	Deleted int `json:"deleted"`
 	// Those that there were not.
 	NotFound []string `json:"notFound"`
+}
+
+// The tenant to delete.
+type DeleteTenantInput struct {
+	// Your own id of the tenant.
+	ID string `json:"id"`
+}
+
+// What came of deleting a tenant.
+type DeleteTenantPayload struct {
+	// False: there was none.
+	Deleted bool `json:"deleted"`
+}
+
+// The user to delete.
+type DeleteUserInput struct {
+	// Your own id of the user.
+	ID string `json:"id"`
+}
+
+// What came of deleting a user.
+type DeleteUserPayload struct {
+	// False: there was none.
+	Deleted bool `json:"deleted"`
 }
 
 // One try to hand a message to a provider.
@@ -455,8 +563,12 @@ type IdentifyUserInput struct {
 	Locale graphql.Omittable[*string] `json:"locale,omitempty"`
 	// IANA time zone, such as Europe/Berlin.
 	Timezone graphql.Omittable[*string] `json:"timezone,omitempty"`
-	// Your own properties, merged into those already there. At most 256 KiB in all.
+	// When you created the user. Null: when Belfry first heard of them.
+	CreatedAt graphql.Omittable[*time.Time] `json:"createdAt,omitempty"`
+	// Your own properties, merged into those already there. At most 256 KiB and 2,000 keys in all, each of at most 256 characters.
 	Properties UncheckedJSON `json:"properties,omitempty"`
+	// Properties to remove once the others are merged: paths such as `plan` or `address.street`. At most 100.
+	Unset []string `json:"unset,omitempty"`
 	// Merged into the user's preferences. At most 20 sets.
 	Preferences []PreferenceSetInput `json:"preferences,omitempty"`
 }
@@ -537,9 +649,56 @@ type MarkdownBlock struct {
 
 func (MarkdownBlock) IsBlock() {}
 
+// Two users that are the same person.
+type MergeUsersInput struct {
+	// Your own id of the user that stays.
+	Into string `json:"into"`
+	// Your own id of the user that is deleted.
+	From string `json:"from"`
+}
+
+// The user that stays.
+type MergeUsersPayload struct {
+	// As it is now.
+	User User `json:"user"`
+}
+
 // Everything that can be changed. Each mutation takes one input, and is done wholly or not at all; those that take a list of
 // things to do say so if each thing is done, or refused, for itself.
 type Mutation struct {
+}
+
+// One of your objects that can be notified or act: a project, a team. It is in a collection of your own, and has no feed.
+type Object struct {
+	ID string `json:"id"`
+	// Which kind of object: your own word, such as projects.
+	Collection  string               `json:"collection"`
+	ExternalID  string               `json:"externalId"`
+	Name        *string              `json:"name,omitempty"`
+	Properties  map[string]any       `json:"properties"`
+	CreatedAt   time.Time            `json:"createdAt"`
+	UpdatedAt   time.Time            `json:"updatedAt"`
+	ChannelData []belfry.ChannelData `json:"channelData"`
+}
+
+func (Object) IsRecipient() {}
+
+func (Object) IsNode() {}
+
+// A page of objects.
+type ObjectConnection struct {
+	// One for each object on the page.
+	Edges []ObjectEdge `json:"edges"`
+	// Where the page begins and ends.
+	PageInfo PageInfo `json:"pageInfo"`
+}
+
+// An object on a page.
+type ObjectEdge struct {
+	// Its place in the list.
+	Cursor string `json:"cursor"`
+	// The object.
+	Node Object `json:"node"`
 }
 
 // One of your objects that was made known before: a project, a team.
@@ -677,6 +836,14 @@ type PreviewTemplateInput struct {
 	Scope map[string]any `json:"scope,omitempty"`
 }
 
+// Somebody's devices: tokens, devices or both, at most 100 together. The same token twice is the same as once.
+type PushDataInput struct {
+	// Tokens, endpoint ARNs or player ids, each of at most 4,096 bytes.
+	Tokens []string `json:"tokens,omitempty"`
+	// The same, with what is known about them.
+	Devices []belfry.PushDevice `json:"devices,omitempty"`
+}
+
 // A push notification.
 type PushStepInput struct {
 	// Key of the channel.
@@ -710,6 +877,16 @@ type RecipientInput struct {
 	User *string `json:"user,omitempty"`
 	// Identify the user first, then refer to it.
 	Identify *IdentifyUserInput `json:"identify,omitempty"`
+}
+
+// A user, an object or a tenant: exactly one.
+type RecipientRefInput struct {
+	// Your own id of a user.
+	User *string `json:"user,omitempty"`
+	// An object.
+	Object *ObjectRefInput `json:"object,omitempty"`
+	// Your own id of a tenant.
+	Tenant *string `json:"tenant,omitempty"`
 }
 
 // A recipient who was left out, and why. The others are notified.
@@ -853,6 +1030,28 @@ type SendWindowInput struct {
 	Until *string `json:"until,omitempty"`
 }
 
+// Where a recipient is reached on a channel. What was there before is replaced as a whole.
+type SetChannelDataInput struct {
+	// Whose. Made known if it was not. With a user token it may be left out, and must be that user, who is known, otherwise.
+	Recipient *RecipientRefInput `json:"recipient,omitempty"`
+	// Key of the channel. At most 50 channels a recipient.
+	Channel string `json:"channel"`
+	// Exactly one of push, slack, msTeams and discord.
+	Push *PushDataInput `json:"push,omitempty"`
+	// Exactly one of push, slack, msTeams and discord.
+	Slack *belfry.SlackData `json:"slack,omitempty"`
+	// Exactly one of push, slack, msTeams and discord.
+	MsTeams *belfry.MSTeamsData `json:"msTeams,omitempty"`
+	// Exactly one of push, slack, msTeams and discord.
+	Discord *belfry.DiscordData `json:"discord,omitempty"`
+}
+
+// What was set.
+type SetChannelDataPayload struct {
+	// As it is now.
+	ChannelData belfry.ChannelData `json:"channelData"`
+}
+
 // What holds for everybody who didn't say otherwise.
 type SetDefaultPreferencesInput struct {
 	// Your own id of the tenant; it becomes known by this. Left out: the environment's.
@@ -902,6 +1101,18 @@ type SetPreferencesInput struct {
 type SetPreferencesPayload struct {
 	// As it is now.
 	Preferences PreferenceSet `json:"preferences"`
+}
+
+// What users may change of their own profile.
+type SetProfileFieldsInput struct {
+	// All of it; an empty list for nothing.
+	Fields []ProfileField `json:"fields"`
+}
+
+// What users may change of their own profile.
+type SetProfileFieldsPayload struct {
+	// As it is now.
+	Fields []ProfileField `json:"fields"`
 }
 
 // A value for conditions and templates.
@@ -1021,6 +1232,40 @@ type TemplateProblem struct {
 	Column *int `json:"column,omitempty"`
 	// What to do about it.
 	Message string `json:"message"`
+}
+
+// A customer organisation of yours, in whose name things happen.
+type Tenant struct {
+	ID         string  `json:"id"`
+	ExternalID string  `json:"externalId"`
+	Name       *string `json:"name,omitempty"`
+	// Your own properties, with `settings` as they are stored.
+	Properties  map[string]any       `json:"properties"`
+	CreatedAt   time.Time            `json:"createdAt"`
+	UpdatedAt   time.Time            `json:"updatedAt"`
+	ChannelData []belfry.ChannelData `json:"channelData"`
+	// How its messages look, with defaults for what isn't set.
+	Branding Branding `json:"branding"`
+}
+
+func (Tenant) IsRecipient() {}
+
+func (Tenant) IsNode() {}
+
+// A page of tenants.
+type TenantConnection struct {
+	// One for each tenant on the page.
+	Edges []TenantEdge `json:"edges"`
+	// Where the page begins and ends.
+	PageInfo PageInfo `json:"pageInfo"`
+}
+
+// A tenant on a page.
+type TenantEdge struct {
+	// Its place in the list.
+	Cursor string `json:"cursor"`
+	// The tenant.
+	Node Tenant `json:"node"`
 }
 
 // Something that happens during a test.
@@ -1282,6 +1527,20 @@ type TriggerWorkflowsPayload struct {
 	Results []TriggerWorkflowResult `json:"results"`
 }
 
+// Where a recipient is no longer reached.
+type UnsetChannelDataInput struct {
+	// Whose. With a user token it may be left out, and must be that user otherwise.
+	Recipient *RecipientRefInput `json:"recipient,omitempty"`
+	// Key of the channel.
+	Channel string `json:"channel"`
+}
+
+// What came of it.
+type UnsetChannelDataPayload struct {
+	// False: there was nothing.
+	Removed bool `json:"removed"`
+}
+
 // Merges values into the run's data, on the top level. Exactly one of `data` and `json`.
 type UpdateDataStepInput struct {
 	// String values are templates, at any depth.
@@ -1344,6 +1603,70 @@ type UpdateUserStepInput struct {
 	JSON *string `json:"json,omitempty"`
 }
 
+// What is known of an object. What is given is merged into it deeply, null clears a value, the rest stays.
+type UpsertObjectInput struct {
+	// Which kind of object. It doesn't begin with '$'.
+	Collection string `json:"collection"`
+	// Your own id of the object in its collection: 1 to 256 characters, without '/' and '#'.
+	ID string `json:"id"`
+	// What people call it.
+	Name graphql.Omittable[*string] `json:"name,omitempty"`
+	// When you created it. Null: when Belfry first heard of it.
+	CreatedAt graphql.Omittable[*time.Time] `json:"createdAt,omitempty"`
+	// Your own properties. At most 256 KiB and 2,000 keys in all, each of at most 256 characters.
+	Properties UncheckedJSON `json:"properties,omitempty"`
+	// Properties to remove once the others are merged: paths such as `plan` or `owner.name`. At most 100.
+	Unset []string `json:"unset,omitempty"`
+}
+
+// The object.
+type UpsertObjectPayload struct {
+	// As it is now.
+	Object Object `json:"object"`
+}
+
+// What came of one object of several: it, or why it was refused.
+type UpsertObjectResult struct {
+	// As it is now; null if it was refused.
+	Object *Object `json:"object,omitempty"`
+	// Why it was refused; null if it was not.
+	Error *ItemError `json:"error,omitempty"`
+}
+
+// Several objects, each on its own.
+type UpsertObjectsInput struct {
+	// 1 to 100.
+	Objects []UpsertObjectInput `json:"objects"`
+}
+
+// What came of each object.
+type UpsertObjectsPayload struct {
+	// In the order of the input.
+	Results []UpsertObjectResult `json:"results"`
+}
+
+// What is known of a tenant. What is given is merged into it deeply, null clears a value, the rest stays.
+type UpsertTenantInput struct {
+	// Your own id of the tenant: 1 to 256 characters, without '/' and '#'.
+	ID string `json:"id"`
+	// What people call it.
+	Name graphql.Omittable[*string] `json:"name,omitempty"`
+	// When you created it. Null: when Belfry first heard of it.
+	CreatedAt graphql.Omittable[*time.Time] `json:"createdAt,omitempty"`
+	// How its messages look.
+	Branding *BrandingInput `json:"branding,omitempty"`
+	// Your own properties. At most 256 KiB and 2,000 keys in all, each of at most 256 characters.
+	Properties map[string]any `json:"properties,omitempty"`
+	// Properties to remove once the others are merged: paths such as `plan` or `settings.branding`. At most 100.
+	Unset []string `json:"unset,omitempty"`
+}
+
+// The tenant.
+type UpsertTenantPayload struct {
+	// As it is now.
+	Tenant Tenant `json:"tenant"`
+}
+
 // A workflow: what shall happen when something is triggered. At most 512 KiB of JSON.
 type UpsertWorkflowInput struct {
 	// Names the workflow in triggers: 1 to 255 characters of a-z, 0-9, '_' and '-'. It can't change.
@@ -1378,7 +1701,8 @@ type UpsertWorkflowPayload struct {
 	Problems []WorkflowProblem `json:"problems"`
 }
 
-// Somebody who uses your product. Made by identification: `identifyUser`, or inline in a trigger.
+// Somebody who uses your product. Made by identification: `identifyUser`, or inline in a trigger. With a user token, of others
+// there are only ids, names and avatars.
 type User struct {
 	ID string `json:"id"`
 	// Your own id for this user.
@@ -1396,17 +1720,34 @@ type User struct {
 	// IANA time zone, such as Europe/Berlin.
 	Timezone *string `json:"timezone,omitempty"`
 	// Your own properties of the user.
-	Properties map[string]any `json:"properties"`
-	// When the user was first identified.
-	CreatedAt time.Time `json:"createdAt"`
-	// When the user was last changed.
-	UpdatedAt time.Time `json:"updatedAt"`
+	Properties  map[string]any       `json:"properties"`
+	CreatedAt   time.Time            `json:"createdAt"`
+	UpdatedAt   time.Time            `json:"updatedAt"`
+	ChannelData []belfry.ChannelData `json:"channelData"`
 	// What the user wants to be told: as it was written, or, resolved, with everything that defaults add. `set` is `default` or your own id
 	// of a tenant. Users see their own only.
 	Preferences PreferenceSet `json:"preferences"`
 }
 
+func (User) IsRecipient() {}
+
 func (User) IsNode() {}
+
+// A page of users.
+type UserConnection struct {
+	// One for each user on the page.
+	Edges []UserEdge `json:"edges"`
+	// Where the page begins and ends.
+	PageInfo PageInfo `json:"pageInfo"`
+}
+
+// A user on a page.
+type UserEdge struct {
+	// Its place in the list.
+	Cursor string `json:"cursor"`
+	// The user.
+	Node User `json:"node"`
+}
 
 // What is wrong.
 type ValidateWorkflowPayload struct {
@@ -1793,6 +2134,64 @@ func (e *BodyFormat) UnmarshalJSON(b []byte) error {
 }
 
 func (e BodyFormat) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// What a bulk operation does with each item.
+type BulkOperationKind string
+
+const (
+	// Make a user known, or change what is known.
+	BulkOperationKindIdentifyUsers BulkOperationKind = "IDENTIFY_USERS"
+	// Delete a user.
+	BulkOperationKindDeleteUsers BulkOperationKind = "DELETE_USERS"
+)
+
+var AllBulkOperationKind = []BulkOperationKind{
+	BulkOperationKindIdentifyUsers,
+	BulkOperationKindDeleteUsers,
+}
+
+func (e BulkOperationKind) IsValid() bool {
+	switch e {
+	case BulkOperationKindIdentifyUsers, BulkOperationKindDeleteUsers:
+		return true
+	}
+	return false
+}
+
+func (e BulkOperationKind) String() string {
+	return string(e)
+}
+
+func (e *BulkOperationKind) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = BulkOperationKind(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid BulkOperationKind", str)
+	}
+	return nil
+}
+
+func (e BulkOperationKind) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *BulkOperationKind) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e BulkOperationKind) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil
@@ -2433,6 +2832,76 @@ func (e *PreferenceRowKind) UnmarshalJSON(b []byte) error {
 }
 
 func (e PreferenceRowKind) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// What an environment may let people change of their own profile.
+type ProfileField string
+
+const (
+	// Full name.
+	ProfileFieldName ProfileField = "NAME"
+	// E-mail address. Not by default: messages go wherever people say.
+	ProfileFieldEmail ProfileField = "EMAIL"
+	// Phone number. Not by default: messages go wherever people say.
+	ProfileFieldPhoneNumber ProfileField = "PHONE_NUMBER"
+	// URL of a picture.
+	ProfileFieldAvatar ProfileField = "AVATAR"
+	// Language tag.
+	ProfileFieldLocale ProfileField = "LOCALE"
+	// IANA time zone.
+	ProfileFieldTimezone ProfileField = "TIMEZONE"
+)
+
+var AllProfileField = []ProfileField{
+	ProfileFieldName,
+	ProfileFieldEmail,
+	ProfileFieldPhoneNumber,
+	ProfileFieldAvatar,
+	ProfileFieldLocale,
+	ProfileFieldTimezone,
+}
+
+func (e ProfileField) IsValid() bool {
+	switch e {
+	case ProfileFieldName, ProfileFieldEmail, ProfileFieldPhoneNumber, ProfileFieldAvatar, ProfileFieldLocale, ProfileFieldTimezone:
+		return true
+	}
+	return false
+}
+
+func (e ProfileField) String() string {
+	return string(e)
+}
+
+func (e *ProfileField) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = ProfileField(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid ProfileField", str)
+	}
+	return nil
+}
+
+func (e ProfileField) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *ProfileField) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e ProfileField) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil

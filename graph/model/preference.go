@@ -104,18 +104,6 @@ func newReasons(reasons []recipient.PreferenceReason) ([]DecisionReason, error) 
 	return out, nil
 }
 
-// Ref is the object that the input names; field names it for errors.
-func (in *ObjectRefInput) Ref(field string) (belfry.RecipientRef, error) {
-	ref := belfry.RecipientRef{Collection: in.Collection, ExternalID: in.ID}
-	if err := belfry.ValidateExternalID(in.Collection, field+".collection"); err != nil {
-		return ref, err
-	}
-	if strings.HasPrefix(in.Collection, "$") {
-		return ref, belfry.Errorf(belfry.Invalid, "a collection of yours doesn't begin with '$'").At("%s.collection", field)
-	}
-	return ref, belfry.ValidateExternalID(in.ID, field+".id")
-}
-
 // Request is what the input asks, but for whom, and what is to be tried instead.
 func (in *ExplainPreferenceInput) Request() (*engine.PreferenceRequest, error) {
 	out := &engine.PreferenceRequest{Workflow: in.Workflow, Tenant: given(in.Tenant), Channel: in.Channel,

@@ -20,7 +20,7 @@ type Run struct {
 
 // RunPage loads what the runs of a page refer to when the first of them is asked for it, once for all.
 type RunPage struct {
-	Users    func() (map[belfry.RecipientID]*recipient.User, error)
+	People   func() (map[belfry.RecipientID]*recipient.Known, error)
 	Triggers map[uuid.UUID]func() (*engine.Trigger, error)
 	Versions map[int64]func() (*engine.Version, error)
 	Messages func() (map[belfry.MessageID]*delivery.Message, error) // those of the delivery

@@ -20,7 +20,7 @@ type Schedule struct {
 
 // SchedulePage loads what the schedules of a page refer to when the first of them is asked for it, once for all.
 type SchedulePage struct {
-	Users   func() (map[belfry.RecipientID]*recipient.User, error)
+	People  func() (map[belfry.RecipientID]*recipient.Known, error)
 	Tenants func() (map[belfry.RecipientID]*belfry.Recipient, error)
 }
 

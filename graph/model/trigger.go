@@ -84,7 +84,7 @@ func given(s *string) string {
 // party is whom the input names; field names it for errors.
 func (in *TriggerRecipientInput) party(field string) (engine.Party, error) {
 	if in.Object != nil && in.User == nil && in.Identify == nil {
-		ref, err := in.Object.ref(field + ".object")
+		ref, err := in.Object.Ref(field + ".object")
 		return engine.Party{Ref: ref, Data: in.Data}, err
 	}
 	party, err := (&RecipientInput{User: in.User, Identify: in.Identify}).Party(field)
@@ -119,8 +119,8 @@ func (in *CancelTriggersInput) Refs() ([]belfry.RecipientRef, error) {
 	return refs, nil
 }
 
-// ref is the object that the input names; field names it for errors.
-func (in *ObjectRefInput) ref(field string) (belfry.RecipientRef, error) {
+// Ref is the object that the input names; field names it for errors.
+func (in *ObjectRefInput) Ref(field string) (belfry.RecipientRef, error) {
 	ref := belfry.RecipientRef{Collection: in.Collection, ExternalID: in.ID}
 	if strings.HasPrefix(in.Collection, "$") {
 		return ref, belfry.Errorf(belfry.Invalid, "names that begin with '$' are not for objects").At("%s.collection", field)
