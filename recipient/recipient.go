@@ -16,6 +16,7 @@ import (
 
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/postgres"
+	"github.com/belfryhq/belfry/workflow/condition"
 )
 
 // Service is the recipients of all environments. It is safe for concurrent use.
@@ -23,7 +24,8 @@ type Service struct {
 	pool *pgxpool.Pool
 	now  func() time.Time
 
-	ids *lru.Cache[address, belfry.RecipientID]
+	ids        *lru.Cache[address, belfry.RecipientID]
+	conditions *lru.Cache[string, *condition.Condition] // of audiences, by how they are stored
 
 	// Observe, if it isn't nil, is told whose properties have been set, in the transaction in which they are.
 	Observe func(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, ids []belfry.RecipientID) error
@@ -44,7 +46,11 @@ func New(pool *pgxpool.Pool, now func() time.Time) *Service {
 	if err != nil {
 		panic(err) // only a size below 1 is refused
 	}
-	return &Service{pool: pool, now: func() time.Time { return now().UTC().Truncate(time.Microsecond) }, ids: ids}
+	conditions, err := lru.New[string, *condition.Condition](cachedConditions)
+	if err != nil {
+		panic(err)
+	}
+	return &Service{pool: pool, now: func() time.Time { return now().UTC().Truncate(time.Microsecond) }, ids: ids, conditions: conditions}
 }
 
 // UserID finds a user's internal id by external id; 0 if the user is not known.

@@ -56,7 +56,12 @@ const selectByIDs = `SELECT ` + columns + ` FROM recipients WHERE environment_id
 
 var statements = map[string]string{
 	"selectID": selectID, "selectIDs": selectIDs, "insertMissing": insertMissing, "lockProperties": lockProperties,
-	"updateProperties": updateProperties, "selectUser": selectUser, "selectUserByID": selectUserByID, "selectByIDs": selectByIDs, "selectUsersByIDs": selectUsersByIDs,
+	"upsertSubscriptions": upsertSubscriptions, "deleteSubscriptions": deleteSubscriptions, "selectSubscribers": selectSubscribers,
+	"selectSubscribedTo": selectSubscribedTo, "selectExtents": selectExtents, "selectDirect": selectDirect, "selectNested": selectNested,
+	"selectMembers": selectMembers, "scanUsers": scanUsers, "selectAudienceExtents": selectAudienceExtents, "insertAudience": insertAudience,
+	"updateAudience": updateAudience, "deleteAudience": deleteAudience, "selectAudience": selectAudience, "selectAudiences": selectAudiences,
+	"insertMembers": insertMembers, "deleteMembers": deleteMembers, "selectMemberPage": selectMemberPage, "selectConditions": selectConditions,
+	"selectMemberships": selectMemberships, "selectAudiencesByKey": selectAudiencesByKey, "updateProperties": updateProperties, "selectUser": selectUser, "selectUserByID": selectUserByID, "selectByIDs": selectByIDs, "selectUsersByIDs": selectUsersByIDs,
 }
 
 // querier is what reads: the pool or a transaction.
