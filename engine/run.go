@@ -8,7 +8,9 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/recipient"
 	"github.com/belfryhq/belfry/workflow"
+	"github.com/belfryhq/belfry/workflow/condition"
 )
 
 // trigger is what runs share that were triggered together.
@@ -55,6 +57,9 @@ type run struct {
 	unreadable error   // what it would go on with; why says what that is
 	why        string
 
+	subscription map[string]any         // what the run sees of the one that it is for
+	memberships  *recipient.Memberships // of audiences that its program asks for
+
 	tombstone bool                                      // it has been cancelled
 	summary   *summary                                  // of the batch that it carries
 	statuses  map[belfry.MessageID]belfry.MessageStatus // of the messages that it sent before
@@ -98,6 +103,8 @@ func (r *run) prepare(shared Scope, person *belfry.Recipient, now time.Time) {
 	r.user = person.ExternalID
 	r.scope = shared.with(person)
 	r.scope.schedule(t.occurrence)
+	r.scope.subscription(r.subscription)
+	r.askAudiences()
 	if overlay := t.overlays[r.recipient]; overlay != nil && r.state.Data == nil {
 		r.state.Data = workflow.MergeAt(t.data, nil, overlay)
 	}
@@ -124,6 +131,15 @@ func (r *run) prepare(shared Scope, person *belfry.Recipient, now time.Time) {
 	}
 	if r.closing {
 		r.wake = &wake{batch: r.summary}
+	}
+}
+
+// askAudiences lets conditions ask whether the recipient belongs to audiences.
+func (r *run) askAudiences() {
+	if len(r.version.program.Audiences) > 0 {
+		r.scope[condition.AudiencesKey] = condition.Membership(func(person map[string]any, key string, now time.Time) bool {
+			return r.memberships.Has(r.trigger.env, key, r.recipient, person, r.trigger.tenant, now)
+		})
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/recipient"
 	"github.com/belfryhq/belfry/workflow"
 )
 
@@ -25,6 +26,7 @@ type simulation struct {
 	ids     map[belfry.RecipientRef]belfry.RecipientID
 	people  map[belfry.RecipientID]*belfry.Recipient
 
+	memberships *recipient.Memberships
 	now         time.Time
 	agenda      []happening // what was given, in order
 	runs        []*simulatedRun
@@ -175,6 +177,7 @@ func (s *simulation) deliver(r *simulatedRun) {
 // carry takes a run as far as it gets, and notes what it decided.
 func (s *simulation) carry(ctx context.Context, r *simulatedRun) error {
 	r.reset()
+	r.memberships = s.memberships
 	r.prepare(r.trigger.scope(s.version, s.people, s.vars, s.now), s.people[r.recipient], s.now)
 	for r.status == "" {
 		if r.advance(ctx, s.now); r.ask == nil {

@@ -154,11 +154,11 @@ func (s *Service) compiled(stored []byte) (*condition.Condition, error) {
 }
 
 // meets decides whether a user belongs to an audience with a condition. One that can't be decided is false.
-func meets(c *condition.Condition, user *belfry.Recipient, now time.Time) bool {
-	if user.Collection != belfry.Users {
+func meets(c *condition.Condition, user map[string]any, now time.Time) bool {
+	if user["collection"] != belfry.Users {
 		return false
 	}
-	ok, err := c.Eval(condition.Scope{"recipient": user.Scope()}, now)
+	ok, err := c.Eval(condition.Scope{"recipient": user}, now)
 	return ok && err == nil
 }
 

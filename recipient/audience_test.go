@@ -238,7 +238,7 @@ func TestMemberships(t *testing.T) {
 		{w.production, "vips", "ann", acme, true}, {w.production, "vips", "ann", 0, false}, {w.production, "vips", "bob", 0, true},
 		{w.production, "vips", "bob", acme, false}, {w.production, "none", "ann", 0, false}, {w.staging, "pros", "ann", 0, false},
 	} {
-		if got := m.Has(c.env, c.key, people[w.id(t, belfry.User(c.user))], c.tenant, w.now()); got != c.want {
+		if got := m.Has(c.env, c.key, w.id(t, belfry.User(c.user)), people[w.id(t, belfry.User(c.user))].Scope(), c.tenant, w.now()); got != c.want {
 			t.Errorf("%+v: %v", c, got)
 		}
 	}

@@ -58,7 +58,7 @@ func (s *Service) scan(ctx context.Context, tx pgx.Tx, x *Stretch, out *Chunk) e
 		}
 		seen++
 		out.Next = Cursor{User: user.ExternalID}
-		if meets(c, &user, now) {
+		if meets(c, user.Scope(), now) {
 			out.Found = append(out.Found, Found{Recipient: user.ID, At: out.Next})
 		}
 	}
@@ -124,8 +124,9 @@ func (s *Service) LoadMemberships(ctx context.Context, q pgx.Tx, envs []belfry.E
 	return m, err
 }
 
-// Has says whether a user belongs to an audience: by its condition now, or as a member in the tenant (0: without one).
-func (m *Memberships) Has(env belfry.EnvironmentID, key string, user *belfry.Recipient, tenant belfry.RecipientID, now time.Time) bool {
+// Has says whether a user, whose scope is given, belongs to an audience: by its condition now, or as a member in the tenant
+// (0: without one).
+func (m *Memberships) Has(env belfry.EnvironmentID, key string, user belfry.RecipientID, scope map[string]any, tenant belfry.RecipientID, now time.Time) bool {
 	if m == nil {
 		return false
 	}
@@ -134,9 +135,9 @@ func (m *Memberships) Has(env belfry.EnvironmentID, key string, user *belfry.Rec
 	case a == nil:
 		return false
 	case a.cond != nil:
-		return meets(a.cond, user, now)
+		return meets(a.cond, scope, now)
 	}
-	return m.members[membership{a.id, user.ID, tenant}]
+	return m.members[membership{a.id, user, tenant}]
 }
 
 const selectAudienceExtents = `SELECT key, id, condition IS NOT NULL,

@@ -24,7 +24,7 @@ type Source struct {
 	Dynamic  bool               `json:"dynamic,omitempty"`  // the audience has a condition
 	Until    int64              `json:"until"`
 	// AtMost is how many there can be at most, as far as that is known: beyond SmallSource nobody counts.
-	AtMost int `json:"-"`
+	AtMost int `json:"atMost"`
 }
 
 // SmallSource is up to how many recipients a source says how many there are.
