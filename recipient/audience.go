@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -193,12 +192,8 @@ func readAudience(ctx context.Context, q querier, env belfry.EnvironmentID, key 
 }
 
 // Audiences reads up to limit audiences by key, behind a key.
-func (s *Service) Audiences(ctx context.Context, env belfry.EnvironmentID, after string, limit int) ([]Audience, error) {
-	rows, err := s.pool.Query(ctx, selectAudiences, env, after, limit)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, scanAudience)
+func (s *Service) Audiences(ctx context.Context, env belfry.EnvironmentID, after string, limit int) ([]Audience, bool, error) {
+	return page(ctx, s, MaxAudiencePage, limit, scanAudience, selectAudiences, env, after)
 }
 
 func scanAudience(row pgx.CollectableRow) (Audience, error) {
@@ -228,13 +223,13 @@ func (s *Service) AddMembers(ctx context.Context, env belfry.EnvironmentID, key 
 			if tenant != "" {
 				besides = append(besides, Identity{RecipientRef: ref})
 			}
-			found, ids, err := s.parties(ctx, tx, env, who, besides...)
+			found, ids, err := s.parties(ctx, tx, env, "input.users", who, besides...)
 			if err != nil {
 				return err
 			}
 			results = found
 			members, _ := subscribersOf(results, ids)
-			_, err = tx.Exec(ctx, insertMembers, a.ID, ids[ref], members, s.now())
+			_, err = tx.Exec(ctx, insertMembers, a.ID, ids[ref], members, s.now(), env)
 			return err
 		})
 	})
@@ -313,21 +308,19 @@ func staticAudience(ctx context.Context, tx pgx.Tx, env belfry.EnvironmentID, ke
 
 // Member is a user in a static audience.
 type Member struct {
-	User   belfry.RecipientID
-	Tenant belfry.RecipientID // 0: without
-	Since  time.Time
+	User             belfry.RecipientID
+	Tenant           belfry.RecipientID // 0: without
+	UserID, TenantID string             // external ids
+	Since            time.Time
 }
 
 // Members reads up to limit members of a static audience, by tenant and user, behind one of them (nil: from the beginning).
-func (s *Service) Members(ctx context.Context, audience int64, after *Member, limit int) ([]Member, error) {
+// The audience is one that was read.
+func (s *Service) Members(ctx context.Context, audience int64, after *Member, limit int) (list []Member, more bool, err error) {
 	if after == nil {
 		after = &Member{Tenant: -1}
 	}
-	rows, err := s.pool.Query(ctx, selectMemberPage, audience, after.Tenant, after.User, limit)
-	if err != nil {
-		return nil, fmt.Errorf("read members: %w", err)
-	}
-	return pgx.CollectRows(rows, pgx.RowToStructByPos[Member])
+	return page(ctx, s, MaxAudiencePage, limit, pgx.RowToStructByPos[Member], selectMemberPage, audience, after.Tenant, after.User)
 }
 
 const insertAudience = `INSERT INTO audiences (environment_id, key, name, condition, created_at, updated_at)
@@ -344,11 +337,12 @@ const selectAudience = `SELECT ` + audienceColumns + ` FROM audiences WHERE envi
 
 const selectAudiences = `SELECT ` + audienceColumns + ` FROM audiences WHERE environment_id = $1 AND key > $2 ORDER BY key LIMIT $3`
 
-const insertMembers = `INSERT INTO audience_members (audience_id, tenant_id, recipient_id, created_at)
-SELECT $1, $2, q.id, $4 FROM unnest($3::bigint[]) WITH ORDINALITY AS q (id, i) ORDER BY q.i
+const insertMembers = `INSERT INTO audience_members (audience_id, tenant_id, recipient_id, environment_id, created_at)
+SELECT $1, $2, q.id, $5, $4 FROM unnest($3::bigint[]) WITH ORDINALITY AS q (id, i) ORDER BY q.i
     ON CONFLICT DO NOTHING`
 
 const deleteMembers = `DELETE FROM audience_members WHERE audience_id = $1 AND tenant_id = $2 AND recipient_id = ANY ($3) RETURNING recipient_id`
 
-const selectMemberPage = `SELECT recipient_id, tenant_id, created_at FROM audience_members
- WHERE audience_id = $1 AND (tenant_id, recipient_id) > ($2, $3) ORDER BY tenant_id, recipient_id LIMIT $4`
+const selectMemberPage = `SELECT m.recipient_id, m.tenant_id, u.external_id, coalesce(t.external_id, ''), m.created_at
+  FROM audience_members m JOIN recipients u ON u.id = m.recipient_id LEFT JOIN recipients t ON t.id = m.tenant_id
+ WHERE m.audience_id = $1 AND (m.tenant_id, m.recipient_id) > ($2, $3) ORDER BY m.tenant_id, m.recipient_id LIMIT $4`

@@ -48,7 +48,7 @@ func TestAudiences(t *testing.T) {
 	if again := w.audience(t, Audience{Key: "vips", Name: "Very"}); again.ID != vips.ID || again.Name != "Very" {
 		t.Errorf("stored again: %+v", again)
 	}
-	list, err := w.Audiences(t.Context(), w.production, "many", 10)
+	list, _, err := w.Audiences(t.Context(), w.production, "many", 10)
 	if err != nil || len(list) != 2 || list[0].Condition != `recipient.plan == "pro"` || list[1].Key != "vips" {
 		t.Errorf("audiences: %+v, %v", list, err)
 	}
@@ -133,11 +133,11 @@ func TestMembersOfAStaticAudience(t *testing.T) {
 			t.Errorf("of tenant %d (-want +got):\n%s", tenant, diff)
 		}
 	}
-	first, err := w.Members(t.Context(), a.ID, nil, 2)
-	if err != nil || len(first) != 2 {
+	first, more, err := w.Members(t.Context(), a.ID, nil, 2)
+	if err != nil || len(first) != 2 || !more {
 		t.Fatalf("%v, %v", first, err)
 	}
-	if rest, err := w.Members(t.Context(), a.ID, &first[1], 2); err != nil || len(rest) != 1 || rest[0].Tenant != acme {
+	if rest, more, err := w.Members(t.Context(), a.ID, &first[1], 2); err != nil || len(rest) != 1 || more || rest[0].Tenant != acme || rest[0].TenantID != "acme" || rest[0].UserID != "ann" {
 		t.Errorf("%v, %v", rest, err)
 	}
 	removed, err := w.RemoveMembers(t.Context(), w.production, "vips", []belfry.RecipientRef{belfry.User("bob"), belfry.User("bob"), belfry.User("nobody")}, "acme")
@@ -147,7 +147,7 @@ func TestMembersOfAStaticAudience(t *testing.T) {
 	if removed, err = w.RemoveMembers(t.Context(), w.production, "vips", []belfry.RecipientRef{belfry.User("ann")}, "acme"); err != nil || removed[0].Err != nil {
 		t.Errorf("%v, %v", removed, err)
 	}
-	if left, err := w.Members(t.Context(), a.ID, nil, 10); err != nil || len(left) != 2 {
+	if left, _, err := w.Members(t.Context(), a.ID, nil, 10); err != nil || len(left) != 2 {
 		t.Errorf("left: %v, %v", left, err)
 	}
 	if source := w.openAudience(t, w.staging, "vips"); source.Audience != 0 {

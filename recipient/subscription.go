@@ -94,7 +94,7 @@ func (s *Service) Subscribe(ctx context.Context, env belfry.EnvironmentID, objec
 	var results []Result
 	err := again(func() error {
 		return postgres.InTx(ctx, s.pool, func(tx *postgres.Tx) error {
-			found, ids, err := s.parties(ctx, tx, env, who, Identity{RecipientRef: object})
+			found, ids, err := s.parties(ctx, tx, env, "input.recipients", who, Identity{RecipientRef: object})
 			if err != nil {
 				return err
 			}
@@ -172,13 +172,14 @@ func again(do func() error) error {
 
 const attempts = 5
 
-// parties finds or identifies everybody, and those who are made known besides. ids has whoever is known then.
-func (s *Service) parties(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, who []Party, besides ...Identity) ([]Result, map[belfry.RecipientRef]belfry.RecipientID, error) {
+// parties finds or identifies everybody, and those who are made known besides. ids has whoever is known then; list is what
+// errors call the list.
+func (s *Service) parties(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, list string, who []Party, besides ...Identity) ([]Result, map[belfry.RecipientRef]belfry.RecipientID, error) {
 	results := make([]Result, len(who))
 	identities, fields := slices.Clone(besides), make([]string, len(besides), len(besides)+len(who))
 	var refs []belfry.RecipientRef
 	for i := range who {
-		p, field := &who[i], fmt.Sprintf("input.recipients[%d]", i)
+		p, field := &who[i], fmt.Sprintf("%s[%d]", list, i)
 		results[i] = Result{Ref: p.ref(), Err: p.validate(field)}
 		switch {
 		case results[i].Err != nil:
@@ -201,7 +202,7 @@ func (s *Service) parties(ctx context.Context, tx *postgres.Tx, env belfry.Envir
 	}
 	for i := range results {
 		if r := &results[i]; r.Err == nil && ids[r.Ref] == 0 {
-			r.Err = belfry.Errorf(belfry.NotFound, "nobody has the id %q: identify them first, or on the spot", r.Ref.ExternalID).At("input.recipients[%d]", i)
+			r.Err = belfry.Errorf(belfry.NotFound, "nobody has the id %q: identify them first, or on the spot", r.Ref.ExternalID).At("%s[%d]", list, i)
 		}
 	}
 	return results, ids, nil
@@ -247,26 +248,38 @@ func subscriptionProperties(properties map[string]any) (string, error) {
 
 // Subscribers reads up to limit subscriptions to an object, in the order of subscribers' ids, behind one of them (0: from
 // the beginning).
-func (s *Service) Subscribers(ctx context.Context, env belfry.EnvironmentID, object, after belfry.RecipientID, limit int) ([]Subscription, error) {
+func (s *Service) Subscribers(ctx context.Context, env belfry.EnvironmentID, object, after belfry.RecipientID, limit int) (page []Subscription, more bool, err error) {
 	return s.subscriptions(ctx, selectSubscribers, env, object, after, limit)
 }
 
 // SubscribedTo reads up to limit subscriptions of a recipient, in the order of objects' ids, behind one of them.
-func (s *Service) SubscribedTo(ctx context.Context, env belfry.EnvironmentID, subscriber, after belfry.RecipientID, limit int) ([]Subscription, error) {
+func (s *Service) SubscribedTo(ctx context.Context, env belfry.EnvironmentID, subscriber, after belfry.RecipientID, limit int) (page []Subscription, more bool, err error) {
 	return s.subscriptions(ctx, selectSubscribedTo, env, subscriber, after, limit)
 }
 
-func (s *Service) subscriptions(ctx context.Context, sql string, args ...any) ([]Subscription, error) {
-	rows, err := s.pool.Query(ctx, sql, args...)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (Subscription, error) {
+func (s *Service) subscriptions(ctx context.Context, sql string, env belfry.EnvironmentID, of, after belfry.RecipientID, limit int) ([]Subscription, bool, error) {
+	return page(ctx, s, MaxSubscriptionPage, limit, func(row pgx.CollectableRow) (Subscription, error) {
 		var x Subscription
 		err := row.Scan(&x.Object, &x.ObjectRef.Collection, &x.ObjectRef.ExternalID, &x.Subscriber, &x.SubscriberRef.Collection,
 			&x.SubscriberRef.ExternalID, &x.Properties, &x.CreatedAt, &x.UpdatedAt)
 		return x, err
-	})
+	}, sql, env, of, after)
+}
+
+// page reads up to limit rows, and says whether there are more. The statement's last argument is how many it reads.
+func page[T any](ctx context.Context, s *Service, most, limit int, scan pgx.RowToFunc[T], sql string, args ...any) ([]T, bool, error) {
+	if limit < 1 || limit > most {
+		return nil, false, belfry.Beyond("first", most, "on a page, and at least 1")
+	}
+	rows, err := s.pool.Query(ctx, sql, append(args, limit+1)...)
+	if err != nil {
+		return nil, false, err
+	}
+	list, err := pgx.CollectRows(rows, scan)
+	if more := len(list) > limit; more {
+		return list[:limit], true, err
+	}
+	return list, false, err
 }
 
 const upsertSubscriptions = `INSERT INTO subscriptions AS s (object_id, recipient_id, environment_id, nested, properties, created_at, updated_at)

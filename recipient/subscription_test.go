@@ -76,14 +76,14 @@ func TestSubscribingSaysWhatBecameOfEach(t *testing.T) {
 	if diff := cmp.Diff([]belfry.Code{"", belfry.NotFound, belfry.Invalid, "", "", belfry.Invalid, belfry.Invalid}, codes(results)); diff != "" || err != nil {
 		t.Fatalf("%v, results (-want +got):\n%s", err, diff)
 	}
-	list, err := w.Subscribers(t.Context(), w.production, w.id(t, object("1")), 0, 10)
+	list, _, err := w.Subscribers(t.Context(), w.production, w.id(t, object("1")), 0, 10)
 	if err != nil || len(list) != 2 || list[0].SubscriberRef != belfry.User("ann") || list[1].SubscriberRef != cleo.RecipientRef || list[0].Properties["role"] != "owner" {
 		t.Fatalf("subscribers: %+v, %v", list, err)
 	}
-	if list, err = w.SubscribedTo(t.Context(), w.production, w.id(t, belfry.User("ann")), 0, 10); err != nil || len(list) != 1 || list[0].ObjectRef != object("1") {
+	if list, _, err = w.SubscribedTo(t.Context(), w.production, w.id(t, belfry.User("ann")), 0, 10); err != nil || len(list) != 1 || list[0].ObjectRef != object("1") {
 		t.Errorf("ann is subscribed to %+v, %v", list, err)
 	}
-	if list, err = w.Subscribers(t.Context(), w.staging, w.id(t, object("1")), 0, 10); err != nil || len(list) != 0 {
+	if list, _, err = w.Subscribers(t.Context(), w.staging, w.id(t, object("1")), 0, 10); err != nil || len(list) != 0 {
 		t.Errorf("another environment reads %+v, %v", list, err)
 	}
 }
@@ -103,7 +103,7 @@ func TestSubscribingAgain(t *testing.T) {
 		{map[string]any{}, map[string]any{}},
 	} {
 		w.subscribe(t, "1", c.given, "ann")
-		list, err := w.Subscribers(t.Context(), w.production, w.id(t, object("1")), 0, 10)
+		list, _, err := w.Subscribers(t.Context(), w.production, w.id(t, object("1")), 0, 10)
 		if err != nil || len(list) != 1 || !cmp.Equal(list[0].Properties, c.want) {
 			t.Errorf("given %v: %+v, %v; want %v", c.given, list, err, c.want)
 		}
@@ -126,7 +126,7 @@ func TestUnsubscribing(t *testing.T) {
 	if diff := cmp.Diff([]belfry.Code{"", belfry.NotFound, belfry.NotFound, belfry.Invalid}, codes(results)); diff != "" || err != nil {
 		t.Errorf("%v, results (-want +got):\n%s", err, diff)
 	}
-	if list, err := w.Subscribers(t.Context(), w.production, w.id(t, object("1")), 0, 10); err != nil || len(list) != 1 || list[0].SubscriberRef != belfry.User("bob") {
+	if list, _, err := w.Subscribers(t.Context(), w.production, w.id(t, object("1")), 0, 10); err != nil || len(list) != 1 || list[0].SubscriberRef != belfry.User("bob") {
 		t.Errorf("left: %+v, %v", list, err)
 	}
 }
@@ -143,11 +143,11 @@ func TestDeletingARecipientEndsSubscriptions(t *testing.T) {
 	if _, err := w.pool.Exec(t.Context(), `DELETE FROM recipients WHERE id = ANY ($1)`, []belfry.RecipientID{w.id(t, belfry.User("ann")), w.id(t, object("2"))}); err != nil {
 		t.Fatal(err)
 	}
-	list, err := w.SubscribedTo(t.Context(), w.production, w.id(t, belfry.User("bob")), 0, 10)
+	list, _, err := w.SubscribedTo(t.Context(), w.production, w.id(t, belfry.User("bob")), 0, 10)
 	if err != nil || len(list) != 1 || list[0].ObjectRef != object("1") {
 		t.Errorf("bob is subscribed to %+v, %v", list, err)
 	}
-	if list, err = w.Subscribers(t.Context(), w.production, w.id(t, object("1")), 0, 10); err != nil || len(list) != 1 {
+	if list, _, err = w.Subscribers(t.Context(), w.production, w.id(t, object("1")), 0, 10); err != nil || len(list) != 1 {
 		t.Errorf("subscribers: %+v, %v", list, err)
 	}
 }

@@ -620,6 +620,30 @@ func marshalNIdentifyUserPayload2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋm
 	return _IdentifyUserPayload(ctx, ec, sel, v)
 }
 
+func unmarshalNObjectRefInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐObjectRefInput(ctx context.Context, ec *executionContext, v any) (model.ObjectRefInput, error) {
+	res, err := unmarshalInputObjectRefInput(ctx, ec, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func unmarshalNRecipientInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐRecipientInput(ctx context.Context, ec *executionContext, v any) (model.RecipientInput, error) {
+	res, err := unmarshalInputRecipientInput(ctx, ec, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func unmarshalNRecipientInput2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐRecipientInputᚄ(ctx context.Context, ec *executionContext, v any) ([]model.RecipientInput, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]model.RecipientInput, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = unmarshalNRecipientInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐRecipientInput(ctx, ec, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
 func marshalNUser2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐUser(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v model.User) graphql.Marshaler {
 	return _User(ctx, ec, sel, &v)
 }

@@ -32,6 +32,7 @@ CREATE TABLE audience_members (                         -- of audiences without 
   audience_id    bigint NOT NULL REFERENCES audiences ON DELETE CASCADE,
   tenant_id      bigint NOT NULL,                       -- 0: without
   recipient_id   bigint NOT NULL REFERENCES recipients ON DELETE CASCADE,
+  environment_id bigint NOT NULL,
   seq            bigint GENERATED ALWAYS AS IDENTITY,
   created_at     timestamptz NOT NULL,
   PRIMARY KEY (audience_id, tenant_id, recipient_id)
