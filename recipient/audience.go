@@ -344,5 +344,6 @@ SELECT $1, $2, q.id, $5, $4 FROM unnest($3::bigint[]) WITH ORDINALITY AS q (id, 
 const deleteMembers = `DELETE FROM audience_members WHERE audience_id = $1 AND tenant_id = $2 AND recipient_id = ANY ($3) RETURNING recipient_id`
 
 const selectMemberPage = `SELECT m.recipient_id, m.tenant_id, u.external_id, coalesce(t.external_id, ''), m.created_at
-  FROM audience_members m JOIN recipients u ON u.id = m.recipient_id LEFT JOIN recipients t ON t.id = m.tenant_id
- WHERE m.audience_id = $1 AND (m.tenant_id, m.recipient_id) > ($2, $3) ORDER BY m.tenant_id, m.recipient_id LIMIT $4`
+  FROM (SELECT * FROM audience_members WHERE audience_id = $1 AND (tenant_id, recipient_id) > ($2, $3) ORDER BY tenant_id, recipient_id LIMIT $4) m
+  JOIN recipients u ON u.id = m.recipient_id LEFT JOIN recipients t ON t.id = m.tenant_id
+ ORDER BY m.tenant_id, m.recipient_id`

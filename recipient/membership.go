@@ -151,4 +151,6 @@ const scanUsers = `SELECT ` + columns + ` FROM recipients
 
 const selectAudiencesByKey = `SELECT environment_id, key, id, condition FROM audiences WHERE environment_id = ANY ($1) AND key = ANY ($2)`
 
-const selectMemberships = `SELECT audience_id, recipient_id, tenant_id FROM audience_members WHERE audience_id = ANY ($1) AND recipient_id = ANY ($2)`
+// selectMemberships goes by recipient: audiences may be large.
+const selectMemberships = `SELECT m.audience_id, r.id, m.tenant_id FROM unnest($2::bigint[]) AS r (id)
+ CROSS JOIN LATERAL (SELECT audience_id, tenant_id FROM audience_members WHERE recipient_id = r.id AND audience_id = ANY ($1) OFFSET 0) m`

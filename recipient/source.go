@@ -158,38 +158,58 @@ func (c *stretchColumns) read(ctx context.Context, tx pgx.Tx, sql string, stretc
 	return rows.Err()
 }
 
-// readNested reads subscribers of objects that are subscribed themselves, object by object. Cycles are harmless: it goes no
-// deeper, and whoever turns recipients into runs knows whom it has had.
+// readNested reads subscribers of objects that are subscribed themselves, object by object, as many of these at once as are
+// likely to fill the chunk. Cycles are harmless: it goes no deeper, and whoever turns recipients into runs knows whom it has
+// had.
 func readNested(ctx context.Context, tx pgx.Tx, x *Stretch, out *Chunk) error {
 	first, after := x.From.Child, x.From.After
 	if after == behindAll {
 		first, after = first+1, 0
 	}
-	rows, err := tx.Query(ctx, selectNested, x.Object, first, after, x.Until, x.Limit, childrenAtOnce)
+	rows, err := tx.Query(ctx, selectChildren, x.Object, first, x.Until, childrenAtOnce)
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
+	children, err := pgx.CollectRows(rows, pgx.RowTo[belfry.RecipientID])
+	if err != nil {
+		return err
+	}
+	if len(children) > 0 && children[0] != first { // that one is subscribed no more
+		after = 0
+	}
 	out.Next = x.From
-	seen, children := 0, 0
-	for rows.Next() {
-		var f Found
-		var id *belfry.RecipientID
-		if err := rows.Scan(&f.Object, &id, &f.Properties); err != nil {
+	for read, size := 0, 1; read < len(children); {
+		group := children[read:min(read+size, len(children))]
+		left := x.Limit - len(out.Found)
+		found, err := subscribersOfChildren(ctx, tx, group, after, x.Until, left)
+		if err != nil {
 			return err
 		}
-		if seen++; seen == 1 || f.Object != out.Next.Child {
-			children++
+		if len(found) >= left {
+			out.Found = append(out.Found, found[:left]...)
+			out.Next = out.Found[len(out.Found)-1].At
+			return nil
 		}
-		out.Next = Cursor{Nested: true, Child: f.Object, After: behindAll}
-		if id != nil {
-			f.Recipient, out.Next.After = *id, *id
-			f.At = out.Next
-			out.Found = append(out.Found, f)
-		}
+		out.Found = append(out.Found, found...)
+		out.Next = Cursor{Nested: true, Child: group[len(group)-1], After: behindAll}
+		read, after = read+len(group), 0
+		size = max(1, (x.Limit-len(out.Found))*read/max(1, len(out.Found)))
 	}
-	out.Over = seen < x.Limit && children < childrenAtOnce
-	return rows.Err()
+	out.Over = len(children) < childrenAtOnce
+	return nil
+}
+
+// subscribersOfChildren reads up to limit subscribers of each of several objects; of the first only those behind one.
+func subscribersOfChildren(ctx context.Context, tx pgx.Tx, children []belfry.RecipientID, after belfry.RecipientID, until int64, limit int) ([]Found, error) {
+	rows, err := tx.Query(ctx, selectNested, children, after, until, limit)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (f Found, err error) {
+		err = row.Scan(&f.Object, &f.Recipient, &f.Properties)
+		f.At = Cursor{Nested: true, Child: f.Object, After: f.Recipient}
+		return f, err
+	})
 }
 
 // behindAll is behind every subscriber of a child.
@@ -208,14 +228,15 @@ const selectDirect = `SELECT q.i, s.recipient_id, q.object_id, s.properties
    ORDER BY recipient_id LIMIT q.n) s
  ORDER BY q.i, s.recipient_id`
 
-// selectNested gives a row without a subscriber for an object that has none.
-const selectNested = `SELECT c.recipient_id, s.recipient_id, s.properties
-  FROM (SELECT recipient_id FROM subscriptions WHERE object_id = $1 AND nested AND recipient_id >= $2 AND seq <= $4
-         ORDER BY recipient_id LIMIT $6) c
-  LEFT JOIN LATERAL (SELECT recipient_id, properties FROM subscriptions
-   WHERE object_id = c.recipient_id AND recipient_id > CASE WHEN c.recipient_id = $2 THEN $3::bigint ELSE 0 END AND seq <= $4
-   ORDER BY recipient_id LIMIT $5) s ON true
- ORDER BY c.recipient_id, s.recipient_id LIMIT $5`
+const selectChildren = `SELECT recipient_id FROM subscriptions WHERE object_id = $1 AND nested AND recipient_id >= $2 AND seq <= $3
+ ORDER BY recipient_id LIMIT $4`
+
+const selectNested = `SELECT c.id, s.recipient_id, s.properties
+  FROM unnest($1::bigint[]) WITH ORDINALITY AS c (id, i)
+ CROSS JOIN LATERAL (SELECT recipient_id, properties FROM subscriptions
+   WHERE object_id = c.id AND recipient_id > CASE WHEN c.i = 1 THEN $2::bigint ELSE 0 END AND seq <= $3
+   ORDER BY recipient_id LIMIT $4) s
+ ORDER BY c.i, s.recipient_id`
 
 const selectMembers = `SELECT q.i, m.recipient_id, 0::bigint, NULL::jsonb
   FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[]) AS q (i, audience_id, tenant_id, after, until, n)

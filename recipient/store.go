@@ -57,7 +57,7 @@ const selectByIDs = `SELECT ` + columns + ` FROM recipients WHERE environment_id
 var statements = map[string]string{
 	"selectID": selectID, "selectIDs": selectIDs, "insertMissing": insertMissing, "lockProperties": lockProperties,
 	"upsertSubscriptions": upsertSubscriptions, "deleteSubscriptions": deleteSubscriptions, "selectSubscribers": selectSubscribers,
-	"selectSubscribedTo": selectSubscribedTo, "selectExtents": selectExtents, "selectDirect": selectDirect, "selectNested": selectNested,
+	"selectSubscribedTo": selectSubscribedTo, "selectExtents": selectExtents, "selectDirect": selectDirect, "selectNested": selectNested, "selectChildren": selectChildren,
 	"selectMembers": selectMembers, "scanUsers": scanUsers, "selectAudienceExtents": selectAudienceExtents, "insertAudience": insertAudience,
 	"updateAudience": updateAudience, "deleteAudience": deleteAudience, "selectAudience": selectAudience, "selectAudiences": selectAudiences,
 	"insertMembers": insertMembers, "deleteMembers": deleteMembers, "selectMemberPage": selectMemberPage, "selectConditions": selectConditions,

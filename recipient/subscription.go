@@ -293,11 +293,11 @@ const deleteSubscriptions = `DELETE FROM subscriptions WHERE environment_id = $1
 const subscriptionColumns = `o.id, o.collection, o.external_id, r.id, r.collection, r.external_id, s.properties, s.created_at, s.updated_at`
 
 const selectSubscribers = `SELECT ` + subscriptionColumns + `
-  FROM subscriptions s JOIN recipients o ON o.id = s.object_id JOIN recipients r ON r.id = s.recipient_id
- WHERE s.environment_id = $1 AND s.object_id = $2 AND s.recipient_id > $3
- ORDER BY s.recipient_id LIMIT $4`
+  FROM (SELECT * FROM subscriptions WHERE environment_id = $1 AND object_id = $2 AND recipient_id > $3 ORDER BY recipient_id LIMIT $4) s
+  JOIN recipients o ON o.id = s.object_id JOIN recipients r ON r.id = s.recipient_id
+ ORDER BY s.recipient_id`
 
 const selectSubscribedTo = `SELECT ` + subscriptionColumns + `
-  FROM subscriptions s JOIN recipients o ON o.id = s.object_id JOIN recipients r ON r.id = s.recipient_id
- WHERE s.environment_id = $1 AND s.recipient_id = $2 AND s.object_id > $3
- ORDER BY s.object_id LIMIT $4`
+  FROM (SELECT * FROM subscriptions WHERE environment_id = $1 AND recipient_id = $2 AND object_id > $3 ORDER BY object_id LIMIT $4) s
+  JOIN recipients o ON o.id = s.object_id JOIN recipients r ON r.id = s.recipient_id
+ ORDER BY s.object_id`
