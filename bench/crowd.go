@@ -53,15 +53,16 @@ func (o options) crowds(ctx context.Context, s *server, p *program, progress io.
 	if _, err := t.pool.Exec(ctx, insertObject, t.env, crowdObject); err != nil {
 		return nil, err
 	}
+	if _, err := t.pool.Exec(ctx, "VACUUM ANALYZE recipients"); err != nil { // or each user would be looked for among all
+		return nil, err
+	}
 	for first := 0; first < c.subscribers; first += atOnce {
 		if _, err := t.pool.Exec(ctx, insertCrowdSubscriptions, t.env, crowdObject, belfry.Users, firstOfCrowd+first, min(atOnce, c.subscribers-first)); err != nil {
 			return nil, err
 		}
 	}
-	for _, sql := range []string{"VACUUM ANALYZE recipients", "VACUUM ANALYZE subscriptions"} {
-		if _, err := t.pool.Exec(ctx, sql); err != nil {
-			return nil, err
-		}
+	if _, err := t.pool.Exec(ctx, "VACUUM ANALYZE subscriptions"); err != nil {
+		return nil, err
 	}
 	warm := c.pace
 	warm.duration /= 5
