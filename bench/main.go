@@ -26,6 +26,7 @@ type options struct {
 	backlog    backlog
 	accept     pace
 	flood      flood
+	crowd      crowd
 	durable    bool
 	cpuProfile string
 }
@@ -40,7 +41,8 @@ var (
 		pace:    pace{rate: 500, duration: 8 * time.Second, subscribers: 50},
 		backlog: backlog{runs: 1_000_000, pace: pace{rate: 100, duration: 5 * time.Second}},
 		accept:  pace{rate: 50, duration: 3 * time.Second},
-		flood:   flood{triggers: 100, recipients: 1000, rounds: 2, pace: pace{rate: 50, duration: 5 * time.Second, subscribers: 20}}}
+		flood:   flood{triggers: 100, recipients: 1000, rounds: 2, pace: pace{rate: 50, duration: 5 * time.Second, subscribers: 20}},
+		crowd:   crowd{subscribers: 1_000_000, pace: pace{rate: 50, duration: 5 * time.Second, subscribers: 20}}}
 	quick = options{rounds: 1, users: 1000, durable: true,
 		loads: []load{
 			{&plain, "1000 a call", 4000, 1000, 2, time.Millisecond}, {&plain, "1 a call", 500, 1, 16, 100 * time.Millisecond},
@@ -48,11 +50,12 @@ var (
 		pace:    pace{rate: 50, duration: time.Second, subscribers: 10},
 		backlog: backlog{runs: 20_000, pace: pace{rate: 50, duration: 500 * time.Millisecond}},
 		accept:  pace{rate: 50, duration: 500 * time.Millisecond},
-		flood:   flood{triggers: 5, recipients: 1000, rounds: 1, pace: pace{rate: 50, duration: time.Second, subscribers: 10}}}
+		flood:   flood{triggers: 5, recipients: 1000, rounds: 1, pace: pace{rate: 50, duration: time.Second, subscribers: 10}},
+		crowd:   crowd{subscribers: 20_000, pace: pace{rate: 50, duration: time.Second, subscribers: 10}}}
 )
 
 // parts are what can be measured alone.
-var parts = []string{"throughput", "latency", "pending", "accept", "fanout"}
+var parts = []string{"throughput", "latency", "pending", "accept", "fanout", "subscribers"}
 
 func main() {
 	if os.Getenv("GOGC") == "" {
@@ -74,6 +77,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) (err error
 	small := flags.Bool("quick", false, "small sizes: shows that it works, not how fast")
 	markdown := flags.Bool("markdown", false, "print tables for README.md")
 	rounds := flags.Int("rounds", 0, "`times` that each side is measured (default 4, quick 2)")
+	subscribers := flags.Int("subscribers", 0, "`how many` are subscribed to the object (default 1000000, quick 20000)")
 	rate := flags.Int("rate", 0, "triggers a second when latency is measured (default 500, quick 50)")
 	only := flags.String("only", "", "measure only `one` of "+strings.Join(parts, ", "))
 	profile := flags.String("cpuprofile", "", "profile the throughput measurements into this `file` (go tool pprof -tagfocus side=Belfry)")
@@ -90,7 +94,12 @@ func run(ctx context.Context, args []string, out, progress io.Writer) (err error
 	if *rate != 0 {
 		o.pace.rate = *rate
 	}
+	if *subscribers != 0 {
+		o.crowd.subscribers = *subscribers
+	}
 	switch {
+	case o.crowd.subscribers < 1 || o.crowd.subscribers > 10_000_000:
+		return errors.New("-subscribers must be 1 to 10000000")
 	case o.rounds < 1 || o.rounds > 100:
 		return errors.New("-rounds must be 1 to 100")
 	case o.pace.rate < 1 || o.pace.rate > 20_000:
@@ -130,6 +139,8 @@ func (o *options) only(what string) {
 			o.accept.duration = 0
 		case "fanout":
 			o.flood.triggers = 0
+		case "subscribers":
+			o.crowd.subscribers = 0
 		}
 	}
 }
@@ -157,7 +168,7 @@ func (o options) measure(ctx context.Context, progress io.Writer) (_ *report, er
 
 func (o options) measureAll(ctx context.Context, s *server, r *report, progress io.Writer) (err error) {
 	var p *program
-	if o.pace.duration > 0 || o.flood.triggers > 0 {
+	if o.pace.duration > 0 || o.flood.triggers > 0 || o.crowd.subscribers > 0 {
 		fmt.Fprintln(progress, "Building belfry …")
 		if p, err = build(ctx); err != nil {
 			return err
@@ -186,6 +197,11 @@ func (o options) measureAll(ctx context.Context, s *server, r *report, progress 
 	}
 	if o.flood.triggers > 0 {
 		if r.fanOut, err = o.floods(ctx, s, p, progress); err != nil {
+			return err
+		}
+	}
+	if o.crowd.subscribers > 0 {
+		if r.crowded, err = o.crowds(ctx, s, p, progress); err != nil {
 			return err
 		}
 	}

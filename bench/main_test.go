@@ -55,7 +55,8 @@ func TestQuickRunMeasuresEverything(t *testing.T) {
 		pace:    pace{rate: 40, duration: time.Second, subscribers: 3},
 		backlog: backlog{runs: 3000, pace: pace{rate: 40, duration: 500 * time.Millisecond}},
 		accept:  pace{rate: 40, duration: 250 * time.Millisecond},
-		flood:   flood{triggers: 3, recipients: 500, rounds: 1, pace: pace{rate: 40, duration: 500 * time.Millisecond, subscribers: 3}}}
+		flood:   flood{triggers: 3, recipients: 500, rounds: 1, pace: pace{rate: 40, duration: 500 * time.Millisecond, subscribers: 3}},
+		crowd:   crowd{subscribers: 600, pace: pace{rate: 40, duration: 500 * time.Millisecond, subscribers: 3}}}
 	report, err := o.measure(t.Context(), io.Discard)
 	if err != nil {
 		t.Fatal(err)

@@ -20,6 +20,7 @@ type report struct {
 	pending    []claimed
 	acceptance []acceptances
 	fanOut     []flooded
+	crowded    *crowded
 }
 
 // comparison is all rounds of one load: Belfry's and river's sample of each.
@@ -51,6 +52,9 @@ func (r *report) tables() []table {
 	}
 	if len(r.fanOut) > 0 {
 		out = append(out, r.besides(), r.fanOuts())
+	}
+	if r.crowded != nil {
+		out = append(out, r.crowds()...)
 	}
 	return out
 }

@@ -16,7 +16,7 @@ type workflowKey struct {
 	key string
 }
 
-// acceptAtOnce accepts a request in a single statement, if it is like most are: everybody is named by id and known, and
+// acceptAtOnce accepts a request in a single statement, if it is like most are: for users, everybody is named by id and known, and
 // the workflow's version is the one that was seen last. It returns nil if any of that is not so, and has then done
 // nothing: the request takes the longer way, which also finds the words for what is wrong.
 func (e *Engine) acceptAtOnce(ctx context.Context, env belfry.EnvironmentID, r *Request, data []byte) (*Accepted, error) {
@@ -36,7 +36,7 @@ func (e *Engine) acceptAtOnce(ctx context.Context, env belfry.EnvironmentID, r *
 	seen := make(map[belfry.RecipientRef]bool, len(r.Recipients))
 	for i := range r.Recipients {
 		p := &r.Recipients[i]
-		if p.Identify != nil || p.Data != nil || p.validate("") != nil {
+		if p.Identify != nil || p.Data != nil || p.Audience != "" || p.Ref.Collection != belfry.Users || p.validate("") != nil {
 			return nil, nil
 		}
 		if !seen[p.Ref] {

@@ -17,6 +17,9 @@ import (
 type CancelResult struct {
 	Cancelled       int // runs that won't go on, and activities that were taken out of their batch
 	AlreadyFinished int // too late
+	// Uncounted: subscribers or members of an audience were still to be found. Those of them who are meant won't get a run
+	// that goes on, but how many they are isn't known, so Cancelled is that many at least.
+	Uncounted bool
 }
 
 // Cancel cancels the runs of all triggers of a workflow that were accepted with a cancellation key, for some recipients or
@@ -25,6 +28,9 @@ type CancelResult struct {
 // A run that waits is over. One that has not begun won't. In a batch that is open the activity is removed; the batch stays
 // open, whoever opened it. Behind a batch only the key of the run that carries it counts: the others ended when they
 // joined.
+//
+// Runs of recipients who were found in sources of a trigger are cancelled a chunk at a time. An error may mean that some of
+// them have been, and nothing that hasn't begun will: call it again.
 func (e *Engine) Cancel(ctx context.Context, env belfry.EnvironmentID, workflow, key string, recipients []belfry.RecipientRef) (*CancelResult, error) {
 	if key == "" {
 		return nil, belfry.Errorf(belfry.Invalid, "say which triggers, by their cancellation key").At("input.cancellationKey")
@@ -32,39 +38,108 @@ func (e *Engine) Cancel(ctx context.Context, env belfry.EnvironmentID, workflow,
 	if len(recipients) > MaxRecipients {
 		return nil, belfry.Beyond("input.recipients", MaxRecipients, "recipients")
 	}
-	for attempt := 1; ; attempt++ {
-		out, err := e.cancel(ctx, env, workflow, key, recipients)
-		// A worker that closes one batch and joins another may hold us up, and we it: then it goes on, and we begin again.
-		if !postgres.IsDeadlock(err) || attempt == cancelAttempts {
+	var out *CancelResult
+	var triggers []uuid.UUID
+	if err := cancelAgain(func() (err error) {
+		out, triggers, err = e.cancel(ctx, env, workflow, key, recipients)
+		return err
+	}); err != nil || recipients != nil || len(triggers) == 0 {
+		return out, err
+	}
+	for after := (foundKey{}); ; {
+		var end foundKey
+		var more CancelResult
+		if err := cancelAgain(func() (err error) {
+			end, more, err = e.cancelFound(ctx, env, triggers, after)
+			return err
+		}); err != nil || end == after {
 			return out, err
+		}
+		after = end
+		out.Cancelled, out.AlreadyFinished = out.Cancelled+more.Cancelled, out.AlreadyFinished+more.AlreadyFinished
+	}
+}
+
+// cancelAgain does a transaction once more if a worker that closes one batch and joins another held it up, and it the worker.
+func cancelAgain(do func() error) error {
+	for attempt := 1; ; attempt++ {
+		if err := do(); !postgres.IsDeadlock(err) || attempt == cancelAttempts {
+			return err
 		}
 	}
 }
 
-const cancelAttempts = 5
+const (
+	cancelAttempts  = 5
+	foundsCancelled = 10 // rows of found recipients whose runs are cancelled in one transaction
+)
 
-func (e *Engine) cancel(ctx context.Context, env belfry.EnvironmentID, workflow, key string, recipients []belfry.RecipientRef) (*CancelResult, error) {
-	out := &CancelResult{}
+// foundKey names a row of recipients that were found.
+type foundKey struct {
+	trigger uuid.UUID
+	n       int
+}
+
+// cancelFound cancels the runs of recipients who were found in sources, some at a time. It returns the last row that it saw
+// to.
+func (e *Engine) cancelFound(ctx context.Context, env belfry.EnvironmentID, triggers []uuid.UUID, after foundKey) (foundKey, CancelResult, error) {
+	var out CancelResult
+	end := after
 	err := postgres.InTx(ctx, e.Pool, func(tx *postgres.Tx) error {
-		c, err := e.cancelled(ctx, tx, env, workflow, key, recipients)
-		if err != nil || len(c.triggers) == 0 {
+		end, out = after, CancelResult{}
+		rows, err := tx.Query(ctx, selectFound, triggers, after.trigger, after.n, foundsCancelled)
+		if err != nil {
 			return err
 		}
-		pending, err := c.bury(ctx, tx, e)
-		if err != nil {
-			return fmt.Errorf("cancel what hasn't begun: %w", err)
+		var recipients []int64
+		var ids [][16]byte
+		var found []int64
+		if _, err := pgx.ForEachRow(rows, []any{&end.trigger, &end.n, &found}, func() error {
+			for _, id := range found {
+				recipients, ids = append(recipients, id), append(ids, end.trigger)
+			}
+			return nil
+		}); err != nil || len(ids) == 0 {
+			return err
 		}
-		if err := c.stop(ctx, tx, e); err != nil {
+		c := &cancellation{env: env, triggers: triggers}
+		if err := c.stop(ctx, tx, e, lockFound, recipients, ids); err != nil {
 			return fmt.Errorf("cancel waiting runs: %w", err)
 		}
 		if err := c.leaveBatches(ctx, tx); err != nil {
 			return fmt.Errorf("cancel activities: %w", err)
 		}
-		out.Cancelled, out.AlreadyFinished = pending+c.stopped+c.left, c.finished-c.leftByFinished
+		out.Cancelled, out.AlreadyFinished = c.stopped+c.left, c.finished-c.leftByFinished
 		tx.AfterCommit(e.Wake)
 		return nil
 	})
-	return out, err
+	return end, out, err
+}
+
+func (e *Engine) cancel(ctx context.Context, env belfry.EnvironmentID, workflow, key string, recipients []belfry.RecipientRef) (*CancelResult, []uuid.UUID, error) {
+	out := &CancelResult{}
+	var triggers []uuid.UUID
+	err := postgres.InTx(ctx, e.Pool, func(tx *postgres.Tx) error {
+		c, err := e.cancelled(ctx, tx, env, workflow, key, recipients)
+		if err != nil || len(c.triggers) == 0 {
+			return err
+		}
+		triggers = c.triggers
+		pending, err := c.bury(ctx, tx, e)
+		if err != nil {
+			return fmt.Errorf("cancel what hasn't begun: %w", err)
+		}
+		if err := c.stop(ctx, tx, e, lockCancelled, c.triggers, c.only); err != nil {
+			return fmt.Errorf("cancel waiting runs: %w", err)
+		}
+		if err := c.leaveBatches(ctx, tx); err != nil {
+			return fmt.Errorf("cancel activities: %w", err)
+		}
+		out.Cancelled, out.AlreadyFinished, out.Uncounted = pending+c.stopped+c.left, c.finished-c.leftByFinished, c.uncounted
+		tx.AfterCommit(e.Wake)
+		return nil
+	})
+	return out, triggers, err
 }
 
 // cancellation is what is to be cancelled: every recipient of every trigger, or some.
@@ -73,6 +148,7 @@ type cancellation struct {
 	triggers []uuid.UUID
 	only     []int64 // recipients; nil: all
 
+	uncounted                               bool // sources of triggers were being read
 	stopped, finished, left, leftByFinished int
 	activities                              []cancelledActivity
 }
@@ -120,13 +196,19 @@ func (c *cancellation) bury(ctx context.Context, tx *postgres.Tx, e *Engine) (pe
 	if err := tx.QueryRow(ctx, countPending, c.triggers, c.only, c.env).Scan(&pending); err != nil {
 		return 0, err
 	}
-	_, err = tx.Exec(ctx, insertTombstones, c.triggers, c.only, c.env, e.now())
+	if _, err = tx.Exec(ctx, insertTombstones, c.triggers, c.only, c.env, e.now()); err != nil {
+		return 0, err
+	}
+	if err := tx.QueryRow(ctx, selectUncounted, c.triggers).Scan(&c.uncounted); err != nil || !c.uncounted || c.only != nil {
+		return pending, err // those of some who are found yet meet their tombstone
+	}
+	_, err = tx.Exec(ctx, stopReading, c.triggers, c.env)
 	return pending, err
 }
 
-// stop ends the runs that wait for anything but an open batch.
-func (c *cancellation) stop(ctx context.Context, tx *postgres.Tx, e *Engine) error {
-	rows, err := tx.Query(ctx, lockCancelled, c.triggers, c.only)
+// stop ends the runs that wait for anything but an open batch. They are those that the statement locks.
+func (c *cancellation) stop(ctx context.Context, tx *postgres.Tx, e *Engine, lock string, args ...any) error {
+	rows, err := tx.Query(ctx, lock, args...)
 	if err != nil {
 		return err
 	}
@@ -243,10 +325,26 @@ SELECT f.trigger_id, r.id, $4
  WHERE f.environment_id = $3 AND f.lane IN (0, 1, 2) AND f.trigger_id = ANY($1)
     ON CONFLICT DO NOTHING`
 
+const selectUncounted = `SELECT EXISTS (SELECT FROM triggers t WHERE t.id = ANY($1) AND ` + expanding + `)`
+
+// stopReading leaves the sources of triggers as if they had been read to their end: who hasn't been found gets no run.
+const stopReading = `UPDATE fan_outs f SET cursor = jsonb_build_object('source', jsonb_array_length(t.sources), 'found', coalesce((f.cursor ->> 'found')::int, 0))
+  FROM triggers t
+ WHERE t.id = f.trigger_id AND t.sources IS NOT NULL AND f.environment_id = $2 AND f.lane IN (0, 1, 2) AND f.trigger_id = ANY($1)`
+
+const selectFound = `SELECT trigger_id, n, recipient_ids FROM found_recipients
+ WHERE trigger_id = ANY($1) AND (trigger_id, n) > ($2::uuid, $3::int) ORDER BY trigger_id, n LIMIT $4`
+
+const lockFound = `SELECT r.recipient_id, r.trigger_id, r.status, coalesce(r.waiting_for, ''), r.state
+  FROM unnest($1::bigint[], $2::uuid[]) AS k (recipient_id, trigger_id)
+  JOIN runs r USING (recipient_id, trigger_id)
+ ORDER BY r.recipient_id, r.trigger_id
+   FOR UPDATE OF r`
+
 const lockCancelled = `SELECT r.recipient_id, r.trigger_id, r.status, coalesce(r.waiting_for, ''), r.state
-  FROM triggers t CROSS JOIN LATERAL unnest(t.recipient_ids) AS who (id)
+  FROM triggers t CROSS JOIN LATERAL unnest(coalesce($2::bigint[], t.recipient_ids)) AS who (id)
   JOIN runs r ON r.recipient_id = who.id AND r.trigger_id = t.id
- WHERE t.id = ANY($1) AND ($2::bigint[] IS NULL OR who.id = ANY($2))
+ WHERE t.id = ANY($1)
  ORDER BY r.recipient_id, r.trigger_id
    FOR UPDATE OF r`
 

@@ -35,6 +35,10 @@ func (e *Engine) load(ctx context.Context, tx *postgres.Tx, c *claim) (*surround
 	if err := s.loadReach(ctx, tx, c.runs); err != nil {
 		return nil, err
 	}
+	loadSubscriptions(c.runs, s.people)
+	if err := e.loadMemberships(ctx, tx, c.runs); err != nil {
+		return nil, err
+	}
 	if err := s.loadVariables(ctx, tx, c.runs); err != nil {
 		return nil, err
 	}
@@ -93,6 +97,9 @@ func loadPeople(ctx context.Context, tx *postgres.Tx, runs []*run) (map[belfry.R
 	seen := map[*trigger]bool{}
 	for _, r := range runs {
 		ids = append(ids, r.recipient)
+		if s := r.loaded.Subscription; s != nil {
+			ids = append(ids, s.Object)
+		}
 		if t := r.trigger; !seen[t] {
 			seen[t] = true
 			for _, id := range []belfry.RecipientID{t.actor, t.tenant} {
@@ -136,6 +143,31 @@ func (s *surroundings) loadVariables(ctx context.Context, tx *postgres.Tx, runs 
 	var err error
 	s.vars, err = readVariables(ctx, tx, environmentsOf(runs))
 	return err
+}
+
+// loadMemberships reads who belongs to the audiences that conditions of the programs ask for.
+func (e *Engine) loadMemberships(ctx context.Context, tx *postgres.Tx, runs []*run) error {
+	var keys []string
+	var asking []*run
+	var who []belfry.RecipientID
+	for _, r := range runs {
+		if p := r.version.program; p != nil && len(p.Audiences) > 0 {
+			asking, who = append(asking, r), append(who, r.recipient)
+			keys = append(keys, p.Audiences...)
+		}
+	}
+	if len(asking) == 0 {
+		return nil
+	}
+	slices.Sort(keys)
+	m, err := e.Recipients.LoadMemberships(ctx, tx, environmentsOf(asking), slices.Compact(keys), who)
+	if err != nil {
+		return err
+	}
+	for _, r := range asking {
+		r.memberships = m
+	}
+	return nil
 }
 
 // loadTombstones marks the new runs that have been cancelled before they began. The others were cancelled as they wait.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/postgres"
+	"github.com/belfryhq/belfry/recipient"
 	"github.com/belfryhq/belfry/workflow"
 	"github.com/belfryhq/belfry/workflow/calendar"
 )
@@ -129,6 +131,9 @@ func (c *chaos) request(n *chaosNode) {
 	for _, ref := range c.some() {
 		r.Recipients = append(r.Recipients, Party{Ref: ref})
 	}
+	if c.random.IntN(3) == 0 && slices.Contains([]string{"direct", "delayed", "throttled", "fetching"}, r.Workflow) {
+		r.Recipients = append(r.Recipients, Party{Ref: chaosProject})
+	}
 	attempts := 1
 	if c.random.IntN(2) == 0 {
 		r.IdempotencyKey, attempts = fmt.Sprint(number), 5
@@ -140,6 +145,25 @@ func (c *chaos) request(n *chaosNode) {
 			return
 		}
 		n = c.nodes[c.random.IntN(chaosNodes)]
+	}
+}
+
+// chaosProject is an object to which everybody is subscribed, some of them as members of a team, some in both ways. The team
+// is subscribed to itself, and the project to the team.
+var chaosProject = belfry.RecipientRef{Collection: "projects", ExternalID: "p"}
+
+func (c *chaos) subscribeAll() {
+	team := belfry.RecipientRef{Collection: "teams", ExternalID: "t"}
+	for object, who := range map[belfry.RecipientRef][]belfry.RecipientRef{
+		chaosProject: {belfry.User("u0"), belfry.User("u1"), team}, team: {belfry.User("u1"), belfry.User("u2"), team, chaosProject},
+	} {
+		var parties []recipient.Party
+		for _, ref := range who {
+			parties = append(parties, recipient.Party{Identify: &recipient.Identity{RecipientRef: ref}})
+		}
+		if err := all(c.Recipients.Subscribe(c.t.Context(), c.env, object, parties, nil)); err != nil {
+			c.t.Fatal(err)
+		}
 	}
 }
 
@@ -163,7 +187,9 @@ func (c *chaos) revoke(n *chaosNode) {
 		}
 		c.exec(`INSERT INTO revoked SELECT a.recipient_id, a.trigger_id, (SELECT coalesce(max(id), 0) FROM sent) FROM accepted a
 			JOIN recipients p ON p.id = a.recipient_id
-			WHERE a.trigger_id = ANY($1) AND a.workflow = $2 AND ($3 OR p.external_id = ANY($4))`, before, workflow, refs == nil, users)
+			WHERE a.trigger_id = ANY($1) AND a.workflow = $2 AND ($3 OR p.external_id = ANY($4))
+			UNION SELECT p.id, t.id, (SELECT coalesce(max(id), 0) FROM sent) FROM triggers t JOIN workflows w ON w.id = t.workflow_id
+			CROSS JOIN recipients p WHERE t.sources IS NOT NULL AND t.id = ANY($1) AND w.key = $2 AND ($3 OR p.external_id = ANY($4))`, before, workflow, refs == nil, users)
 	}
 }
 

@@ -56,16 +56,20 @@ END $$;
 CREATE TRIGGER audit AFTER UPDATE ON throttles FOR EACH ROW EXECUTE FUNCTION audit_throttle();
 
 -- Each recipient that was accepted, with what became of it.
-CREATE VIEW accepted AS
-SELECT w.key AS workflow, t.id AS trigger_id, (t.data ->> 'n')::int AS n, t.data, t.source, coalesce(t.cancellation_key, '') AS cancellation_key,
+CREATE VIEW everybody AS
+SELECT p.collection = '$users' AS person,  w.key AS workflow, t.id AS trigger_id, (t.data ->> 'n')::int AS n, t.data, t.source, coalesce(t.cancellation_key, '') AS cancellation_key,
        who.id AS recipient_id, r.status, r.log,
        (SELECT coalesce(array_agg(s.step ORDER BY s.id), '{}') FROM sent s WHERE s.recipient_id = who.id AND s.trigger_id = t.id) AS sent,
        (SELECT count(*) FROM batch_activities a WHERE a.recipient_id = who.id AND a.trigger_id = t.id) AS activities,
        EXISTS (SELECT FROM batches b WHERE b.recipient_id = who.id AND b.opener_id = t.id) AS opened
   FROM triggers t
   JOIN workflows w ON w.id = t.workflow_id
- CROSS JOIN LATERAL unnest(t.recipient_ids) AS who (id)
-  LEFT JOIN runs r ON r.recipient_id = who.id AND r.trigger_id = t.id`
+ CROSS JOIN LATERAL ` + recipientsOf + ` AS who
+  JOIN recipients p ON p.id = who.id
+  LEFT JOIN runs r ON r.recipient_id = who.id AND r.trigger_id = t.id;
+
+-- Objects have no feed, so the messages of their runs aren't sent.
+CREATE VIEW accepted AS SELECT * FROM everybody WHERE person`
 
 // invariants are queries that find nothing.
 var invariants = map[string]string{
@@ -73,9 +77,13 @@ var invariants = map[string]string{
 	"work that is left": `SELECT 'fan-out ' || trigger_id FROM fan_outs UNION ALL SELECT 'wait ' || trigger_id FROM waits
 		UNION ALL SELECT 'signal ' || payload::text FROM signals UNION ALL SELECT 'fetch ' || trigger_id FROM fetches
 		UNION ALL SELECT 'batch ' || opener_id FROM batches WHERE open OR close_at IS NOT NULL`,
-	"accepted, but not come to an end": `SELECT a::text FROM accepted a WHERE status IS NULL OR status = 'waiting'`,
+	"accepted, but not come to an end": `SELECT a::text FROM everybody a WHERE status IS NULL OR status = 'waiting'`,
+	"found twice":                      `SELECT format('%s %s', recipient_id, trigger_id) FROM everybody GROUP BY recipient_id, trigger_id HAVING count(*) > 1`,
+	"subscribers who weren't found": `SELECT format('%s %s', t.id, p.external_id) FROM triggers t CROSS JOIN recipients p
+		WHERE t.sources IS NOT NULL AND t.cancellation_key IS NULL
+		AND NOT EXISTS (SELECT FROM everybody e WHERE e.trigger_id = t.id AND e.recipient_id = p.id)`,
 	"runs of nobody who was accepted": `SELECT r::text FROM runs r
-		WHERE NOT EXISTS (SELECT FROM accepted a WHERE (a.recipient_id, a.trigger_id) = (r.recipient_id, r.trigger_id))`,
+		WHERE NOT EXISTS (SELECT FROM everybody a WHERE (a.recipient_id, a.trigger_id) = (r.recipient_id, r.trigger_id))`,
 	"sent twice": `SELECT format('%s %s %s', recipient_id, trigger_id, step) FROM sent GROUP BY recipient_id, trigger_id, step HAVING count(*) > 1`,
 	"failed, though nothing was wrong": `SELECT a::text FROM accepted a WHERE (status = 'failed')
 		<> (sent = '{}' AND (data ->> 'text' = 'forbidden' AND status <> 'cancelled' OR workflow = 'fetching' AND log::jsonb @> '[{"reason": "fetch_failed"}]'))`,

@@ -129,6 +129,7 @@ func newChaos(t *testing.T) *chaos {
 	c := &chaos{world: newWorld(t), calm: true}
 	c.users(chaosUsers)
 	c.exec(chaosAudit)
+	c.subscribeAll()
 	for key, steps := range chaosWorkflows {
 		c.workflow(key, steps...)
 	}

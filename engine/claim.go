@@ -22,6 +22,7 @@ type claim struct {
 	batches []closing
 	orphans []orphan
 	stale   []orphan // signals of runs that wait for something else by now
+	empty   int      // fan-outs that nobody was found for
 	full    bool     // there may be more to do than this
 }
 
@@ -29,15 +30,6 @@ type claim struct {
 type orphan struct {
 	env belfry.EnvironmentID
 	id  int64
-}
-
-// fanOut is a stretch of a trigger's recipients.
-type fanOut struct {
-	trigger    *trigger
-	lane       lane
-	recipients []belfry.RecipientID // to be turned into runs now
-	remaining  int                  // of the whole row
-	taken      int                  // turned into runs, in the end
 }
 
 // closing is a batch whose window is over.
@@ -81,6 +73,10 @@ func (e *Engine) claim(ctx context.Context, tx *postgres.Tx, w *worker) (*claim,
 	if err := c.wake(ctx, tx, found, triggers); err != nil {
 		return nil, fmt.Errorf("claim waiting runs: %w", err)
 	}
+	if err := e.read(ctx, tx, found.fanOuts, max(w.limit()-len(c.runs), 1)); err != nil {
+		return nil, err
+	}
+	w.learn(found.fanOuts, e.BatchSize)
 	full := c.share(found.fanOuts, max(w.limit()-len(c.runs), 1), e.busy())
 	c.full = c.full || full
 	return c, nil
@@ -159,7 +155,6 @@ func (e *Engine) find(ctx context.Context, tx *postgres.Tx, w *worker) (*claimed
 		}
 	}
 	out.reached = out.reached || small >= w.rows || bulk >= w.bulkRows || len(out.due) >= apart || len(out.batches) >= apart || signals >= apart
-	w.learn(out.fanOuts, e.BatchSize)
 	return out, results.Close()
 }
 
@@ -221,9 +216,21 @@ func (r *triggerRow) trigger() *trigger {
 func scanFanOut(rows pgx.Rows) (*fanOut, int, error) {
 	f := &fanOut{}
 	var row triggerRow
-	if err := rows.Scan(append([]any{&f.lane, &f.recipients, &f.remaining}, row.fields()...)...); err != nil {
+	var sources, cursor []byte
+	if err := rows.Scan(append([]any{&f.lane, &f.recipients, &f.remaining, &sources, &cursor}, row.fields()...)...); err != nil {
 		return nil, 0, err
 	}
+	if sources != nil {
+		if err := decode(sources, &f.sources); err != nil {
+			return nil, 0, fmt.Errorf("sources of trigger %s: %w", row.t.id, err)
+		}
+	}
+	if cursor != nil {
+		if err := decode(cursor, &f.reading); err != nil {
+			return nil, 0, fmt.Errorf("cursor of trigger %s: %w", row.t.id, err)
+		}
+	}
+	f.end = reading{Source: f.reading.Source, At: f.reading.At}
 	f.trigger = row.trigger()
 	f.trigger.rendered = make(map[part]workflow.Rendered)
 	return f, len(row.data) + len(row.overlays), nil

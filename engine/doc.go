@@ -20,6 +20,8 @@
 //     transaction.
 //   - advance is pure: no I/O, no clock, no randomness. The same program, scope, answers and instant decide the same.
 //   - For a key there is at most one open batch. Its window is the opener's.
+//   - Who is reached by a trigger in several ways (named, subscribed, in an audience) gets one run. Nobody is left out who was
+//     subscribed when it was accepted and still is when their turn comes; nobody is told who came later.
 //   - A cancellation touches what was accepted before it, and never what is accepted later.
 //   - A request of a fetch step is leased with a fence: it is made at least once, its response counts once. A server that is
 //     slow has its own slot, and holds up nobody else's.

@@ -73,7 +73,7 @@ func (c *claim) share(found []*fanOut, limit int, busy bool) (more bool) {
 		left -= c.shareLane(group, allowance)
 	}
 	for _, f := range c.fanOuts {
-		more = more || len(f.recipients) < f.remaining
+		more = more || f.left()
 	}
 	return more || len(c.fanOuts) < len(found)
 }
@@ -103,10 +103,10 @@ func (c *claim) shareLane(group []*fanOut, allowance int) (used int) {
 			q := queues[i]
 			for n := min(turn, allowance-used); n > 0 && len(q.rows) > 0; {
 				f := q.rows[0]
-				k := min(n, len(f.recipients)-q.next)
+				k := min(n, f.ready()-q.next)
 				took[f] += k
 				q.next, n, used = q.next+k, n-k, used+k
-				if q.next == len(f.recipients) {
+				if q.next == f.ready() {
 					q.rows, q.next = q.rows[1:], 0
 				}
 			}
@@ -118,12 +118,14 @@ func (c *claim) shareLane(group []*fanOut, allowance int) (used int) {
 		}
 	}
 	for _, f := range group {
-		if n := took[f]; n > 0 {
-			f.recipients = f.recipients[:n]
+		if f.planned = took[f]; f.planned > 0 || f.ready() == 0 {
 			c.fanOuts = append(c.fanOuts, f)
-			for _, id := range f.recipients {
-				c.runs = append(c.runs, &run{trigger: f.trigger, fanOut: f, recipient: id})
+			for i := range f.planned {
+				c.runs = append(c.runs, f.run(i))
 			}
+		}
+		if f.ready() == 0 && (f.end.Source != f.reading.Source || f.end.At != f.reading.At || f.end.Source >= len(f.sources)) {
+			c.empty++
 		}
 	}
 	return used
@@ -196,12 +198,12 @@ const selectFloors = `SELECT e.id,
 // claimFanOuts takes fan-outs, oldest first, of each environment and lane the same number at most, and leaves alone what
 // another worker holds. OFFSET 0 makes it look up each trigger: while most triggers are waiting the planner would like to
 // merge both tables, and a plan that is kept from then reads all triggers of history later.
-const claimFanOuts = `SELECT f.lane, t.recipient_ids[f.position + 1 : f.position + $7], cardinality(t.recipient_ids) - f.position, ` + triggerColumns + `
+const claimFanOuts = `SELECT f.lane, t.recipient_ids[f.position + 1 : f.position + $7], cardinality(t.recipient_ids) - f.position, t.sources, f.cursor, ` + triggerColumns + `
   FROM (SELECT id, 0 AS lane, floor, $5::int AS most FROM unnest($1::bigint[], $2::uuid[]) AS h (id, floor)
         UNION ALL SELECT id, 1, floor, $5 FROM unnest($1::bigint[], $3::uuid[]) AS n (id, floor)
         UNION ALL SELECT id, 2, floor, $6 FROM unnest($1::bigint[], $4::uuid[]) AS b (id, floor)) e
  CROSS JOIN LATERAL (
-   SELECT lane, trigger_id, position FROM fan_outs
+   SELECT lane, trigger_id, position, cursor FROM fan_outs
     WHERE environment_id = e.id AND lane = e.lane AND trigger_id >= e.floor
     ORDER BY trigger_id LIMIT e.most FOR UPDATE SKIP LOCKED) f
  CROSS JOIN LATERAL (SELECT * FROM triggers WHERE id = f.trigger_id OFFSET 0) t

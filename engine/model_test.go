@@ -58,7 +58,7 @@ func TestEngineDoesWhatTheOracleSays(t *testing.T) {
 // forgetRuns is quicker than TRUNCATE for a few rows, and than a new database.
 const forgetRuns = `DELETE FROM sent; DELETE FROM fan_outs; DELETE FROM runs; DELETE FROM cancellations; DELETE FROM batch_activities;
 	DELETE FROM batches; DELETE FROM throttles; DELETE FROM first_runs; DELETE FROM waits; DELETE FROM signals; DELETE FROM fetches;
-	DELETE FROM triggers; DELETE FROM idempotency_keys`
+	DELETE FROM triggers; DELETE FROM found_recipients; DELETE FROM idempotency_keys`
 
 func (m *model) act() {
 	switch rapid.SampledFrom([]string{"trigger", "trigger", "trigger", "trigger", "go on", "go on", "go on", "lag", "drain", "cancel", "cancel",

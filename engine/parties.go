@@ -14,6 +14,7 @@ import (
 type parties struct {
 	recipients    []belfry.RecipientID // each once, in the order given
 	inputs        []int                // of each recipient: where in the request it was first named
+	objects       []belfry.RecipientID // those of recipients that aren't users
 	rejected      []Rejected
 	actor, tenant belfry.RecipientID // 0: none
 }
@@ -38,7 +39,7 @@ func (e *Engine) resolve(ctx context.Context, tx *postgres.Tx, env belfry.Enviro
 	}
 	for i := range r.Recipients {
 		field := fmt.Sprintf("input.recipients[%d]", i)
-		if invalid[i] = r.Recipients[i].validate(field); invalid[i] == nil {
+		if invalid[i] = r.Recipients[i].validate(field); invalid[i] == nil && r.Recipients[i].Audience == "" {
 			collect(&r.Recipients[i], field)
 		}
 	}
@@ -76,12 +77,16 @@ func (e *Engine) resolve(ctx context.Context, tx *postgres.Tx, env belfry.Enviro
 		switch {
 		case invalid[i] != nil:
 			who.rejected = append(who.rejected, Rejected{i, belfry.CodeOf(invalid[i]), invalid[i].Error()})
+		case r.Recipients[i].Audience != "": // see openSources
 		case id == 0:
 			who.rejected = append(who.rejected, Rejected{i, belfry.NotFound,
 				fmt.Sprintf("no user has the id %q: identify the user first, or on the spot", ref.ExternalID)})
 		case !seen[id]:
 			seen[id] = true
 			who.recipients, who.inputs = append(who.recipients, id), append(who.inputs, i)
+			if ref.Collection != belfry.Users {
+				who.objects = append(who.objects, id)
+			}
 		}
 	}
 	return who, nil

@@ -73,7 +73,8 @@ func (c *course) prefers(m *workflow.MessageTemplate) *recipient.PreferenceQuest
 	}
 }
 
-// about is the objects that the run is about: the one that it is for, the one that acts, and the one that the data name.
+// about is the objects that the run is about: the one that it is for, the one that acts, the one whose subscriber it is for, and the
+// one that the data name.
 func (c *course) about() []belfry.RecipientRef {
 	if !c.preferences.Mutes() {
 		return nil
@@ -82,6 +83,13 @@ func (c *course) about() []belfry.RecipientRef {
 	for _, root := range []string{"recipient", "actor"} {
 		if party, ok := c.scope[root].(map[string]any); ok && party["collection"] != belfry.Users {
 			out = append(out, objectOf(party))
+		}
+	}
+	if person, ok := c.scope["recipient"].(map[string]any); ok {
+		if subscription, ok := person["subscription"].(map[string]any); ok {
+			if object, ok := subscription["object"].(map[string]any); ok {
+				out = append(out, objectOf(object))
+			}
 		}
 	}
 	if data, ok := c.scope["data"].(map[string]any); ok {

@@ -10,6 +10,7 @@ import (
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/recipient"
 	"github.com/belfryhq/belfry/workflow"
+	"github.com/belfryhq/belfry/workflow/condition"
 )
 
 // trigger is what runs share that were triggered together.
@@ -56,7 +57,10 @@ type run struct {
 	unreadable error   // what it would go on with; why says what that is
 	why        string
 
-	reach     reach                                     // of the recipient
+	reach        reach                  // of the recipient
+	subscription map[string]any         // what the run sees of the one that it is for
+	memberships  *recipient.Memberships // of audiences that its program asks for
+
 	tombstone bool                                      // it has been cancelled
 	summary   *summary                                  // of the batch that it carries
 	statuses  map[belfry.MessageID]belfry.MessageStatus // of the messages that it sent before
@@ -102,6 +106,8 @@ func (r *run) prepare(shared Scope, person *belfry.Recipient, now time.Time) {
 	r.user = person.ExternalID
 	r.scope = shared.with(person)
 	r.scope.schedule(t.occurrence)
+	r.scope.subscription(r.subscription)
+	r.askAudiences()
 	if overlay := t.overlays[r.recipient]; overlay != nil && r.state.Data == nil {
 		r.state.Data = workflow.MergeAt(t.data, nil, overlay)
 	}
@@ -128,6 +134,15 @@ func (r *run) prepare(shared Scope, person *belfry.Recipient, now time.Time) {
 	}
 	if r.closing {
 		r.wake = &wake{batch: r.summary}
+	}
+}
+
+// askAudiences lets conditions ask whether the recipient belongs to audiences.
+func (r *run) askAudiences() {
+	if len(r.version.program.Audiences) > 0 {
+		r.scope[condition.AudiencesKey] = condition.Membership(func(person map[string]any, key string, now time.Time) bool {
+			return r.memberships.Has(r.trigger.env, key, r.recipient, person, r.trigger.tenant, now)
+		})
 	}
 }
 

@@ -216,12 +216,14 @@ func scanRun(row pgx.CollectableRow) (Run, error) {
 // Progress counts the runs of a trigger.
 type Progress struct {
 	Recipients, Pending, Waiting, Done, Failed, Cancelled int
+	// Expanding: subscribers or members are still to be found, so Recipients and Pending are that many at least.
+	Expanding bool
 }
 
 // Progress counts the runs of a trigger; NotFound if it is not in the environment.
 func (e *Engine) Progress(ctx context.Context, env belfry.EnvironmentID, trigger uuid.UUID) (*Progress, error) {
 	var p Progress
-	err := e.Pool.QueryRow(ctx, selectProgress, env, trigger).Scan(&p.Recipients, &p.Waiting, &p.Done, &p.Failed, &p.Cancelled)
+	err := e.Pool.QueryRow(ctx, selectProgress, env, trigger).Scan(&p.Recipients, &p.Waiting, &p.Done, &p.Failed, &p.Cancelled, &p.Expanding)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, belfry.Errorf(belfry.NotFound, "no trigger has the id %s", trigger)
 	}
@@ -252,15 +254,16 @@ const selectRuns = `SELECT t.environment_id, coalesce(who.id, 922337203685477580
            AND ($6 = '' OR workflow_id = (SELECT id FROM workflows WHERE environment_id = $1 AND key = $6))
          ORDER BY id DESC LIMIT $8 + 1) t
   LEFT JOIN workflows w ON w.id = t.workflow_id
-  LEFT JOIN LATERAL unnest(t.recipient_ids) AS who (id) ON true
+  LEFT JOIN LATERAL (SELECT id FROM ` + recipientsOf + ` AS x WHERE $2::uuid IS NULL OR t.id < $2 OR id > $3 ORDER BY id LIMIT $8) who ON true
   LEFT JOIN runs r ON r.recipient_id = who.id AND r.trigger_id = t.id AND w.id IS NOT NULL
- WHERE $2::uuid IS NULL OR t.id < $2 OR who.id > $3
+ WHERE $2::uuid IS NULL OR t.id < $2 OR who.id IS NOT NULL
  ORDER BY t.id DESC, who.id LIMIT $8`
 
-const selectProgress = `SELECT t.recipients, count(*) FILTER (WHERE r.status = 'waiting'), count(*) FILTER (WHERE r.status = 'done'),
-       count(*) FILTER (WHERE r.status = 'failed'), count(*) FILTER (WHERE r.status = 'cancelled')
+const selectProgress = `SELECT count(who.id), count(*) FILTER (WHERE r.status = 'waiting'), count(*) FILTER (WHERE r.status = 'done'),
+       count(*) FILTER (WHERE r.status = 'failed'), count(*) FILTER (WHERE r.status = 'cancelled'),
+       ` + expanding + `
   FROM triggers t
-  LEFT JOIN LATERAL unnest(t.recipient_ids) AS who (id) ON true
+  LEFT JOIN LATERAL ` + recipientsOf + ` AS who ON true
   LEFT JOIN runs r ON r.recipient_id = who.id AND r.trigger_id = t.id
  WHERE t.environment_id = $1 AND t.id = $2
  GROUP BY t.id`

@@ -33,6 +33,8 @@ func (s *scenario) expect(w *words) error {
 		return s.expectProperties(w)
 	case "request":
 		return s.expectRequest(w)
+	case "progress":
+		return s.expectProgress(w)
 	case "requests":
 		if want := w.text(); want != strconv.Itoa(s.server.count()) {
 			return fmt.Errorf("%d requests, want %s", s.server.count(), want)

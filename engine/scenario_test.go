@@ -37,6 +37,11 @@ import (
 //	trigger order to=ana fails WORKFLOW_INACTIVE
 //	cancel order key=k1 to=ana cancelled=1 finished=0
 //	activate order, deactivate order
+//	subscribe projects/1 by=ana,teams/a {"role": "owner"}    unsubscribe projects/1 by=ana
+//	audience vips, audience pros if="recipient.plan == 'pro'"
+//	join vips users=ana tenant=acme, leave vips users=ana
+//	trigger order to=projects/1 audience=vips
+//	claim 2                                                  a stopped engine does one transaction, of 2 runs at most
 //	event ana paid {"total": 5}
 //	late t1 ana paid                                         as event, for a run that stopped waiting for it a moment ago
 //	mark ana inbox read                                      her newest message of that step, or one of run=t1; "all": the feed
@@ -52,6 +57,7 @@ import (
 //	expect properties ana {"plan": "pro"}
 //	expect request GET /profile?id=ana {"body": 1} header.X-A=b signed
 //	expect requests 3
+//	expect progress t1 recipients=3 done=2 pending=1         at least: more are to be found
 //
 // A trigger without a name is t1, t2, … in order; @order is the newest trigger of a workflow. An indented line goes on
 // with the one above it. Each case has an environment, and begins on a Monday at nine, UTC. In the end it fails if there

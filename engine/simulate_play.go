@@ -28,6 +28,7 @@ type simulation struct {
 	people  map[belfry.RecipientID]*belfry.Recipient
 	reach   map[belfry.RecipientID]reach
 
+	memberships *recipient.Memberships
 	now         time.Time
 	agenda      []happening // what was given, in order
 	runs        []*simulatedRun
@@ -194,6 +195,7 @@ func (s *simulation) carry(ctx context.Context, r *simulatedRun) error {
 	r.reset()
 	r.preferences = s.wishes.Of(r.owner(s.people))
 	r.reach = s.reachOf(r.run)
+	r.memberships = s.memberships
 	r.prepare(r.trigger.scope(s.version, s.people, s.vars, s.now), s.people[r.recipient], s.now)
 	for r.status == "" {
 		if r.advance(ctx, s.now); r.ask == nil {

@@ -10,6 +10,8 @@ import (
 
 // State is what a run has gathered. Waiting runs keep it as JSON in this shape.
 type State struct {
+	Subscription *subscription `json:"subscription,omitempty"` // that the run is for; nil: it is for whom the trigger named
+
 	PC      int             `json:"pc"`                // operation to go on with
 	Version int64           `json:"version,omitempty"` // 0: that of the trigger
 	Started bool            `json:"started,omitempty"` // it passed the trigger's condition

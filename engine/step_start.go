@@ -86,7 +86,7 @@ func (e *Engine) startChild(ctx context.Context, tx *postgres.Tx, r *run, q *sta
 	request := &Request{
 		Workflow: q.start.Workflow, Data: q.data, Tenant: q.start.Tenant, CancellationKey: q.start.CancellationKey,
 		Sandbox: r.trigger.sandbox, SkipDelay: r.trigger.skipDelay, Priority: r.trigger.priority,
-		source: SourceStep, depth: r.trigger.depth + 1,
+		source: SourceStep, depth: r.trigger.depth + 1, own: r.recipient,
 	}
 	for _, id := range q.start.Recipients {
 		request.Recipients = append(request.Recipients, Party{Ref: belfry.RecipientRef{Collection: q.start.Collection, ExternalID: id}})

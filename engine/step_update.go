@@ -38,7 +38,11 @@ func (c *course) updateRecipient(op *workflow.Op) flow {
 	}
 	fresh := a.person.Scope()
 	for _, root := range []string{"recipient", "actor", "tenant"} {
-		if old, ok := c.scope[root].(map[string]any); ok && old["id"] == fresh["id"] && old["collection"] == fresh["collection"] {
+		old, ok := c.scope[root].(map[string]any)
+		if root == "recipient" && c.state.Subscription != nil {
+			fresh["subscription"] = old["subscription"]
+		}
+		if ok && old["id"] == fresh["id"] && old["collection"] == fresh["collection"] {
 			c.scope[root], c.own = fresh, true
 		}
 	}

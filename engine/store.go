@@ -1,7 +1,7 @@
 package engine
 
-const moveFanOuts = `UPDATE fan_outs f SET position = f.position + d.done
-  FROM unnest($1::bigint[], $2::smallint[], $3::uuid[], $4::int[]) AS d (environment_id, lane, trigger_id, done)
+const moveFanOuts = `UPDATE fan_outs f SET position = f.position + d.done, cursor = d.cursor
+  FROM unnest($1::bigint[], $2::smallint[], $3::uuid[], $4::int[], $5::jsonb[]) AS d (environment_id, lane, trigger_id, done, cursor)
  WHERE f.environment_id = d.environment_id AND f.lane = d.lane AND f.trigger_id = d.trigger_id`
 
 const deleteFanOuts = `DELETE FROM fan_outs f USING unnest($1::bigint[], $2::smallint[], $3::uuid[]) AS d (environment_id, lane, trigger_id)
@@ -65,9 +65,9 @@ const selectOldestWork = `SELECT least(
 
 const insertTrigger = `WITH t AS (
   INSERT INTO triggers (id, environment_id, workflow_id, version_id, actor_id, tenant_id, data, recipients, recipient_ids, overlays, source, priority,
-         cancellation_key, sandbox, skip_delay, depth, schedule_id, accepted_at)
-  VALUES ($1, $2, $3, $4, nullif($5::bigint, 0), nullif($6::bigint, 0), $7, cardinality($8::bigint[]), $8, $9, $10, $11, nullif($12, ''), $13, $14, $15, $16, $17))
-INSERT INTO fan_outs (environment_id, lane, trigger_id) SELECT $2, $18, $1 WHERE cardinality($8::bigint[]) > 0`
+         cancellation_key, sandbox, skip_delay, depth, schedule_id, accepted_at, sources)
+  VALUES ($1, $2, $3, $4, nullif($5::bigint, 0), nullif($6::bigint, 0), $7, cardinality($8::bigint[]), $8, $9, $10, $11, nullif($12, ''), $13, $14, $15, $16, $17, $19))
+INSERT INTO fan_outs (environment_id, lane, trigger_id) SELECT $2, $18, $1 WHERE cardinality($8::bigint[]) > 0 OR $19::jsonb IS NOT NULL`
 
 const selectTrigger = `SELECT id, version_id, data, recipients, source, priority, coalesce(cancellation_key, ''), sandbox, skip_delay, accepted_at
   FROM triggers WHERE environment_id = $1 AND id = $2`
@@ -135,7 +135,8 @@ const deletePartial = `DELETE FROM partials WHERE environment_id = $1 AND key = 
 
 // statements is every statement of this package by name, for the test that prepares them on the migrated schema.
 var statements = map[string]string{
-	"moveFanOuts": moveFanOuts, "deleteFanOuts": deleteFanOuts, "insertRuns": insertRuns, "updateRuns": updateRuns,
+	"selectRunsOfFound": selectRunsOfFound, "insertFound": insertFound, "stopReading": stopReading, "selectFound": selectFound,
+	"lockFound": lockFound, "selectUncounted": selectUncounted, "moveFanOuts": moveFanOuts, "deleteFanOuts": deleteFanOuts, "insertRuns": insertRuns, "updateRuns": updateRuns,
 	"upsertWaits": upsertWaits, "deleteWaits": deleteWaits, "insertFetches": insertFetches, "deleteSignals": deleteSignals,
 	"deleteOrphanedSignals": deleteOrphanedSignals, "closeBatches": closeBatches, "closeLostBatches": closeLostBatches,
 	"selectOldestWork": selectOldestWork, "insertTrigger": insertTrigger, "selectTrigger": selectTrigger, "claimKey": claimKey,

@@ -38,6 +38,7 @@ type Party struct {
 	Ref      belfry.RecipientRef // ignored if Identify says who it is
 	Identify *recipient.Identity // nil: has to be known
 	Data     map[string]any      // recipients: laid over the trigger's data for this one alone
+	Audience string              `json:",omitempty"` // recipients: the key of an audience, and nobody by name
 }
 
 func (p *Party) ref() belfry.RecipientRef {
@@ -64,6 +65,7 @@ type Request struct {
 	source   Source // default SourceAPI
 	depth    int
 	schedule uuid.UUID
+	own      belfry.RecipientID // of the run whose step triggers: it is meant alone, without subscribers
 }
 
 // Trigger is an accepted request.
@@ -179,6 +181,12 @@ func (r *Request) validate() ([]byte, error) {
 
 // validate checks a party's id or identity.
 func (p *Party) validate(field string) error {
+	if p.Audience != "" {
+		if p.Data != nil {
+			return belfry.Errorf(belfry.Invalid, "data of a recipient's own are for one who is named, not for an audience").At("%s.data", field)
+		}
+		return belfry.ValidateKey(p.Audience, field+".audience")
+	}
 	if p.Identify != nil {
 		return p.Identify.Validate(field + ".identify")
 	}
@@ -210,15 +218,21 @@ func (e *Engine) accept(ctx context.Context, tx *postgres.Tx, env belfry.Environ
 	if err != nil {
 		return err
 	}
+	sources, err := e.openSources(ctx, tx, env, r, who)
+	if err != nil {
+		return err
+	}
 	overlays, err := who.overlays(r)
 	if err != nil {
 		return err
 	}
 	now := e.now()
+	stored, reach := sourcesOf(sources)
+	reach += len(who.recipients)
 	out.Rejected = who.rejected
 	out.Trigger = r.accepted(newID(now), versionID, len(who.recipients), now)
 	tx.AfterCommit(func() { e.stats.triggers.Add(1) })
-	if len(who.recipients) > 0 {
+	if reach > 0 {
 		tx.AfterCommit(e.Wake)
 	}
 	recipients := who.recipients
@@ -230,8 +244,17 @@ func (e *Engine) accept(ctx context.Context, tx *postgres.Tx, env belfry.Environ
 		schedule = &r.schedule
 	}
 	_, err = tx.Exec(ctx, insertTrigger, [16]byte(out.Trigger.ID), env, workflowID, versionID, who.actor, who.tenant, data, recipients, overlays,
-		r.source, r.Priority, r.CancellationKey, r.Sandbox, r.SkipDelay, r.depth, schedule, now, r.Priority.lane(len(recipients)))
+		r.source, r.Priority, r.CancellationKey, r.Sandbox, r.SkipDelay, r.depth, schedule, now, r.Priority.lane(reach), stored)
 	return unstorable(err, "input.data")
+}
+
+// sourcesOf is what a trigger remembers of its sources, nil if there are none, and how many recipients they have at most, as
+// far as that decides on the lane.
+func sourcesOf(sources []recipient.Source) (stored []recipient.Source, reach int) {
+	for _, s := range sources {
+		reach += s.AtMost
+	}
+	return sources, reach
 }
 
 // accepted is the trigger that the request becomes.

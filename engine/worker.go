@@ -103,7 +103,7 @@ func (w *worker) batch(ctx context.Context) (int, error) {
 		e.Wake() // there is likely more than one worker can do
 	}
 	e.stats.count(c.runs)
-	return len(c.runs) + len(c.batches) + len(c.stale), nil
+	return len(c.runs) + len(c.batches) + len(c.stale) + c.empty, nil
 }
 
 // limit is how many runs the next batch may have.
@@ -121,7 +121,7 @@ func (w *worker) learn(found []*fanOut, limit int) {
 			w.engine.beBusy()
 		}
 		rows[kind]++
-		recipients[kind] += len(f.recipients)
+		recipients[kind] += f.ready()
 	}
 	w.rows = adapt(w.rows, rows[0], recipients[0], limit)
 	w.bulkRows = adapt(w.bulkRows, rows[1], recipients[1], limit)

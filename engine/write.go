@@ -58,7 +58,9 @@ func (e *Engine) write(ctx context.Context, tx *postgres.Tx, runs []*run, now ti
 		return err
 	}
 	if c != nil {
-		queueSettled(batch, c)
+		if err := queueSettled(batch, c); err != nil {
+			return err
+		}
 	}
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return fmt.Errorf("write runs: %w", err)
@@ -224,7 +226,9 @@ func workflowEvents(runs []*run, now time.Time) []occurrence {
 // settle updates what was claimed, by what became of it.
 func (e *Engine) settle(ctx context.Context, tx *postgres.Tx, c *claim) error {
 	batch := &pgx.Batch{}
-	queueSettled(batch, c)
+	if err := queueSettled(batch, c); err != nil {
+		return err
+	}
 	if batch.Len() == 0 {
 		return nil
 	}
@@ -234,7 +238,7 @@ func (e *Engine) settle(ctx context.Context, tx *postgres.Tx, c *claim) error {
 	return nil
 }
 
-func queueSettled(batch *pgx.Batch, c *claim) {
+func queueSettled(batch *pgx.Batch, c *claim) error {
 	finished := map[*run]bool{}
 	var signals, envs []int64
 	for _, r := range c.runs {
@@ -260,7 +264,7 @@ func queueSettled(batch *pgx.Batch, c *claim) {
 		batch.Queue(deleteOrphanedSignals, envs, signals)
 	}
 	queueClosed(batch, c.batches, finished)
-	queueFanOuts(batch, c.fanOuts)
+	return queueFanOuts(batch, c.fanOuts)
 }
 
 // queueClosed closes the batches whose run has gone on, and those that nobody carries any more.
@@ -281,27 +285,5 @@ func queueClosed(batch *pgx.Batch, batches []closing, finished map[*run]bool) {
 	}
 	if len(lost) > 0 {
 		batch.Queue(closeLostBatches, lost, lostOpeners, lostSteps)
-	}
-}
-
-// queueFanOuts deletes those that are used up, and moves the position of the others.
-func queueFanOuts(batch *pgx.Batch, claimed []*fanOut) {
-	var doneEnvs, movedEnvs []int64
-	var doneLanes, movedLanes []int16
-	var doneTriggers, movedTriggers [][16]byte // not uuid.UUID: pgx would write each as text first
-	var moved []int32
-	for _, f := range claimed {
-		if f.taken == f.remaining {
-			doneEnvs, doneLanes, doneTriggers = append(doneEnvs, int64(f.trigger.env)), append(doneLanes, int16(f.lane)), append(doneTriggers, f.trigger.id)
-		} else if f.taken > 0 {
-			movedEnvs, movedLanes = append(movedEnvs, int64(f.trigger.env)), append(movedLanes, int16(f.lane))
-			movedTriggers, moved = append(movedTriggers, f.trigger.id), append(moved, int32(f.taken))
-		}
-	}
-	if len(doneEnvs) > 0 {
-		batch.Queue(deleteFanOuts, doneEnvs, doneLanes, doneTriggers)
-	}
-	if len(movedEnvs) > 0 {
-		batch.Queue(moveFanOuts, movedEnvs, movedLanes, movedTriggers, moved)
 	}
 }

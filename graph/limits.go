@@ -55,6 +55,16 @@ func complexity() generated.ComplexityRoot {
 		return times(max(usualRowCount, len(rows)), child)
 	}
 	c.Query.Schedules = func(child, first int, _ *string, _ *model.ScheduleFilter) int { return times(first, child) }
+	c.Query.Subscribers = func(child int, _, _ string, first int, _ *string) int { return times(first, child) }
+	c.Query.Subscriptions = func(child int, _, _ string, first int, _ *string) int { return times(first, child) }
+	c.Query.Audiences = func(child, first int, _ *string) int { return times(first, child) }
+	c.Audience.Members = func(child, first int, _ *string) int { return times(first, child) }
+	c.Mutation.SubscribeToObject = func(child int, input model.SubscribeToObjectInput) int { return times(len(input.Recipients), child) }
+	c.Mutation.UnsubscribeFromObject = func(child int, input model.UnsubscribeFromObjectInput) int {
+		return times(len(input.Recipients), child)
+	}
+	c.Mutation.AddAudienceMembers = func(child int, input model.AddAudienceMembersInput) int { return times(len(input.Users), child) }
+	c.Mutation.RemoveAudienceMembers = func(child int, input model.RemoveAudienceMembersInput) int { return times(len(input.Users), child) }
 	c.Query.Partials = func(child int) int { return times(engine.MaxPartials, child) }
 	c.Query.Variables = func(child int) int { return times(engine.MaxVariables, child) }
 	c.Mutation.TriggerWorkflows = func(child int, input model.TriggerWorkflowsInput) int { return times(len(input.Triggers), child) }

@@ -1,7 +1,7 @@
-// Package recipient keeps users, objects and tenants: whoever can be notified, act or own. It turns the ids of
-// customers into internal ones, and identifies (creates, or merges what is new about) recipients on the way. It keeps where
-// they are reached (channel data), what they want to be told, and decides by that (Decide); and it has everything forgotten
-// about those who are deleted.
+// Package recipient keeps users, objects and tenants: whoever can be notified, act or own; who is subscribed to what, and
+// audiences, which are groups of users. It turns the ids of customers into internal ones, and identifies (creates, or merges
+// what is new about) recipients on the way. It keeps where they are reached (channel data), what they want to be told, and
+// decides by that (Decide); and it has everything forgotten about those who are deleted.
 //
 // What it is not: it sends nothing, doesn't know whether a token or a webhook works, and no workflow but by its key.
 //
@@ -13,6 +13,7 @@
 //     the deleted one is removed by Run.
 //   - Rows are locked in the order of (collection, external id): no two calls deadlock.
 //   - Decide is pure, and the only one who knows the rules: docs/preferences.md has them, and their order.
+//   - A Source is read in chunks, in memory that doesn't depend on its size, and comes to an end however many join meanwhile.
 //
 // Footguns
 //   - Merging is deep for objects, and replaces arrays. A null clears a value; leaving it out keeps it. What

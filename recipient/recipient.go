@@ -17,6 +17,7 @@ import (
 
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/postgres"
+	"github.com/belfryhq/belfry/workflow/condition"
 )
 
 // Service is the recipients of all environments. It is safe for concurrent use.
@@ -24,8 +25,9 @@ type Service struct {
 	pool *pgxpool.Pool
 	now  func() time.Time
 
-	ids  *lru.Cache[address, belfry.RecipientID]
-	wake chan struct{}
+	ids        *lru.Cache[address, belfry.RecipientID]
+	conditions *lru.Cache[string, *condition.Condition] // of audiences, by how they are stored
+	wake       chan struct{}
 
 	// Observe, if it isn't nil, is told whose properties have been set, in the transaction in which they are.
 	Observe func(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, ids []belfry.RecipientID) error
@@ -50,7 +52,11 @@ func New(pool *pgxpool.Pool, now func() time.Time) *Service {
 	if err != nil {
 		panic(err) // only a size below 1 is refused
 	}
-	return &Service{pool: pool, now: func() time.Time { return now().UTC().Truncate(time.Microsecond) }, ids: ids,
+	conditions, err := lru.New[string, *condition.Condition](cachedConditions)
+	if err != nil {
+		panic(err)
+	}
+	return &Service{pool: pool, now: func() time.Time { return now().UTC().Truncate(time.Microsecond) }, ids: ids, conditions: conditions,
 		wake: make(chan struct{}, 1), Log: slog.New(slog.DiscardHandler)}
 }
 

@@ -78,6 +78,12 @@ var statements = map[string]string{
 	"lockRecipient": lockRecipient, "lockEnvironment": lockEnvironment, "selectPreferences": selectPreferences, "selectPreferencesOf": selectPreferencesOf,
 	"upsertPreferences": upsertPreferences, "deletePreferences": deletePreferences, "selectCrowded": selectCrowded, "selectDefaults": selectDefaults,
 	"upsertDefaults": upsertDefaults, "deleteDefaults": deleteDefaults,
+	"upsertSubscriptions": upsertSubscriptions, "deleteSubscriptions": deleteSubscriptions, "selectSubscribers": selectSubscribers,
+	"selectSubscribedTo": selectSubscribedTo, "selectExtents": selectExtents, "selectDirect": selectDirect, "selectNested": selectNested, "selectChildren": selectChildren,
+	"selectMembers": selectMembers, "scanUsers": scanUsers, "selectAudienceExtents": selectAudienceExtents, "insertAudience": insertAudience,
+	"updateAudience": updateAudience, "deleteAudience": deleteAudience, "selectAudience": selectAudience, "selectAudiences": selectAudiences,
+	"insertMembers": insertMembers, "deleteMembers": deleteMembers, "selectMemberPage": selectMemberPage, "selectConditions": selectConditions,
+	"selectMemberships": selectMemberships, "selectAudiencesByKey": selectAudiencesByKey,
 }
 
 // querier is what reads: the pool or a transaction.

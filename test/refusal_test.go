@@ -87,6 +87,10 @@ func (v *victim) more(t *testing.T, us caller) {
 	})
 	ask[any](t, us, `mutation ($m: String!) { setPartial(input: {key: "footer", source: $m}) { partial { key } } }`, vars{"m": marker})
 	ask[any](t, us, `mutation ($m: JSONValue!) { setVariable(input: {name: "secret", value: $m}) { variable { name } } }`, vars{"m": marker})
+	ask[any](t, us, `mutation ($p: JSON) { subscribeToObject(input: {object: {collection: "projects", id: "p"}, recipients: [{user: "ana"}], properties: $p}) { results { error { code } } } }`,
+		vars{"p": vars{"secret": marker}})
+	ask[any](t, us, `mutation ($m: String!) { upsertAudience(input: {key: "vips", name: $m}) { audience { key } } }`, vars{"m": marker})
+	ask[any](t, us, `mutation { addAudienceMembers(input: {audience: "vips", users: [{user: "ana"}]}) { results { error { code } } } }`, nil)
 	v.scheduleID = ask[struct {
 		Results []struct{ Schedule struct{ ID string } }
 	}](t, us, `mutation ($schedules: [ScheduleInput!]!) { createSchedules(input: {schedules: $schedules}) { results { schedule { id } } } }`, vars{
@@ -156,7 +160,7 @@ func TestEveryFieldRefuses(t *testing.T) {
 	v := newVictim(t)
 	fields := rootFields(t)
 	covered := make(map[string]bool)
-	for _, a := range attempts {
+	for _, a := range slices.Concat(peopleAttempts, attempts) {
 		covered[a.field] = true
 	}
 	if diff := cmp.Diff(fields, slices.Sorted(maps.Keys(covered))); diff != "" {
@@ -164,7 +168,7 @@ func TestEveryFieldRefuses(t *testing.T) {
 	}
 	credentials := badCredentials(t, v)
 	before := v.everything(t)
-	for _, a := range attempts {
+	for _, a := range slices.Concat(peopleAttempts, attempts) {
 		unchanged := func(t *testing.T, who string) {
 			t.Helper()
 			if diff := cmp.Diff(before, v.everything(t)); diff != "" {

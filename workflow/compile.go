@@ -28,6 +28,8 @@ func Compile(d *Definition, partials template.Partials) (*Program, []Problem) {
 	}
 	slices.Sort(c.program.Refs)
 	c.program.Refs = slices.Compact(c.program.Refs)
+	slices.Sort(c.program.Audiences)
+	c.program.Audiences = slices.Compact(c.program.Audiences)
 	return &c.program, nil
 }
 
@@ -283,6 +285,7 @@ func (c *compiler) condition(path, expression string, group json.RawMessage) *co
 	}
 	if cond != nil {
 		c.program.Refs = append(c.program.Refs, cond.Refs()...)
+		c.program.Audiences = append(c.program.Audiences, cond.Audiences()...)
 		c.program.SeesRefs = c.program.SeesRefs || len(cond.Refs()) > 0
 		c.program.Variables = c.program.Variables || slices.Contains(cond.Roots(), "vars")
 	}

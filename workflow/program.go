@@ -13,6 +13,7 @@ type Program struct {
 	Schema     *jsonschema.Schema   // of the data; nil: any
 	Ops        []Op
 	Refs       []string // steps whose messages' status something asks for
+	Audiences  []string // keys of those that conditions ask for
 	SeesRefs   bool     // something mentions refs, or waits for what happens to a step's message
 	Variables  bool     // something mentions vars
 	Sends      bool     // a step sends messages

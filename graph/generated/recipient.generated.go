@@ -1491,6 +1491,25 @@ func marshalNProfileField2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐ
 	return ret
 }
 
+func unmarshalNRecipientInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐRecipientInput(ctx context.Context, ec *executionContext, v any) (model.RecipientInput, error) {
+	res, err := unmarshalInputRecipientInput(ctx, ec, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func unmarshalNRecipientInput2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐRecipientInputᚄ(ctx context.Context, ec *executionContext, v any) ([]model.RecipientInput, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]model.RecipientInput, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = unmarshalNRecipientInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐRecipientInput(ctx, ec, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
 func unmarshalNSetProfileFieldsInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐSetProfileFieldsInput(ctx context.Context, ec *executionContext, v any) (model.SetProfileFieldsInput, error) {
 	res, err := unmarshalInputSetProfileFieldsInput(ctx, ec, v)
 	return res, graphql.ErrorOnPath(ctx, err)

@@ -23,6 +23,7 @@ func NewExecutableSchema(cfg Config) graphql.ExecutableSchema {
 type Config = graphql.Config[ResolverRoot, DirectiveRoot, ComplexityRoot]
 
 type ResolverRoot interface {
+	Audience() AudienceResolver
 	Feed() FeedResolver
 	FeedItem() FeedItemResolver
 	Mutation() MutationResolver
@@ -41,6 +42,47 @@ type DirectiveRoot struct {
 }
 
 type ComplexityRoot struct {
+	AddAudienceMembersPayload struct {
+		Results func(childComplexity int) int
+	}
+
+	Audience struct {
+		Condition  func(childComplexity int) int
+		Conditions func(childComplexity int) int
+		CreatedAt  func(childComplexity int) int
+		Dynamic    func(childComplexity int) int
+		Key        func(childComplexity int) int
+		Members    func(childComplexity int, first int, after *string) int
+		Name       func(childComplexity int) int
+		UpdatedAt  func(childComplexity int) int
+	}
+
+	AudienceConnection struct {
+		Edges    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	AudienceEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
+	AudienceMember struct {
+		Since  func(childComplexity int) int
+		Tenant func(childComplexity int) int
+		User   func(childComplexity int) int
+	}
+
+	AudienceMemberConnection struct {
+		Edges    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	AudienceMemberEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
 	Badge struct {
 		Total  func(childComplexity int) int
 		Unread func(childComplexity int) int
@@ -94,6 +136,7 @@ type ComplexityRoot struct {
 	CancelTriggersPayload struct {
 		AlreadyFinished func(childComplexity int) int
 		Cancelled       func(childComplexity int) int
+		Uncounted       func(childComplexity int) int
 	}
 
 	ChannelData struct {
@@ -130,6 +173,10 @@ type ComplexityRoot struct {
 		Node       func(childComplexity int) int
 		Rule       func(childComplexity int) int
 		Until      func(childComplexity int) int
+	}
+
+	DeleteAudiencePayload struct {
+		Key func(childComplexity int) int
 	}
 
 	DeleteDefaultPreferencesPayload struct {
@@ -310,10 +357,12 @@ type ComplexityRoot struct {
 	}
 
 	Mutation struct {
+		AddAudienceMembers       func(childComplexity int, input model.AddAudienceMembersInput) int
 		BulkDeleteUsers          func(childComplexity int, input model.BulkDeleteUsersInput) int
 		BulkIdentifyUsers        func(childComplexity int, input model.BulkIdentifyUsersInput) int
 		CancelTriggers           func(childComplexity int, input model.CancelTriggersInput) int
 		CreateSchedules          func(childComplexity int, input model.CreateSchedulesInput) int
+		DeleteAudience           func(childComplexity int, input model.DeleteAudienceInput) int
 		DeleteDefaultPreferences func(childComplexity int, input model.DeleteDefaultPreferencesInput) int
 		DeleteObject             func(childComplexity int, input model.ObjectRefInput) int
 		DeletePreferences        func(childComplexity int, input model.DeletePreferencesInput) int
@@ -323,6 +372,7 @@ type ComplexityRoot struct {
 		IdentifyUser             func(childComplexity int, input model.IdentifyUserInput) int
 		MarkItems                func(childComplexity int, input model.MarkItemsInput) int
 		MergeUsers               func(childComplexity int, input model.MergeUsersInput) int
+		RemoveAudienceMembers    func(childComplexity int, input model.RemoveAudienceMembersInput) int
 		SendEvent                func(childComplexity int, input model.SendEventInput) int
 		SetChannelData           func(childComplexity int, input model.SetChannelDataInput) int
 		SetDefaultPreferences    func(childComplexity int, input model.SetDefaultPreferencesInput) int
@@ -331,11 +381,14 @@ type ComplexityRoot struct {
 		SetProfileFields         func(childComplexity int, input model.SetProfileFieldsInput) int
 		SetVariable              func(childComplexity int, input model.SetVariableInput) int
 		SetWorkflowActive        func(childComplexity int, input model.SetWorkflowActiveInput) int
+		SubscribeToObject        func(childComplexity int, input model.SubscribeToObjectInput) int
 		TestWorkflow             func(childComplexity int, input model.TestWorkflowInput) int
 		TriggerWorkflow          func(childComplexity int, input model.TriggerWorkflowInput) int
 		TriggerWorkflows         func(childComplexity int, input model.TriggerWorkflowsInput) int
 		UnsetChannelData         func(childComplexity int, input model.UnsetChannelDataInput) int
+		UnsubscribeFromObject    func(childComplexity int, input model.UnsubscribeFromObjectInput) int
 		UpdateSchedules          func(childComplexity int, input model.UpdateSchedulesInput) int
+		UpsertAudience           func(childComplexity int, input model.UpsertAudienceInput) int
 		UpsertObject             func(childComplexity int, input model.UpsertObjectInput) int
 		UpsertObjects            func(childComplexity int, input model.UpsertObjectsInput) int
 		UpsertTenant             func(childComplexity int, input model.UpsertTenantInput) int
@@ -360,6 +413,24 @@ type ComplexityRoot struct {
 	}
 
 	ObjectEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
+	ObjectSubscription struct {
+		CreatedAt  func(childComplexity int) int
+		Object     func(childComplexity int) int
+		Properties func(childComplexity int) int
+		Subscriber func(childComplexity int) int
+		UpdatedAt  func(childComplexity int) int
+	}
+
+	ObjectSubscriptionConnection struct {
+		Edges    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	ObjectSubscriptionEdge struct {
 		Cursor func(childComplexity int) int
 		Node   func(childComplexity int) int
 	}
@@ -418,6 +489,8 @@ type ComplexityRoot struct {
 	}
 
 	Query struct {
+		Audience           func(childComplexity int, key string) int
+		Audiences          func(childComplexity int, first int, after *string) int
 		BulkOperation      func(childComplexity int, id string) int
 		ConvertCondition   func(childComplexity int, input model.ConvertConditionInput) int
 		DefaultPreferences func(childComplexity int, tenant *string) int
@@ -435,6 +508,8 @@ type ComplexityRoot struct {
 		Runs               func(childComplexity int, first int, after *string, filter *model.RunFilter) int
 		Schedule           func(childComplexity int, id string) int
 		Schedules          func(childComplexity int, first int, after *string, filter *model.ScheduleFilter) int
+		Subscribers        func(childComplexity int, collection string, id string, first int, after *string) int
+		Subscriptions      func(childComplexity int, collection string, id string, first int, after *string) int
 		Tenant             func(childComplexity int, id string) int
 		Tenants            func(childComplexity int, first int, after *string, filter *recipient.Filter) int
 		Trigger            func(childComplexity int, id string) int
@@ -445,10 +520,24 @@ type ComplexityRoot struct {
 		Workflows          func(childComplexity int, first int, after *string) int
 	}
 
+	RecipientKey struct {
+		Collection func(childComplexity int) int
+		ID         func(childComplexity int) int
+	}
+
+	RecipientResult struct {
+		Error     func(childComplexity int) int
+		Recipient func(childComplexity int) int
+	}
+
 	RejectedRecipient struct {
 		Code    func(childComplexity int) int
 		Index   func(childComplexity int) int
 		Message func(childComplexity int) int
+	}
+
+	RemoveAudienceMembersPayload struct {
+		Results func(childComplexity int) int
 	}
 
 	Run struct {
@@ -569,6 +658,10 @@ type ComplexityRoot struct {
 		HasAccessToken func(childComplexity int) int
 	}
 
+	SubscribeToObjectPayload struct {
+		Results func(childComplexity int) int
+	}
+
 	Subscription struct {
 		FeedEvents func(childComplexity int, feed model.FeedRef, since *string) int
 		RunEvents  func(childComplexity int, run string) int
@@ -663,6 +756,7 @@ type ComplexityRoot struct {
 	TriggerProgress struct {
 		Cancelled  func(childComplexity int) int
 		Done       func(childComplexity int) int
+		Expanding  func(childComplexity int) int
 		Failed     func(childComplexity int) int
 		Pending    func(childComplexity int) int
 		Recipients func(childComplexity int) int
@@ -695,8 +789,16 @@ type ComplexityRoot struct {
 		Removed func(childComplexity int) int
 	}
 
+	UnsubscribeFromObjectPayload struct {
+		Results func(childComplexity int) int
+	}
+
 	UpdateSchedulesPayload struct {
 		Results func(childComplexity int) int
+	}
+
+	UpsertAudiencePayload struct {
+		Audience func(childComplexity int) int
 	}
 
 	UpsertObjectPayload struct {
@@ -812,6 +914,138 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 	ec := newExecutionContext(nil, e, nil)
 	_ = ec
 	switch typeName + "." + field {
+
+	case "AddAudienceMembersPayload.results":
+		if e.ComplexityRoot.AddAudienceMembersPayload.Results == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AddAudienceMembersPayload.Results(childComplexity), true
+
+	case "Audience.condition":
+		if e.ComplexityRoot.Audience.Condition == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Audience.Condition(childComplexity), true
+	case "Audience.conditions":
+		if e.ComplexityRoot.Audience.Conditions == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Audience.Conditions(childComplexity), true
+	case "Audience.createdAt":
+		if e.ComplexityRoot.Audience.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Audience.CreatedAt(childComplexity), true
+	case "Audience.dynamic":
+		if e.ComplexityRoot.Audience.Dynamic == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Audience.Dynamic(childComplexity), true
+	case "Audience.key":
+		if e.ComplexityRoot.Audience.Key == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Audience.Key(childComplexity), true
+	case "Audience.members":
+		if e.ComplexityRoot.Audience.Members == nil {
+			break
+		}
+
+		args, err := field_Audience_members_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Audience.Members(childComplexity, args["first"].(int), args["after"].(*string)), true
+	case "Audience.name":
+		if e.ComplexityRoot.Audience.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Audience.Name(childComplexity), true
+	case "Audience.updatedAt":
+		if e.ComplexityRoot.Audience.UpdatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Audience.UpdatedAt(childComplexity), true
+
+	case "AudienceConnection.edges":
+		if e.ComplexityRoot.AudienceConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AudienceConnection.Edges(childComplexity), true
+	case "AudienceConnection.pageInfo":
+		if e.ComplexityRoot.AudienceConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AudienceConnection.PageInfo(childComplexity), true
+
+	case "AudienceEdge.cursor":
+		if e.ComplexityRoot.AudienceEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AudienceEdge.Cursor(childComplexity), true
+	case "AudienceEdge.node":
+		if e.ComplexityRoot.AudienceEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AudienceEdge.Node(childComplexity), true
+
+	case "AudienceMember.since":
+		if e.ComplexityRoot.AudienceMember.Since == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AudienceMember.Since(childComplexity), true
+	case "AudienceMember.tenant":
+		if e.ComplexityRoot.AudienceMember.Tenant == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AudienceMember.Tenant(childComplexity), true
+	case "AudienceMember.user":
+		if e.ComplexityRoot.AudienceMember.User == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AudienceMember.User(childComplexity), true
+
+	case "AudienceMemberConnection.edges":
+		if e.ComplexityRoot.AudienceMemberConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AudienceMemberConnection.Edges(childComplexity), true
+	case "AudienceMemberConnection.pageInfo":
+		if e.ComplexityRoot.AudienceMemberConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AudienceMemberConnection.PageInfo(childComplexity), true
+
+	case "AudienceMemberEdge.cursor":
+		if e.ComplexityRoot.AudienceMemberEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AudienceMemberEdge.Cursor(childComplexity), true
+	case "AudienceMemberEdge.node":
+		if e.ComplexityRoot.AudienceMemberEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AudienceMemberEdge.Node(childComplexity), true
 
 	case "Badge.total":
 		if e.ComplexityRoot.Badge.Total == nil {
@@ -989,6 +1223,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.CancelTriggersPayload.Cancelled(childComplexity), true
+	case "CancelTriggersPayload.uncounted":
+		if e.ComplexityRoot.CancelTriggersPayload.Uncounted == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CancelTriggersPayload.Uncounted(childComplexity), true
 
 	case "ChannelData.channel":
 		if e.ComplexityRoot.ChannelData.Channel == nil {
@@ -1120,6 +1360,13 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.DecisionReason.Until(childComplexity), true
+
+	case "DeleteAudiencePayload.key":
+		if e.ComplexityRoot.DeleteAudiencePayload.Key == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeleteAudiencePayload.Key(childComplexity), true
 
 	case "DeleteDefaultPreferencesPayload.deleted":
 		if e.ComplexityRoot.DeleteDefaultPreferencesPayload.Deleted == nil {
@@ -1746,6 +1993,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.MsTeamsData.TenantID(childComplexity), true
 
+	case "Mutation.addAudienceMembers":
+		if e.ComplexityRoot.Mutation.AddAudienceMembers == nil {
+			break
+		}
+
+		args, err := field_Mutation_addAudienceMembers_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.AddAudienceMembers(childComplexity, args["input"].(model.AddAudienceMembersInput)), true
 	case "Mutation.bulkDeleteUsers":
 		if e.ComplexityRoot.Mutation.BulkDeleteUsers == nil {
 			break
@@ -1790,6 +2048,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.CreateSchedules(childComplexity, args["input"].(model.CreateSchedulesInput)), true
+	case "Mutation.deleteAudience":
+		if e.ComplexityRoot.Mutation.DeleteAudience == nil {
+			break
+		}
+
+		args, err := field_Mutation_deleteAudience_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.DeleteAudience(childComplexity, args["input"].(model.DeleteAudienceInput)), true
 	case "Mutation.deleteDefaultPreferences":
 		if e.ComplexityRoot.Mutation.DeleteDefaultPreferences == nil {
 			break
@@ -1889,6 +2158,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.MergeUsers(childComplexity, args["input"].(model.MergeUsersInput)), true
+	case "Mutation.removeAudienceMembers":
+		if e.ComplexityRoot.Mutation.RemoveAudienceMembers == nil {
+			break
+		}
+
+		args, err := field_Mutation_removeAudienceMembers_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RemoveAudienceMembers(childComplexity, args["input"].(model.RemoveAudienceMembersInput)), true
 	case "Mutation.sendEvent":
 		if e.ComplexityRoot.Mutation.SendEvent == nil {
 			break
@@ -1977,6 +2257,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.SetWorkflowActive(childComplexity, args["input"].(model.SetWorkflowActiveInput)), true
+	case "Mutation.subscribeToObject":
+		if e.ComplexityRoot.Mutation.SubscribeToObject == nil {
+			break
+		}
+
+		args, err := field_Mutation_subscribeToObject_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SubscribeToObject(childComplexity, args["input"].(model.SubscribeToObjectInput)), true
 	case "Mutation.testWorkflow":
 		if e.ComplexityRoot.Mutation.TestWorkflow == nil {
 			break
@@ -2021,6 +2312,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.UnsetChannelData(childComplexity, args["input"].(model.UnsetChannelDataInput)), true
+	case "Mutation.unsubscribeFromObject":
+		if e.ComplexityRoot.Mutation.UnsubscribeFromObject == nil {
+			break
+		}
+
+		args, err := field_Mutation_unsubscribeFromObject_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.UnsubscribeFromObject(childComplexity, args["input"].(model.UnsubscribeFromObjectInput)), true
 	case "Mutation.updateSchedules":
 		if e.ComplexityRoot.Mutation.UpdateSchedules == nil {
 			break
@@ -2032,6 +2334,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.UpdateSchedules(childComplexity, args["input"].(model.UpdateSchedulesInput)), true
+	case "Mutation.upsertAudience":
+		if e.ComplexityRoot.Mutation.UpsertAudience == nil {
+			break
+		}
+
+		args, err := field_Mutation_upsertAudience_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.UpsertAudience(childComplexity, args["input"].(model.UpsertAudienceInput)), true
 	case "Mutation.upsertObject":
 		if e.ComplexityRoot.Mutation.UpsertObject == nil {
 			break
@@ -2162,6 +2475,63 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ObjectEdge.Node(childComplexity), true
+
+	case "ObjectSubscription.createdAt":
+		if e.ComplexityRoot.ObjectSubscription.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ObjectSubscription.CreatedAt(childComplexity), true
+	case "ObjectSubscription.object":
+		if e.ComplexityRoot.ObjectSubscription.Object == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ObjectSubscription.Object(childComplexity), true
+	case "ObjectSubscription.properties":
+		if e.ComplexityRoot.ObjectSubscription.Properties == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ObjectSubscription.Properties(childComplexity), true
+	case "ObjectSubscription.subscriber":
+		if e.ComplexityRoot.ObjectSubscription.Subscriber == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ObjectSubscription.Subscriber(childComplexity), true
+	case "ObjectSubscription.updatedAt":
+		if e.ComplexityRoot.ObjectSubscription.UpdatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ObjectSubscription.UpdatedAt(childComplexity), true
+
+	case "ObjectSubscriptionConnection.edges":
+		if e.ComplexityRoot.ObjectSubscriptionConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ObjectSubscriptionConnection.Edges(childComplexity), true
+	case "ObjectSubscriptionConnection.pageInfo":
+		if e.ComplexityRoot.ObjectSubscriptionConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ObjectSubscriptionConnection.PageInfo(childComplexity), true
+
+	case "ObjectSubscriptionEdge.cursor":
+		if e.ComplexityRoot.ObjectSubscriptionEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ObjectSubscriptionEdge.Cursor(childComplexity), true
+	case "ObjectSubscriptionEdge.node":
+		if e.ComplexityRoot.ObjectSubscriptionEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ObjectSubscriptionEdge.Node(childComplexity), true
 
 	case "PageInfo.endCursor":
 		if e.ComplexityRoot.PageInfo.EndCursor == nil {
@@ -2345,6 +2715,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.PushDevice.Token(childComplexity), true
 
+	case "Query.audience":
+		if e.ComplexityRoot.Query.Audience == nil {
+			break
+		}
+
+		args, err := field_Query_audience_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Audience(childComplexity, args["key"].(string)), true
+	case "Query.audiences":
+		if e.ComplexityRoot.Query.Audiences == nil {
+			break
+		}
+
+		args, err := field_Query_audiences_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Audiences(childComplexity, args["first"].(int), args["after"].(*string)), true
 	case "Query.bulkOperation":
 		if e.ComplexityRoot.Query.BulkOperation == nil {
 			break
@@ -2518,6 +2910,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Schedules(childComplexity, args["first"].(int), args["after"].(*string), args["filter"].(*model.ScheduleFilter)), true
+	case "Query.subscribers":
+		if e.ComplexityRoot.Query.Subscribers == nil {
+			break
+		}
+
+		args, err := field_Query_subscribers_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Subscribers(childComplexity, args["collection"].(string), args["id"].(string), args["first"].(int), args["after"].(*string)), true
+	case "Query.subscriptions":
+		if e.ComplexityRoot.Query.Subscriptions == nil {
+			break
+		}
+
+		args, err := field_Query_subscriptions_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Subscriptions(childComplexity, args["collection"].(string), args["id"].(string), args["first"].(int), args["after"].(*string)), true
 	case "Query.tenant":
 		if e.ComplexityRoot.Query.Tenant == nil {
 			break
@@ -2602,6 +3016,32 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Query.Workflows(childComplexity, args["first"].(int), args["after"].(*string)), true
 
+	case "RecipientKey.collection":
+		if e.ComplexityRoot.RecipientKey.Collection == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RecipientKey.Collection(childComplexity), true
+	case "RecipientKey.id":
+		if e.ComplexityRoot.RecipientKey.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RecipientKey.ID(childComplexity), true
+
+	case "RecipientResult.error":
+		if e.ComplexityRoot.RecipientResult.Error == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RecipientResult.Error(childComplexity), true
+	case "RecipientResult.recipient":
+		if e.ComplexityRoot.RecipientResult.Recipient == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RecipientResult.Recipient(childComplexity), true
+
 	case "RejectedRecipient.code":
 		if e.ComplexityRoot.RejectedRecipient.Code == nil {
 			break
@@ -2620,6 +3060,13 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.RejectedRecipient.Message(childComplexity), true
+
+	case "RemoveAudienceMembersPayload.results":
+		if e.ComplexityRoot.RemoveAudienceMembersPayload.Results == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RemoveAudienceMembersPayload.Results(childComplexity), true
 
 	case "Run.dueAt":
 		if e.ComplexityRoot.Run.DueAt == nil {
@@ -3006,6 +3453,13 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.SlackData.HasAccessToken(childComplexity), true
 
+	case "SubscribeToObjectPayload.results":
+		if e.ComplexityRoot.SubscribeToObjectPayload.Results == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SubscribeToObjectPayload.Results(childComplexity), true
+
 	case "Subscription.feedEvents":
 		if e.ComplexityRoot.Subscription.FeedEvents == nil {
 			break
@@ -3375,6 +3829,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.TriggerProgress.Done(childComplexity), true
+	case "TriggerProgress.expanding":
+		if e.ComplexityRoot.TriggerProgress.Expanding == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerProgress.Expanding(childComplexity), true
 	case "TriggerProgress.failed":
 		if e.ComplexityRoot.TriggerProgress.Failed == nil {
 			break
@@ -3471,12 +3931,26 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.UnsetChannelDataPayload.Removed(childComplexity), true
 
+	case "UnsubscribeFromObjectPayload.results":
+		if e.ComplexityRoot.UnsubscribeFromObjectPayload.Results == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UnsubscribeFromObjectPayload.Results(childComplexity), true
+
 	case "UpdateSchedulesPayload.results":
 		if e.ComplexityRoot.UpdateSchedulesPayload.Results == nil {
 			break
 		}
 
 		return e.ComplexityRoot.UpdateSchedulesPayload.Results(childComplexity), true
+
+	case "UpsertAudiencePayload.audience":
+		if e.ComplexityRoot.UpsertAudiencePayload.Audience == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UpsertAudiencePayload.Audience(childComplexity), true
 
 	case "UpsertObjectPayload.object":
 		if e.ComplexityRoot.UpsertObjectPayload.Object == nil {
@@ -3830,6 +4304,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	opCtx := graphql.GetOperationContext(ctx)
 	ec := newExecutionContext(opCtx, e, make(chan graphql.DeferredResult))
 	inputUnmarshalMap := graphql.BuildUnmarshalerMap(
+		unmarshalInputAddAudienceMembersInput,
 		unmarshalInputBatchStepInput,
 		unmarshalInputBranchInput,
 		unmarshalInputBranchStepInput,
@@ -3844,6 +4319,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		unmarshalInputCreateSchedulesInput,
 		unmarshalInputDefaultBranchInput,
 		unmarshalInputDelayStepInput,
+		unmarshalInputDeleteAudienceInput,
 		unmarshalInputDeleteDefaultPreferencesInput,
 		unmarshalInputDeletePreferencesInput,
 		unmarshalInputDeleteSchedulesInput,
@@ -3875,6 +4351,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		unmarshalInputRecipientFilter,
 		unmarshalInputRecipientInput,
 		unmarshalInputRecipientRefInput,
+		unmarshalInputRemoveAudienceMembersInput,
 		unmarshalInputRuleInput,
 		unmarshalInputRunFilter,
 		unmarshalInputScheduleFilter,
@@ -3892,6 +4369,8 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		unmarshalInputSlackDataInput,
 		unmarshalInputSmsStepInput,
 		unmarshalInputStepInput,
+		unmarshalInputSubscribeToObjectInput,
+		unmarshalInputSubscriberInput,
 		unmarshalInputTestEventInput,
 		unmarshalInputTestPartyInput,
 		unmarshalInputTestResponseInput,
@@ -3905,11 +4384,14 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		unmarshalInputTriggerWorkflowStepInput,
 		unmarshalInputTriggerWorkflowsInput,
 		unmarshalInputUnsetChannelDataInput,
+		unmarshalInputUnsubscribeFromObjectInput,
+		unmarshalInputUnsubscriberInput,
 		unmarshalInputUpdateDataStepInput,
 		unmarshalInputUpdateObjectStepInput,
 		unmarshalInputUpdateSchedulesInput,
 		unmarshalInputUpdateTenantStepInput,
 		unmarshalInputUpdateUserStepInput,
+		unmarshalInputUpsertAudienceInput,
 		unmarshalInputUpsertObjectInput,
 		unmarshalInputUpsertObjectsInput,
 		unmarshalInputUpsertTenantInput,
@@ -4010,6 +4492,148 @@ func newExecutionContext(
 }
 
 var sources = []*ast.Source{
+	{Name: "../schema/audience.graphqls", Input: `"A group of users: those who were added, or, if it has a condition, those who meet it."
+type Audience {
+  "What triggers and conditions call it by."
+  key: String!
+  "For people."
+  name: String!
+  "Whether a condition decides who belongs to it. That can't be changed."
+  dynamic: Boolean!
+  "Who belongs to it, as an expression."
+  condition: String
+  "Who belongs to it, in the structured form."
+  conditions: JSON
+  "When it was made."
+  createdAt: Time!
+  "When it was last changed."
+  updatedAt: Time!
+  "Who was added. None of a dynamic audience: who belongs to it is found when it is used."
+  members(first: Int! = 25, after: String): AudienceMemberConnection!
+}
+
+"A page of audiences."
+type AudienceConnection {
+  "By key."
+  edges: [AudienceEdge!]!
+  "Where the page begins and ends."
+  pageInfo: PageInfo!
+}
+
+"An audience on a page."
+type AudienceEdge {
+  "Pass it as ` + "`" + `after` + "`" + ` to go on from here."
+  cursor: String!
+  "The audience."
+  node: Audience!
+}
+
+"A user in a static audience."
+type AudienceMember {
+  "Your own id of the user."
+  user: String!
+  "Your own id of the tenant in which the user belongs to it; null: outside of any."
+  tenant: String
+  "When the user was added."
+  since: Time!
+}
+
+"A page of members."
+type AudienceMemberConnection {
+  "By tenant; within one in an order of their own, which doesn't change."
+  edges: [AudienceMemberEdge!]!
+  "Where the page begins and ends."
+  pageInfo: PageInfo!
+}
+
+"A member on a page."
+type AudienceMemberEdge {
+  "Pass it as ` + "`" + `after` + "`" + ` to go on from here."
+  cursor: String!
+  "The member."
+  node: AudienceMember!
+}
+
+"An audience to be stored."
+input UpsertAudienceInput {
+  "1 to 255 characters of a-z, 0-9, '_' and '-'."
+  key: String!
+  "For people. At most 255 characters."
+  name: String! = ""
+  "Makes it dynamic: an expression over ` + "`" + `recipient.…` + "`" + `, such as ` + "`" + `recipient.plan == \"pro\"` + "`" + `. Other audiences can't be asked for."
+  condition: String
+  "The same in the structured form. Give one of the two at most."
+  conditions: JSON
+}
+
+"The stored audience."
+type UpsertAudiencePayload {
+  "As it is now."
+  audience: Audience!
+}
+
+"Which audience to delete."
+input DeleteAudienceInput {
+  "Its key."
+  key: String!
+}
+
+"The deleted audience."
+type DeleteAudiencePayload {
+  "The key that it had."
+  key: String!
+}
+
+"Who is added to a static audience."
+input AddAudienceMembersInput {
+  "Key of the audience."
+  audience: String!
+  "1 to 100. Each is added or refused for itself; who is in it already stays."
+  users: [RecipientInput!]!
+  "Your customer in whose name they belong to it. Made known if it was not. A user can belong to it in several."
+  tenant: String
+}
+
+"Who is taken out of a static audience."
+input RemoveAudienceMembersInput {
+  "Key of the audience."
+  audience: String!
+  "1 to 100 of your own ids. Who isn't in it has an error, NOT_FOUND, and nothing else happens."
+  users: [String!]!
+  "In which tenant they don't belong to it any more; left out: outside of any."
+  tenant: String
+}
+
+"What became of each user."
+type AddAudienceMembersPayload {
+  "In the order of the input, one for each."
+  results: [RecipientResult!]!
+}
+
+"What became of each user."
+type RemoveAudienceMembersPayload {
+  "In the order of the input, one for each."
+  results: [RecipientResult!]!
+}
+
+extend type Query {
+  "An audience by its key; null if there is none. Backends."
+  audience(key: String!): Audience
+  "All audiences. Backends."
+  audiences(first: Int! = 25, after: String): AudienceConnection!
+}
+
+extend type Mutation {
+  "Store an audience, new or changed. One that users are added to can't become one with a condition, nor the other way round: CONFLICT. Backends."
+  upsertAudience(input: UpsertAudienceInput!): UpsertAudiencePayload!
+  "Delete an audience. Its users stay; nobody belongs to it from then on. Backends."
+  deleteAudience(input: DeleteAudienceInput!): DeleteAudiencePayload!
+  "Add up to 100 users to a static audience. Backends."
+  addAudienceMembers(input: AddAudienceMembersInput!): AddAudienceMembersPayload!
+  "Take up to 100 users out of a static audience. Backends."
+  removeAudienceMembers(input: RemoveAudienceMembersInput!): RemoveAudienceMembersPayload!
+}
+`, BuiltIn: false},
 	{Name: "../schema/bulk.graphqls", Input: `"Work on many users that is done in the background. It goes on after a crash where it was, and can be asked for until 7 days after its end."
 type BulkOperation implements Node {
   id: ID!
@@ -5649,7 +6273,7 @@ type Schedule implements Node {
 input ScheduleInput {
   "Key of the workflow."
   workflow: String!
-  "For whom. Its data are laid over those of the schedule."
+  "For whom: no audience. An object is notified alone, without its subscribers. Its data are laid over those of the schedule."
   recipient: TriggerRecipientInput!
   "When, by the recipient's clock: at most 10. Left out: once, at startsAt."
   rules: [RuleInput!]
@@ -6307,6 +6931,120 @@ input UpdateTenantStepInput {
   json: String
 }
 `, BuiltIn: false},
+	{Name: "../schema/subscription.graphqls", Input: `"Says that a recipient is told what an object is told."
+type ObjectSubscription {
+  "The object that is subscribed to."
+  object: RecipientKey!
+  "Who is subscribed: a user, or an object, whose own subscribers are told as well."
+  subscriber: RecipientKey!
+  "What conditions and templates of the subscriber's runs see as ` + "`" + `recipient.subscription.…` + "`" + `."
+  properties: JSON!
+  "When the subscriber came. Who unsubscribes and comes back is new."
+  createdAt: Time!
+  "When the properties were last changed."
+  updatedAt: Time!
+}
+
+"A recipient by your own ids."
+type RecipientKey {
+  "` + "`" + `$users` + "`" + `, ` + "`" + `$tenants` + "`" + `, or your own word for a kind of objects."
+  collection: String!
+  "Your own id in the collection."
+  id: String!
+}
+
+"A page of subscriptions."
+type ObjectSubscriptionConnection {
+  "In an order of their own, which doesn't change: new ones may come in between."
+  edges: [ObjectSubscriptionEdge!]!
+  "Where the page begins and ends."
+  pageInfo: PageInfo!
+}
+
+"A subscription on a page."
+type ObjectSubscriptionEdge {
+  "Pass it as ` + "`" + `after` + "`" + ` to go on from here."
+  cursor: String!
+  "The subscription."
+  node: ObjectSubscription!
+}
+
+"Who subscribes. Exactly one of ` + "`" + `user` + "`" + `, ` + "`" + `object` + "`" + ` and ` + "`" + `identify` + "`" + `."
+input SubscriberInput {
+  "Your own id of a user that was identified before."
+  user: String
+  "An object that is known already; or a tenant, of the collection $tenants."
+  object: ObjectRefInput
+  "Identify the user first, then subscribe."
+  identify: IdentifyUserInput
+}
+
+"Who subscribes to what."
+input SubscribeToObjectInput {
+  "The object. Made known if it was not. A tenant can be subscribed to as well: its collection is $tenants."
+  object: ObjectRefInput!
+  "1 to 100. Each is subscribed or refused for itself."
+  recipients: [SubscriberInput!]!
+  """
+  What their runs see as ` + "`" + `recipient.subscription.…` + "`" + `, the same for all of them: at most 8 KiB. It replaces what was there.
+  Left out: who is subscribed already keeps theirs. ` + "`" + `object` + "`" + ` is a reserved name.
+  """
+  properties: JSON
+}
+
+"Who unsubscribes. Exactly one of ` + "`" + `user` + "`" + ` and ` + "`" + `object` + "`" + `."
+input UnsubscriberInput {
+  "Your own id of a user."
+  user: String
+  "An object, or a tenant, of the collection $tenants."
+  object: ObjectRefInput
+}
+
+"Who unsubscribes from what."
+input UnsubscribeFromObjectInput {
+  "The object, or a tenant."
+  object: ObjectRefInput!
+  "1 to 100. Who isn't subscribed has an error, NOT_FOUND, and nothing else happens."
+  recipients: [UnsubscriberInput!]!
+}
+
+"What became of one of several recipients."
+type RecipientResult {
+  "Who it is about."
+  recipient: RecipientKey!
+  "Why it was refused; null if it wasn't."
+  error: ItemError
+}
+
+"What became of each recipient."
+type SubscribeToObjectPayload {
+  "In the order of the input, one for each."
+  results: [RecipientResult!]!
+}
+
+"What became of each recipient."
+type UnsubscribeFromObjectPayload {
+  "In the order of the input, one for each."
+  results: [RecipientResult!]!
+}
+
+extend type Query {
+  "Who is subscribed to an object, by its collection and your own id. Empty if nobody is, or if it isn't known. Backends."
+  subscribers(collection: String!, id: String!, first: Int! = 25, after: String): ObjectSubscriptionConnection!
+  "What a recipient is subscribed to: a user of the collection $users, or an object. Backends."
+  subscriptions(collection: String!, id: String!, first: Int! = 25, after: String): ObjectSubscriptionConnection!
+}
+
+extend type Mutation {
+  "Subscribe up to 100 recipients to an object: they are told what it is told from then on. Backends."
+  subscribeToObject(input: SubscribeToObjectInput!): SubscribeToObjectPayload!
+  """
+  Unsubscribe up to 100 recipients from an object. Triggers that were accepted before, and haven't come to them, leave them
+  out. Backends.
+  """
+  unsubscribeFromObject(input: UnsubscribeFromObjectInput!): UnsubscribeFromObjectPayload!
+}
+`, BuiltIn: false},
 	{Name: "../schema/template.graphqls", Input: `"A piece of Liquid that the environment's templates may render by its key: ` + "`" + `{% render 'footer' %}` + "`" + `."
 type Partial {
   "1 to 255 characters of a-z, 0-9, '_' and '-'."
@@ -6590,7 +7328,7 @@ type Trigger implements Node {
   source: TriggerSource!
   "When it was accepted."
   acceptedAt: Time!
-  "How many recipients it was accepted for."
+  "How many recipients were named and accepted. Subscribers of objects, and members of audiences, come on top: see ` + "`" + `progress` + "`" + `."
   recipientCount: Int!
   "What came with the trigger, without what single recipients brought."
   data: JSON!
@@ -6636,8 +7374,10 @@ type TriggerSettings {
 
 "How far the runs of a trigger have got. The parts add up to ` + "`" + `recipients` + "`" + `."
 type TriggerProgress {
-  "How many recipients it was accepted for."
+  "How many recipients it is for: those that were named, and the subscribers and members that have been found so far."
   recipients: Int!
+  "Whether subscribers or members are still to be found: ` + "`" + `recipients` + "`" + ` and ` + "`" + `pending` + "`" + ` are that many at least."
+  expanding: Boolean!
   "Their turn hasn't come."
   pending: Int!
   "For a time, an event, a response or the end of a batch."
@@ -6675,15 +7415,20 @@ input TriggerWorkflowInput {
   settings: TriggerSettingsInput
 }
 
-"Who is notified. Exactly one of ` + "`" + `user` + "`" + `, ` + "`" + `object` + "`" + ` and ` + "`" + `identify` + "`" + `."
+"Who is notified. Exactly one of ` + "`" + `user` + "`" + `, ` + "`" + `object` + "`" + `, ` + "`" + `audience` + "`" + ` and ` + "`" + `identify` + "`" + `."
 input TriggerRecipientInput {
   "Your own id of a user that was identified before."
   user: String
-  "An object that is known already. Objects have no feed; other channels go by their properties."
+  """
+  An object that is known already, and everybody who is subscribed to it. Objects have no feed; other channels go by their
+  properties.
+  """
   object: ObjectRefInput
+  "Key of an audience: everybody who belongs to it. One with members is meant as far as their tenant is that of the trigger."
+  audience: String
   "Identify the user first, then notify."
   identify: IdentifyUserInput
-  "Laid over the trigger's data, on the top level, for this recipient alone. At most 512 KiB for all recipients together."
+  "Laid over the trigger's data, on the top level, for this recipient alone. At most 512 KiB for all recipients together. Not for audiences."
   data: JSON
 }
 
@@ -6779,6 +7524,11 @@ type CancelTriggersPayload {
   cancelled: Int!
   "Too late for these."
   alreadyFinished: Int!
+  """
+  Whether subscribers or members of an audience were still to be found. Those of them who are meant won't be told, but how many
+  they are isn't known: ` + "`" + `cancelled` + "`" + ` is that many at least.
+  """
+  uncounted: Boolean!
 }
 
 "Something that happened to a user."
@@ -6985,6 +7735,88 @@ var parsedSchema = gqlparser.MustLoadSchema(sources...)
 // Each function is generated once per unique object type, deduplicating the
 // switch statements that were previously inlined in every fieldContext_* function.
 
+func childFields_AddAudienceMembersPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "results":
+		return fieldContext_AddAudienceMembersPayload_results(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AddAudienceMembersPayload", field.Name)
+}
+
+func childFields_Audience(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "key":
+		return fieldContext_Audience_key(ctx, ec, field)
+	case "name":
+		return fieldContext_Audience_name(ctx, ec, field)
+	case "dynamic":
+		return fieldContext_Audience_dynamic(ctx, ec, field)
+	case "condition":
+		return fieldContext_Audience_condition(ctx, ec, field)
+	case "conditions":
+		return fieldContext_Audience_conditions(ctx, ec, field)
+	case "createdAt":
+		return fieldContext_Audience_createdAt(ctx, ec, field)
+	case "updatedAt":
+		return fieldContext_Audience_updatedAt(ctx, ec, field)
+	case "members":
+		return fieldContext_Audience_members(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Audience", field.Name)
+}
+
+func childFields_AudienceConnection(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return fieldContext_AudienceConnection_edges(ctx, ec, field)
+	case "pageInfo":
+		return fieldContext_AudienceConnection_pageInfo(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AudienceConnection", field.Name)
+}
+
+func childFields_AudienceEdge(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return fieldContext_AudienceEdge_cursor(ctx, ec, field)
+	case "node":
+		return fieldContext_AudienceEdge_node(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AudienceEdge", field.Name)
+}
+
+func childFields_AudienceMember(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "user":
+		return fieldContext_AudienceMember_user(ctx, ec, field)
+	case "tenant":
+		return fieldContext_AudienceMember_tenant(ctx, ec, field)
+	case "since":
+		return fieldContext_AudienceMember_since(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AudienceMember", field.Name)
+}
+
+func childFields_AudienceMemberConnection(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return fieldContext_AudienceMemberConnection_edges(ctx, ec, field)
+	case "pageInfo":
+		return fieldContext_AudienceMemberConnection_pageInfo(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AudienceMemberConnection", field.Name)
+}
+
+func childFields_AudienceMemberEdge(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return fieldContext_AudienceMemberEdge_cursor(ctx, ec, field)
+	case "node":
+		return fieldContext_AudienceMemberEdge_node(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AudienceMemberEdge", field.Name)
+}
+
 func childFields_Badge(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "total":
@@ -7081,6 +7913,8 @@ func childFields_CancelTriggersPayload(ctx context.Context, ec *executionContext
 		return fieldContext_CancelTriggersPayload_cancelled(ctx, ec, field)
 	case "alreadyFinished":
 		return fieldContext_CancelTriggersPayload_alreadyFinished(ctx, ec, field)
+	case "uncounted":
+		return fieldContext_CancelTriggersPayload_uncounted(ctx, ec, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type CancelTriggersPayload", field.Name)
 }
@@ -7155,6 +7989,14 @@ func childFields_DecisionReason(ctx context.Context, ec *executionContext, field
 		return fieldContext_DecisionReason_conditions(ctx, ec, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type DecisionReason", field.Name)
+}
+
+func childFields_DeleteAudiencePayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "key":
+		return fieldContext_DeleteAudiencePayload_key(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeleteAudiencePayload", field.Name)
 }
 
 func childFields_DeleteDefaultPreferencesPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -7475,6 +8317,42 @@ func childFields_ObjectEdge(ctx context.Context, ec *executionContext, field gra
 	return nil, fmt.Errorf("no field named %q was found under type ObjectEdge", field.Name)
 }
 
+func childFields_ObjectSubscription(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "object":
+		return fieldContext_ObjectSubscription_object(ctx, ec, field)
+	case "subscriber":
+		return fieldContext_ObjectSubscription_subscriber(ctx, ec, field)
+	case "properties":
+		return fieldContext_ObjectSubscription_properties(ctx, ec, field)
+	case "createdAt":
+		return fieldContext_ObjectSubscription_createdAt(ctx, ec, field)
+	case "updatedAt":
+		return fieldContext_ObjectSubscription_updatedAt(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ObjectSubscription", field.Name)
+}
+
+func childFields_ObjectSubscriptionConnection(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return fieldContext_ObjectSubscriptionConnection_edges(ctx, ec, field)
+	case "pageInfo":
+		return fieldContext_ObjectSubscriptionConnection_pageInfo(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ObjectSubscriptionConnection", field.Name)
+}
+
+func childFields_ObjectSubscriptionEdge(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return fieldContext_ObjectSubscriptionEdge_cursor(ctx, ec, field)
+	case "node":
+		return fieldContext_ObjectSubscriptionEdge_node(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ObjectSubscriptionEdge", field.Name)
+}
+
 func childFields_PageInfo(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "hasNextPage":
@@ -7581,6 +8459,26 @@ func childFields_PushDevice(ctx context.Context, ec *executionContext, field gra
 	return nil, fmt.Errorf("no field named %q was found under type PushDevice", field.Name)
 }
 
+func childFields_RecipientKey(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "collection":
+		return fieldContext_RecipientKey_collection(ctx, ec, field)
+	case "id":
+		return fieldContext_RecipientKey_id(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RecipientKey", field.Name)
+}
+
+func childFields_RecipientResult(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "recipient":
+		return fieldContext_RecipientResult_recipient(ctx, ec, field)
+	case "error":
+		return fieldContext_RecipientResult_error(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RecipientResult", field.Name)
+}
+
 func childFields_RejectedRecipient(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "index":
@@ -7591,6 +8489,14 @@ func childFields_RejectedRecipient(ctx context.Context, ec *executionContext, fi
 		return fieldContext_RejectedRecipient_message(ctx, ec, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type RejectedRecipient", field.Name)
+}
+
+func childFields_RemoveAudienceMembersPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "results":
+		return fieldContext_RemoveAudienceMembersPayload_results(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RemoveAudienceMembersPayload", field.Name)
 }
 
 func childFields_Run(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -7829,6 +8735,14 @@ func childFields_SlackData(ctx context.Context, ec *executionContext, field grap
 	return nil, fmt.Errorf("no field named %q was found under type SlackData", field.Name)
 }
 
+func childFields_SubscribeToObjectPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "results":
+		return fieldContext_SubscribeToObjectPayload_results(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SubscribeToObjectPayload", field.Name)
+}
+
 func childFields_TemplatePreview(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "rendered":
@@ -7993,6 +8907,8 @@ func childFields_TriggerProgress(ctx context.Context, ec *executionContext, fiel
 	switch field.Name {
 	case "recipients":
 		return fieldContext_TriggerProgress_recipients(ctx, ec, field)
+	case "expanding":
+		return fieldContext_TriggerProgress_expanding(ctx, ec, field)
 	case "pending":
 		return fieldContext_TriggerProgress_pending(ctx, ec, field)
 	case "waiting":
@@ -8059,12 +8975,28 @@ func childFields_UnsetChannelDataPayload(ctx context.Context, ec *executionConte
 	return nil, fmt.Errorf("no field named %q was found under type UnsetChannelDataPayload", field.Name)
 }
 
+func childFields_UnsubscribeFromObjectPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "results":
+		return fieldContext_UnsubscribeFromObjectPayload_results(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UnsubscribeFromObjectPayload", field.Name)
+}
+
 func childFields_UpdateSchedulesPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "results":
 		return fieldContext_UpdateSchedulesPayload_results(ctx, ec, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type UpdateSchedulesPayload", field.Name)
+}
+
+func childFields_UpsertAudiencePayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "audience":
+		return fieldContext_UpsertAudiencePayload_audience(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UpsertAudiencePayload", field.Name)
 }
 
 func childFields_UpsertObjectPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {

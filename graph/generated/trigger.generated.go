@@ -110,6 +110,29 @@ func fieldContext_CancelTriggersPayload_alreadyFinished(_ context.Context, ec *e
 	return graphql.NewScalarFieldContext("CancelTriggersPayload", field, false, false, errors.New("field of type Int does not have child fields"))
 }
 
+func _CancelTriggersPayload_uncounted(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *engine.CancelResult) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_CancelTriggersPayload_uncounted(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Uncounted, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return marshalNBoolean2bool(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_CancelTriggersPayload_uncounted(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CancelTriggersPayload", field, false, false, errors.New("field of type Boolean does not have child fields"))
+}
+
 func _ItemError_code(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.ItemError) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -719,6 +742,29 @@ func fieldContext_TriggerProgress_recipients(_ context.Context, ec *executionCon
 	return graphql.NewScalarFieldContext("TriggerProgress", field, false, false, errors.New("field of type Int does not have child fields"))
 }
 
+func _TriggerProgress_expanding(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *engine.Progress) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_TriggerProgress_expanding(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Expanding, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return marshalNBoolean2bool(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_TriggerProgress_expanding(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TriggerProgress", field, false, false, errors.New("field of type Boolean does not have child fields"))
+}
+
 func _TriggerProgress_pending(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *engine.Progress) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1221,7 +1267,7 @@ func unmarshalInputTriggerRecipientInput(ctx context.Context, ec *executionConte
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"user", "object", "identify", "data"}
+	fieldsInOrder := [...]string{"user", "object", "audience", "identify", "data"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -1242,6 +1288,13 @@ func unmarshalInputTriggerRecipientInput(ctx context.Context, ec *executionConte
 				return it, err
 			}
 			it.Object = data
+		case "audience":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("audience"))
+			data, err := unmarshalOString2ᚖstring(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Audience = data
 		case "identify":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("identify"))
 			data, err := unmarshalOIdentifyUserInput2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐIdentifyUserInput(ctx, ec, v)
@@ -1452,6 +1505,11 @@ func _CancelTriggersPayload(ctx context.Context, ec *executionContext, sel ast.S
 			}
 		case "alreadyFinished":
 			out.Values[i] = _CancelTriggersPayload_alreadyFinished(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "uncounted":
+			out.Values[i] = _CancelTriggersPayload_uncounted(ctx, ec, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -1869,6 +1927,11 @@ func _TriggerProgress(ctx context.Context, ec *executionContext, sel ast.Selecti
 			out.Values[i] = graphql.MarshalString("TriggerProgress")
 		case "recipients":
 			out.Values[i] = _TriggerProgress_recipients(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "expanding":
+			out.Values[i] = _TriggerProgress_expanding(ctx, ec, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}

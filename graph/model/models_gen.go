@@ -37,6 +37,64 @@ type Recipient interface {
 	IsRecipient()
 }
 
+// Who is added to a static audience.
+type AddAudienceMembersInput struct {
+	// Key of the audience.
+	Audience string `json:"audience"`
+	// 1 to 100. Each is added or refused for itself; who is in it already stays.
+	Users []RecipientInput `json:"users"`
+	// Your customer in whose name they belong to it. Made known if it was not. A user can belong to it in several.
+	Tenant *string `json:"tenant,omitempty"`
+}
+
+// What became of each user.
+type AddAudienceMembersPayload struct {
+	// In the order of the input, one for each.
+	Results []RecipientResult `json:"results"`
+}
+
+// A page of audiences.
+type AudienceConnection struct {
+	// By key.
+	Edges []AudienceEdge `json:"edges"`
+	// Where the page begins and ends.
+	PageInfo PageInfo `json:"pageInfo"`
+}
+
+// An audience on a page.
+type AudienceEdge struct {
+	// Pass it as `after` to go on from here.
+	Cursor string `json:"cursor"`
+	// The audience.
+	Node Audience `json:"node"`
+}
+
+// A user in a static audience.
+type AudienceMember struct {
+	// Your own id of the user.
+	User string `json:"user"`
+	// Your own id of the tenant in which the user belongs to it; null: outside of any.
+	Tenant *string `json:"tenant,omitempty"`
+	// When the user was added.
+	Since time.Time `json:"since"`
+}
+
+// A page of members.
+type AudienceMemberConnection struct {
+	// By tenant; within one in an order of their own, which doesn't change.
+	Edges []AudienceMemberEdge `json:"edges"`
+	// Where the page begins and ends.
+	PageInfo PageInfo `json:"pageInfo"`
+}
+
+// A member on a page.
+type AudienceMemberEdge struct {
+	// Pass it as `after` to go on from here.
+	Cursor string `json:"cursor"`
+	// The member.
+	Node AudienceMember `json:"node"`
+}
+
 // Gathers triggers until a window closes: exactly one of `for`, `until` and `rule`, as in a delay. The run of the first trigger
 // goes on then, for all of them; the runs of the others end when they join.
 type BatchStepInput struct {
@@ -298,6 +356,18 @@ type DelayStepInput struct {
 	Rule *RuleInput `json:"rule,omitempty"`
 	// What to do if `until` leads to nothing usable. Left out: SKIP.
 	OnInvalid *OnInvalid `json:"onInvalid,omitempty"`
+}
+
+// Which audience to delete.
+type DeleteAudienceInput struct {
+	// Its key.
+	Key string `json:"key"`
+}
+
+// The deleted audience.
+type DeleteAudiencePayload struct {
+	// The key that it had.
+	Key string `json:"key"`
 }
 
 // Which default.
@@ -709,6 +779,36 @@ type ObjectRefInput struct {
 	ID string `json:"id"`
 }
 
+// Says that a recipient is told what an object is told.
+type ObjectSubscription struct {
+	// The object that is subscribed to.
+	Object RecipientKey `json:"object"`
+	// Who is subscribed: a user, or an object, whose own subscribers are told as well.
+	Subscriber RecipientKey `json:"subscriber"`
+	// What conditions and templates of the subscriber's runs see as `recipient.subscription.…`.
+	Properties map[string]any `json:"properties"`
+	// When the subscriber came. Who unsubscribes and comes back is new.
+	CreatedAt time.Time `json:"createdAt"`
+	// When the properties were last changed.
+	UpdatedAt time.Time `json:"updatedAt"`
+}
+
+// A page of subscriptions.
+type ObjectSubscriptionConnection struct {
+	// In an order of their own, which doesn't change: new ones may come in between.
+	Edges []ObjectSubscriptionEdge `json:"edges"`
+	// Where the page begins and ends.
+	PageInfo PageInfo `json:"pageInfo"`
+}
+
+// A subscription on a page.
+type ObjectSubscriptionEdge struct {
+	// Pass it as `after` to go on from here.
+	Cursor string `json:"cursor"`
+	// The subscription.
+	Node ObjectSubscription `json:"node"`
+}
+
 // Where a page begins and ends, after the Relay connection specification.
 type PageInfo struct {
 	// Whether there are more edges after endCursor.
@@ -879,6 +979,14 @@ type RecipientInput struct {
 	Identify *IdentifyUserInput `json:"identify,omitempty"`
 }
 
+// A recipient by your own ids.
+type RecipientKey struct {
+	// `$users`, `$tenants`, or your own word for a kind of objects.
+	Collection string `json:"collection"`
+	// Your own id in the collection.
+	ID string `json:"id"`
+}
+
 // A user, an object or a tenant: exactly one.
 type RecipientRefInput struct {
 	// Your own id of a user.
@@ -889,6 +997,14 @@ type RecipientRefInput struct {
 	Tenant *string `json:"tenant,omitempty"`
 }
 
+// What became of one of several recipients.
+type RecipientResult struct {
+	// Who it is about.
+	Recipient RecipientKey `json:"recipient"`
+	// Why it was refused; null if it wasn't.
+	Error *ItemError `json:"error,omitempty"`
+}
+
 // A recipient who was left out, and why. The others are notified.
 type RejectedRecipient struct {
 	// Position in the trigger's recipients, from 0.
@@ -897,6 +1013,22 @@ type RejectedRecipient struct {
 	Code string `json:"code"`
 	// What to do about it.
 	Message string `json:"message"`
+}
+
+// Who is taken out of a static audience.
+type RemoveAudienceMembersInput struct {
+	// Key of the audience.
+	Audience string `json:"audience"`
+	// 1 to 100 of your own ids. Who isn't in it has an error, NOT_FOUND, and nothing else happens.
+	Users []string `json:"users"`
+	// In which tenant they don't belong to it any more; left out: outside of any.
+	Tenant *string `json:"tenant,omitempty"`
+}
+
+// What became of each user.
+type RemoveAudienceMembersPayload struct {
+	// In the order of the input, one for each.
+	Results []RecipientResult `json:"results"`
 }
 
 // A recurrence: `{frequency: weekly, days: [mon, fri], hours: 9, minutes: 30}`.
@@ -978,7 +1110,7 @@ type ScheduleFilter struct {
 type ScheduleInput struct {
 	// Key of the workflow.
 	Workflow string `json:"workflow"`
-	// For whom. Its data are laid over those of the schedule.
+	// For whom: no audience. An object is notified alone, without its subscribers. Its data are laid over those of the schedule.
 	Recipient TriggerRecipientInput `json:"recipient"`
 	// When, by the recipient's clock: at most 10. Left out: once, at startsAt.
 	Rules []RuleInput `json:"rules,omitempty"`
@@ -1207,6 +1339,33 @@ type StepInput struct {
 	UpdateTenant *UpdateTenantStepInput `json:"updateTenant,omitempty"`
 }
 
+// Who subscribes to what.
+type SubscribeToObjectInput struct {
+	// The object. Made known if it was not. A tenant can be subscribed to as well: its collection is $tenants.
+	Object ObjectRefInput `json:"object"`
+	// 1 to 100. Each is subscribed or refused for itself.
+	Recipients []SubscriberInput `json:"recipients"`
+	// What their runs see as `recipient.subscription.…`, the same for all of them: at most 8 KiB. It replaces what was there.
+	// Left out: who is subscribed already keeps theirs. `object` is a reserved name.
+	Properties map[string]any `json:"properties,omitempty"`
+}
+
+// What became of each recipient.
+type SubscribeToObjectPayload struct {
+	// In the order of the input, one for each.
+	Results []RecipientResult `json:"results"`
+}
+
+// Who subscribes. Exactly one of `user`, `object` and `identify`.
+type SubscriberInput struct {
+	// Your own id of a user that was identified before.
+	User *string `json:"user,omitempty"`
+	// An object that is known already; or a tenant, of the collection $tenants.
+	Object *ObjectRefInput `json:"object,omitempty"`
+	// Identify the user first, then subscribe.
+	Identify *IdentifyUserInput `json:"identify,omitempty"`
+}
+
 // What happens from now on, over a WebSocket that speaks graphql-transport-ws. The connection_init payload carries the
 // credentials: `{"authorization": "Bearer pk_…", "userToken": "…"}` or `{"authorization": "Bearer sk_…"}`.
 type Subscription struct {
@@ -1416,15 +1575,18 @@ type ThrottleStepInput struct {
 	Key *string `json:"key,omitempty"`
 }
 
-// Who is notified. Exactly one of `user`, `object` and `identify`.
+// Who is notified. Exactly one of `user`, `object`, `audience` and `identify`.
 type TriggerRecipientInput struct {
 	// Your own id of a user that was identified before.
 	User *string `json:"user,omitempty"`
-	// An object that is known already. Objects have no feed; other channels go by their properties.
+	// An object that is known already, and everybody who is subscribed to it. Objects have no feed; other channels go by their
+	// properties.
 	Object *ObjectRefInput `json:"object,omitempty"`
+	// Key of an audience: everybody who belongs to it. One with members is meant as far as their tenant is that of the trigger.
+	Audience *string `json:"audience,omitempty"`
 	// Identify the user first, then notify.
 	Identify *IdentifyUserInput `json:"identify,omitempty"`
-	// Laid over the trigger's data, on the top level, for this recipient alone. At most 512 KiB for all recipients together.
+	// Laid over the trigger's data, on the top level, for this recipient alone. At most 512 KiB for all recipients together. Not for audiences.
 	Data UncheckedJSON `json:"data,omitempty"`
 }
 
@@ -1541,6 +1703,28 @@ type UnsetChannelDataPayload struct {
 	Removed bool `json:"removed"`
 }
 
+// Who unsubscribes from what.
+type UnsubscribeFromObjectInput struct {
+	// The object, or a tenant.
+	Object ObjectRefInput `json:"object"`
+	// 1 to 100. Who isn't subscribed has an error, NOT_FOUND, and nothing else happens.
+	Recipients []UnsubscriberInput `json:"recipients"`
+}
+
+// What became of each recipient.
+type UnsubscribeFromObjectPayload struct {
+	// In the order of the input, one for each.
+	Results []RecipientResult `json:"results"`
+}
+
+// Who unsubscribes. Exactly one of `user` and `object`.
+type UnsubscriberInput struct {
+	// Your own id of a user.
+	User *string `json:"user,omitempty"`
+	// An object, or a tenant, of the collection $tenants.
+	Object *ObjectRefInput `json:"object,omitempty"`
+}
+
 // Merges values into the run's data, on the top level. Exactly one of `data` and `json`.
 type UpdateDataStepInput struct {
 	// String values are templates, at any depth.
@@ -1601,6 +1785,24 @@ type UpdateUserStepInput struct {
 	Properties map[string]any `json:"properties,omitempty"`
 	// A template that renders a JSON object: print values with the json filter.
 	JSON *string `json:"json,omitempty"`
+}
+
+// An audience to be stored.
+type UpsertAudienceInput struct {
+	// 1 to 255 characters of a-z, 0-9, '_' and '-'.
+	Key string `json:"key"`
+	// For people. At most 255 characters.
+	Name string `json:"name"`
+	// Makes it dynamic: an expression over `recipient.…`, such as `recipient.plan == "pro"`. Other audiences can't be asked for.
+	Condition *string `json:"condition,omitempty"`
+	// The same in the structured form. Give one of the two at most.
+	Conditions map[string]any `json:"conditions,omitempty"`
+}
+
+// The stored audience.
+type UpsertAudiencePayload struct {
+	// As it is now.
+	Audience Audience `json:"audience"`
 }
 
 // What is known of an object. What is given is merged into it deeply, null clears a value, the rest stays.

@@ -62,6 +62,9 @@ func (in *CreateSchedulesInput) Inputs() ([]engine.ScheduleInput, error) {
 			return nil, err
 		}
 		who, err := s.Recipient.party(field + ".recipient")
+		if err == nil && who.Audience != "" {
+			err = belfry.Errorf(belfry.Invalid, "a schedule is for one recipient, not for an audience").At("%s", field+".recipient.audience")
+		}
 		if err != nil {
 			return nil, err
 		}

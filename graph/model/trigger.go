@@ -83,13 +83,16 @@ func given(s *string) string {
 
 // party is whom the input names; field names it for errors.
 func (in *TriggerRecipientInput) party(field string) (engine.Party, error) {
-	if in.Object != nil && in.User == nil && in.Identify == nil {
+	if in.Audience != nil && in.Object == nil && in.User == nil && in.Identify == nil {
+		return engine.Party{Audience: *in.Audience, Data: in.Data}, belfry.ValidateKey(*in.Audience, field+".audience")
+	}
+	if in.Object != nil && in.User == nil && in.Identify == nil && in.Audience == nil {
 		ref, err := in.Object.Ref(field + ".object")
 		return engine.Party{Ref: ref, Data: in.Data}, err
 	}
 	party, err := (&RecipientInput{User: in.User, Identify: in.Identify}).Party(field)
-	if err != nil || in.Object != nil {
-		return party, belfry.Errorf(belfry.Invalid, "give exactly one of user, object and identify").At("%s", field)
+	if err != nil || in.Object != nil || in.Audience != nil {
+		return party, belfry.Errorf(belfry.Invalid, "give exactly one of user, object, audience and identify").At("%s", field)
 	}
 	party.Data = in.Data
 	return party, nil

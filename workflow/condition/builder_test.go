@@ -94,7 +94,7 @@ func TestExpressionsWithoutABuilderForm(t *testing.T) {
 	}
 	for name, source := range map[string]string{
 		"object":    `{"all":[{"variable":"data.n","operator":"equal_to","argument":{"a":1}}]}`,
-		"invalid":   `{"all":[{"variable":"data.n","operator":"is_audience_member","argument":"a"}]}`,
+		"invalid":   `{"all":[{"variable":"data.n","operator":"is_in_random_cohort","argument":"a"}]}`,
 		"too large": `{"all":[{"variable":"data.n","operator":"equal_to","argument":"` + strings.Repeat("x", MaxArgument-2) + `"}]}`,
 	} {
 		if source, ok := Expression(group(t, source)); ok {
@@ -154,7 +154,9 @@ func arguments() *rapid.Generator[any] {
 func conditions(t *rapid.T) Node {
 	return rapid.Custom(func(t *rapid.T) Node {
 		n := Node{Variable: variables().Draw(t, "variable"), Operator: rapid.SampledFrom(Operators()).Draw(t, "operator")}
-		if takesArgument(n.Operator) {
+		if slices.Contains(membership, n.Operator) {
+			n.Variable, n.Argument = "recipient.id", json.RawMessage(`"vips"`)
+		} else if takesArgument(n.Operator) {
 			n.Argument, _ = json.Marshal(arguments().Draw(t, "argument"))
 		}
 		return n

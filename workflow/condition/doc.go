@@ -68,6 +68,7 @@
 //	is_timestamp_between                        [start, end], both included, not relative
 //	is_timestamp_before_now,
 //	is_timestamp_on_or_after_now                no argument
+//	is_audience_member, is_not_audience_member  recipient.id, and the key of an audience
 //
 // Rules common to them:
 //

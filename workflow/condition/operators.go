@@ -45,14 +45,17 @@ var sinceNow = map[string]func(at, now time.Time) bool{
 }
 
 // later holds operators that are part of the language and not built yet.
-var later = []string{"is_audience_member", "is_not_audience_member", "is_in_random_cohort"}
+var later = []string{"is_in_random_cohort"}
+
+// membership operators ask for an audience by its key. Their variable is recipient.id.
+var membership = []string{"is_audience_member", "is_not_audience_member"}
 
 // Operators lists the operators of the structured form, sorted.
 func Operators() []string { return slices.Clone(operatorNames) }
 
 var operatorNames = func() []string {
 	names := slices.Concat(slices.Collect(maps.Keys(comparing)), slices.Collect(maps.Keys(presence)),
-		slices.Collect(maps.Keys(sinceNow)), []string{"is_between", "is_timestamp_between"})
+		slices.Collect(maps.Keys(sinceNow)), []string{"is_between", "is_timestamp_between"}, membership)
 	slices.Sort(names)
 	return names
 }()
@@ -108,6 +111,9 @@ func (c check) compile() (func(*evaluation) (bool, error), *Error) {
 	}
 	if !slices.Contains(Operators(), name) {
 		return nil, at(c.where+".operator", "unknown operator %q; use one of %s", clip(name), strings.Join(Operators(), ", "))
+	}
+	if slices.Contains(membership, name) {
+		return c.compileMembership()
 	}
 	if isStatus(variable) || arg.token != "" {
 		return c.compileStatus()

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -190,7 +191,11 @@ func TestEveryOperatorIsListedAndRuns(t *testing.T) {
 		if strings.HasSuffix(name, "_now") {
 			argument = ""
 		}
-		for _, variable := range []string{"data.missing", "data.none", "data.text", "data.list", "data.object", "data.n", "data.flag"} {
+		variables := []string{"data.missing", "data.none", "data.text", "data.list", "data.object", "data.n", "data.flag"}
+		if slices.Contains(membership, name) {
+			argument, variables = `"vips"`, []string{"recipient.id"}
+		}
+		for _, variable := range variables {
 			if _, err := decide(t, scope(t, true), variable, name, argument); err != nil {
 				t.Errorf("%s %s: %v", variable, name, err)
 			}
@@ -248,10 +253,13 @@ func TestGroupErrorsNameThePart(t *testing.T) {
 		`{"all":[],"extra":1}`:                                                            {Message: "extra"},
 		`{"all":[{"variable":"data.n","op":"x"}]}`:                                        {Message: `"op"`},
 		`[]`: {Message: `"all" or "any"`},
-		`{"all":[` + condition("recipient.id", "is_audience_member", `"vips"`) + `]}`:         {Path: "all[0].operator", Message: "not available yet"},
-		`{"all":[` + condition("data.at", "is_timestamp_before", `"5 minutes ago"`) + `]}`:    {Path: "all[0].argument", Message: "at least 15 minutes"},
-		`{"all":[` + condition("data.at", "is_timestamp_before", `"999999 weeks ago"`) + `]}`: {Path: "all[0].argument", Message: "100 years"},
-		`{"all":[` + condition("data.at", "is_timestamp_before", `"soon"`) + `]}`:             {Path: "all[0].argument", Message: "7 days ago"},
+		`{"all":[` + condition("recipient.id", "is_in_random_cohort", `"a"`) + `]}`:             {Path: "all[0].operator", Message: "not available yet"},
+		`{"all":[` + condition("recipient.plan", "is_audience_member", `"vips"`) + `]}`:         {Path: "all[0].variable", Message: "recipient.id"},
+		`{"all":[` + condition("recipient.id", "is_not_audience_member", `["a"]`) + `]}`:        {Path: "all[0].argument", Message: "key of an audience"},
+		`{"all":[` + condition("recipient.id", "is_audience_member", `"recipient.plan"`) + `]}`: {Path: "all[0].argument", Message: "key of an audience"},
+		`{"all":[` + condition("data.at", "is_timestamp_before", `"5 minutes ago"`) + `]}`:      {Path: "all[0].argument", Message: "at least 15 minutes"},
+		`{"all":[` + condition("data.at", "is_timestamp_before", `"999999 weeks ago"`) + `]}`:   {Path: "all[0].argument", Message: "100 years"},
+		`{"all":[` + condition("data.at", "is_timestamp_before", `"soon"`) + `]}`:               {Path: "all[0].argument", Message: "7 days ago"},
 		`{"all":[` + condition("data.at", "is_timestamp_between", `["1 day ago","2026-01-01"]`) + `]}`: {
 			Path: "all[0].argument", Message: "relative ones are not possible"},
 		`{"all":[` + condition("data.n", "is_between", `[1]`) + `]}`: {Path: "all[0].argument", Message: "two values"},

@@ -8,7 +8,7 @@ import (
 // Scope holds the values conditions see, by root: data, recipient, actor, tenant,
 // workflow, run, refs, vars, and event where [Options] allow it. Below the roots are
 // map[string]any, []any, string, float64, int, json.Number, bool and nil. Other keys
-// are ignored.
+// are ignored, but for [AudiencesKey].
 //
 // refs holds one map for every step that ran, by the step's ref. For a step that
 // sends messages:
