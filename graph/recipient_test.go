@@ -127,7 +127,7 @@ func TestNothingIsLeftOfADeletedUser(t *testing.T) {
 	}
 	var status, log string
 	if err := w.pool.QueryRow(t.Context(), `SELECT status, log::text || coalesce(state::text, '') FROM runs WHERE recipient_id = $1`, ana).Scan(&status, &log); err != nil ||
-		status != "cancelled" || log != `[{"reason": "recipient_deleted", "outcome": "cancelled"}]` {
+		status != "cancelled" || log != `[{"outcome": "cancelled", "reason": "recipient_deleted"}]` {
 		t.Errorf("her run says %s %s, %v", status, log, err)
 	}
 	if diff := cmp.Diff(before, w.rowsOf(t, bob)); diff != "" {

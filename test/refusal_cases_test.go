@@ -35,6 +35,48 @@ var attempts = []attempt{
 		byStranger:  "FORBIDDEN",
 	},
 	{
+		field:       "Query.objects",
+		query:       `{ objects(collection: "projects") { edges { node { id name properties } } } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"objects": {"edges": []}}`,
+	},
+	{
+		field:       "Query.explainPreference",
+		query:       `{ explainPreference(input: {user: "ana", workflow: "private", channel: "in-app", channelType: IN_APP}) { allowed because { node } } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  "NOT_FOUND",
+	},
+	{
+		field:       "Query.defaultPreferences",
+		query:       `{ defaultPreferences { categories } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"defaultPreferences": null}`,
+	},
+	{
+		field:       "Query.preferenceCenter",
+		query:       `{ preferenceCenter(user: "ana") { rows { key label } } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"preferenceCenter": {"rows": [{"key": null, "label": "All messages"}]}}`,
+	},
+	{
+		field:       "Mutation.deletePreferences",
+		query:       `mutation { deletePreferences(input: {user: "ana"}) { deleted } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  "NOT_FOUND",
+	},
+	{
+		field:       "Mutation.deleteDefaultPreferences",
+		query:       `mutation { deleteDefaultPreferences(input: {}) { deleted } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"deleteDefaultPreferences": {"deleted": false}}`,
+	},
+	{
+		field:       "Mutation.setDefaultPreferences",
+		query:       `mutation { setDefaultPreferences(input: {preferences: {categories: {x: true}}}) { preferences { categories } } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"setDefaultPreferences": {"preferences": {"categories": {"x": true}}}}`,
+	},
+	{
 		field:       "Query.user",
 		query:       `{ user(id: "ana") { id name properties } }`,
 		byColleague: "FORBIDDEN",
@@ -133,12 +175,6 @@ var attempts = []attempt{
 		query:       `{ object(collection: "projects", id: "p1") { id name properties } }`,
 		byColleague: "FORBIDDEN",
 		byStranger:  `{"object": null}`,
-	},
-	{
-		field:       "Query.objects",
-		query:       `{ objects(collection: "projects") { edges { node { id name properties } } } }`,
-		byColleague: "FORBIDDEN",
-		byStranger:  `{"objects": {"edges": []}}`,
 	},
 	{
 		field:       "Query.tenant",
@@ -367,5 +403,11 @@ var attempts = []attempt{
 		variables:   func(v *victim) vars { return vars{"id": v.runID} },
 		byColleague: "FORBIDDEN",
 		byStranger:  "NOT_FOUND",
+	},
+	{
+		field:       "Mutation.setPreferences",
+		query:       `mutation { setPreferences(input: {user: "ana", strategy: MERGE, preferences: {categories: {x: true}}}) { preferences { categories } } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"setPreferences": {"preferences": {"categories": {"x": true}}}}`,
 	},
 }

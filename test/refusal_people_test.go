@@ -5,7 +5,7 @@ package test
 var peopleAttempts = []attempt{
 	{
 		field:       "Query.subscribers",
-		query:       `{ subscribers(collection: "projects", id: "p") { edges { node { subscriber { id } properties } } } }`,
+		query:       `{ subscribers(collection: "teams", id: "p") { edges { node { subscriber { id } properties } } } }`,
 		byColleague: "FORBIDDEN",
 		byStranger:  `{"subscribers": {"edges": []}}`,
 	},
@@ -29,14 +29,14 @@ var peopleAttempts = []attempt{
 	},
 	{
 		field: "Mutation.unsubscribeFromObject",
-		query: `mutation { unsubscribeFromObject(input: {object: {collection: "projects", id: "p"}, recipients: [{user: "ana"}]}) {
+		query: `mutation { unsubscribeFromObject(input: {object: {collection: "teams", id: "p"}, recipients: [{user: "ana"}]}) {
 			results { recipient { id } error { code } } } }`,
 		byColleague: "FORBIDDEN",
 		byStranger:  `{"unsubscribeFromObject": {"results": [{"recipient": {"id": "ana"}, "error": {"code": "NOT_FOUND"}}]}}`,
 	},
 	{
 		field: "Mutation.subscribeToObject", // a user of the other environment to an object that it has, too
-		query: `mutation { subscribeToObject(input: {object: {collection: "projects", id: "p"}, recipients: [{user: "ana"}, {user: "mallory"}]}) {
+		query: `mutation { subscribeToObject(input: {object: {collection: "teams", id: "p"}, recipients: [{user: "ana"}, {user: "mallory"}]}) {
 			results { recipient { id } error { code } } } }`,
 		byColleague: "FORBIDDEN",
 		byStranger:  `{"subscribeToObject": {"results": [{"recipient": {"id": "ana"}, "error": {"code": "NOT_FOUND"}}, {"recipient": {"id": "mallory"}, "error": null}]}}`,

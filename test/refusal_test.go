@@ -87,7 +87,7 @@ func (v *victim) more(t *testing.T, us caller) {
 	})
 	ask[any](t, us, `mutation ($m: String!) { setPartial(input: {key: "footer", source: $m}) { partial { key } } }`, vars{"m": marker})
 	ask[any](t, us, `mutation ($m: JSONValue!) { setVariable(input: {name: "secret", value: $m}) { variable { name } } }`, vars{"m": marker})
-	ask[any](t, us, `mutation ($p: JSON) { subscribeToObject(input: {object: {collection: "projects", id: "p"}, recipients: [{user: "ana"}], properties: $p}) { results { error { code } } } }`,
+	ask[any](t, us, `mutation ($p: JSON) { subscribeToObject(input: {object: {collection: "teams", id: "p"}, recipients: [{user: "ana"}], properties: $p}) { results { error { code } } } }`,
 		vars{"p": vars{"secret": marker}})
 	ask[any](t, us, `mutation ($m: String!) { upsertAudience(input: {key: "vips", name: $m}) { audience { key } } }`, vars{"m": marker})
 	ask[any](t, us, `mutation { addAudienceMembers(input: {audience: "vips", users: [{user: "ana"}]}) { results { error { code } } } }`, nil)

@@ -20,26 +20,33 @@ var walks = map[string]func(*victim) []string{
 		}
 		return out
 	},
-	"bulkOperation":    func(v *victim) []string { return []string{fmt.Sprintf(`(id: %q)`, v.bulkID)} },
-	"me":               plain(""),
-	"user":             plain(`(id: "ana")`),
-	"users":            plain("", `(filter: {idPrefix: "ana"})`, `(filter: {email: "marker-7f3c91@example.com"})`),
-	"profileFields":    plain(""),
-	"object":           plain(`(collection: "projects", id: "p1")`),
-	"objects":          plain(`(collection: "projects")`),
-	"tenant":           plain(`(id: "acme")`),
-	"tenants":          plain("", `(filter: {name: "marker"})`),
-	"workflow":         plain(`(key: "private")`, `(key: "private", number: 1)`),
-	"workflows":        plain(""),
-	"feed":             plain("", `(ref: {user: "ana"})`, `(ref: {user: "mallory"})`),
-	"trigger":          func(v *victim) []string { return []string{fmt.Sprintf(`(id: %q)`, v.triggerID)} },
-	"run":              func(v *victim) []string { return []string{fmt.Sprintf(`(id: %q)`, v.runID)} },
-	"runs":             plain("", `(filter: {user: "ana"})`, `(filter: {workflow: "private"})`),
-	"schedule":         func(v *victim) []string { return []string{fmt.Sprintf(`(id: %q)`, v.scheduleID)} },
-	"schedules":        plain("", `(filter: {user: "ana"})`),
-	"partials":         plain(""),
-	"variables":        plain(""),
-	"convertCondition": plain(`(input: {expression: "data.a == 1"})`),
+	"bulkOperation":      func(v *victim) []string { return []string{fmt.Sprintf(`(id: %q)`, v.bulkID)} },
+	"me":                 plain(""),
+	"user":               plain(`(id: "ana")`),
+	"users":              plain("", `(filter: {idPrefix: "ana"})`, `(filter: {email: "marker-7f3c91@example.com"})`),
+	"profileFields":      plain(""),
+	"object":             plain(`(collection: "projects", id: "p1")`),
+	"objects":            plain(`(collection: "projects")`),
+	"tenant":             plain(`(id: "acme")`),
+	"tenants":            plain("", `(filter: {name: "marker"})`),
+	"workflow":           plain(`(key: "private")`, `(key: "private", number: 1)`),
+	"workflows":          plain(""),
+	"feed":               plain("", `(ref: {user: "ana"})`, `(ref: {user: "mallory"})`),
+	"trigger":            func(v *victim) []string { return []string{fmt.Sprintf(`(id: %q)`, v.triggerID)} },
+	"run":                func(v *victim) []string { return []string{fmt.Sprintf(`(id: %q)`, v.runID)} },
+	"runs":               plain("", `(filter: {user: "ana"})`, `(filter: {workflow: "private"})`),
+	"schedule":           func(v *victim) []string { return []string{fmt.Sprintf(`(id: %q)`, v.scheduleID)} },
+	"schedules":          plain("", `(filter: {user: "ana"})`),
+	"partials":           plain(""),
+	"variables":          plain(""),
+	"audience":           plain(`(key: "vip")`),
+	"audiences":          plain(""),
+	"subscribers":        plain(`(collection: "projects", id: "p1")`),
+	"subscriptions":      plain(`(collection: "$users", id: "ana")`),
+	"defaultPreferences": plain("", `(tenant: "acme")`),
+	"preferenceCenter":   plain(`(user: "ana")`),
+	"explainPreference":  plain(`(input: {user: "ana", workflow: "private", channel: "in-app", channelType: IN_APP})`),
+	"convertCondition":   plain(`(input: {expression: "data.a == 1"})`),
 	"previewTemplate": plain(`(input: {template: "{{ recipient.name }}{{ recipient.secret }}", recipient: "ana"})`,
 		`(input: {template: "{{ vars.secret }}{% render 'footer' %}"})`),
 }
@@ -49,7 +56,7 @@ func plain(arguments ...string) func(*victim) []string {
 }
 
 // showNothing are the fields that say nothing of anybody, so that their owner doesn't find the marker either.
-var showNothing = []string{"bulkOperation", "convertCondition", "profileFields"}
+var showNothing = []string{"bulkOperation", "convertCondition", "explainPreference", "preferenceCenter", "profileFields"}
 
 // Every field of every type that can be reached from Query is asked for, along every way that leads there, by a stranger and
 // by a colleague. Neither may find anything that is Ana's, nor what is private of Pat, who caused an item of Mallory's.
@@ -121,6 +128,12 @@ func (v *victim) addActor(t *testing.T) {
 		"properties": vars{"secret": marker}}})
 	ask[any](t, us, `mutation ($m: String!) { setChannelData(input: {recipient: {user: "pat"}, channel: "ios", push: {tokens: [$m]}}) { channelData { channel } } }`, vars{"m": marker})
 	ask[any](t, us, identifyUser, vars{"input": vars{"id": "ana", "email": marker + "@example.com"}})
+	ask[any](t, us, `mutation ($m: String!, $about: JSON!, $c: JSON!) {
+		upsertAudience(input: {key: "vip", name: $m}) { audience { key } }
+		addAudienceMembers(input: {audience: "vip", users: [{user: "ana"}]}) { results { __typename } }
+		subscribeToObject(input: {object: {collection: "projects", id: "p1"}, recipients: [{user: "ana"}], properties: $about}) { results { __typename } }
+		setDefaultPreferences(input: {preferences: {categories: $c}}) { preferences { id } }
+		setPreferences(input: {user: "ana", preferences: {categories: $c}}) { preferences { id } } }`, vars{"m": marker, "about": vars{"secret": marker}, "c": vars{marker: true}})
 	storeWorkflow(t, us, vars{"key": "shared", "name": "shared", "steps": []vars{{"ref": "inbox", "inApp": vars{"body": "{{ actor.name }}"}}}})
 	storeWorkflow(t, us, vars{"key": "mail", "name": "mail", "steps": []vars{{"ref": "mail", "email": vars{"channel": "mail", "subject": marker, "body": marker}}}})
 	ask[any](t, us, triggerWorkflow, vars{"input": vars{"workflow": "shared", "recipients": users("mallory"), "actor": vars{"user": "pat"}}})
