@@ -31,7 +31,7 @@ type options struct {
 	cpuProfile string
 }
 
-// options of a full run, which takes about six minutes on two cores, and of a quick one, which takes seconds and shows only
+// options of a full run, which takes about a quarter of an hour on two cores, and of a quick one, which takes seconds and shows only
 // that everything works.
 var (
 	full = options{rounds: 3, users: 10_000, durable: true,
