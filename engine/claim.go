@@ -140,7 +140,7 @@ func (e *Engine) find(ctx context.Context, tx *postgres.Tx, w *worker) (*claimed
 			out.reached = true
 			return nil
 		}
-		f, bytes, err := scanFanOut(rows)
+		f, bytes, err := e.scanFanOut(rows)
 		size += bytes
 		out.fanOuts = append(out.fanOuts, f)
 		return err
@@ -213,27 +213,35 @@ func (r *triggerRow) trigger() *trigger {
 }
 
 // scanFanOut also returns how many bytes of data it read.
-func scanFanOut(rows pgx.Rows) (*fanOut, int, error) {
+func (e *Engine) scanFanOut(rows pgx.Rows) (*fanOut, int, error) {
 	f := &fanOut{}
 	var row triggerRow
 	var sources, cursor []byte
 	if err := rows.Scan(append([]any{&f.lane, &f.recipients, &f.remaining, &sources, &cursor}, row.fields()...)...); err != nil {
 		return nil, 0, err
 	}
-	if sources != nil {
-		if err := decode(sources, &f.sources); err != nil {
-			return nil, 0, fmt.Errorf("sources of trigger %s: %w", row.t.id, err)
-		}
-	}
-	if cursor != nil {
-		if err := decode(cursor, &f.reading); err != nil {
-			return nil, 0, fmt.Errorf("cursor of trigger %s: %w", row.t.id, err)
-		}
+	if err := f.decodeSources(sources, cursor); err != nil {
+		f.sources, f.reading = nil, reading{}
+		e.Log.Error("nobody can read whom else a trigger is for; those that it names are told", "trigger", row.t.id, "error", err)
 	}
 	f.end = reading{Source: f.reading.Source, At: f.reading.At}
 	f.trigger = row.trigger()
 	f.trigger.rendered = make(map[part]workflow.Rendered)
 	return f, len(row.data) + len(row.overlays), nil
+}
+
+func (f *fanOut) decodeSources(sources, cursor []byte) error {
+	if sources != nil {
+		if err := decode(sources, &f.sources); err != nil {
+			return fmt.Errorf("sources: %w", err)
+		}
+	}
+	if cursor != nil {
+		if err := decode(cursor, &f.reading); err != nil {
+			return fmt.Errorf("cursor: %w", err)
+		}
+	}
+	return nil
 }
 
 // wake locks the runs that there is something for, but those that somebody else holds: what they wait for stays.
@@ -360,17 +368,17 @@ func (r *run) concerned(due bool) bool {
 // leaveSignalled leaves out runs that would time out while a signal for them is claimed by somebody else, or not yet by
 // anybody: it may be the event that they wait for, which came in time.
 func (c *claim) leaveSignalled(ctx context.Context, tx *postgres.Tx) error {
-	var envs, recipients []int64
+	var recipients []int64
 	var triggers [][16]byte
 	for _, r := range c.runs {
 		if r.waitingFor == waitEvent && len(r.signals) == 0 {
-			envs, recipients, triggers = append(envs, int64(r.trigger.env)), append(recipients, int64(r.recipient)), append(triggers, r.trigger.id)
+			recipients, triggers = append(recipients, int64(r.recipient)), append(triggers, r.trigger.id)
 		}
 	}
 	if len(recipients) == 0 {
 		return nil
 	}
-	rows, err := tx.Query(ctx, selectSignalled, envs, recipients, triggers)
+	rows, err := tx.Query(ctx, selectSignalled, recipients, triggers)
 	if err != nil {
 		return err
 	}
@@ -454,6 +462,7 @@ const lockRuns = `SELECT r.recipient_id, r.waiting_for, r.state, ` + triggerColu
  WHERE r.status = 'waiting'
    FOR UPDATE OF r SKIP LOCKED`
 
-const selectSignalled = `SELECT DISTINCT s.recipient_id, s.trigger_id
-  FROM signals s JOIN unnest($2::bigint[], $3::uuid[]) AS k (recipient_id, trigger_id) USING (recipient_id, trigger_id)
- WHERE s.environment_id = ANY($1)`
+// selectSignalled looks run by run: a flood of events may have left many more signals than this asks for.
+const selectSignalled = `SELECT k.recipient_id, k.trigger_id
+  FROM unnest($1::bigint[], $2::uuid[]) AS k (recipient_id, trigger_id)
+ WHERE EXISTS (SELECT FROM signals s WHERE s.recipient_id = k.recipient_id AND s.trigger_id = k.trigger_id OFFSET 0)`

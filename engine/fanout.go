@@ -27,6 +27,7 @@ type fanOut struct {
 	found      []finding            // to be turned into runs behind the named ones
 	end        reading              // behind all that has been read now
 	known      map[belfry.RecipientID]bool
+	looked     int // users looked at for audiences with a condition, whether found or not
 	planned    int // to be turned into runs now
 	taken      int // turned into runs, in the end
 }
@@ -145,7 +146,9 @@ func (e *Engine) read(ctx context.Context, tx *postgres.Tx, found []*fanOut, lim
 		for i, f := range reading {
 			before := len(f.found)
 			f.add(&chunks[i], had)
-			if !stretches[i].Dynamic { // of these so many were looked at
+			if stretches[i].Dynamic {
+				f.looked += stretches[i].Limit
+			} else {
 				queues[queue{f.trigger.env, f.lane}] += stretches[i].Limit - (len(f.found) - before)
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/recipient"
 	"github.com/belfryhq/belfry/workflow"
 )
 
@@ -122,6 +123,29 @@ func TestCancellingStopsTheSearch(t *testing.T) {
 	if err := w.pruneOnce(t.Context()); err != nil {
 		t.Error(err)
 	}
+}
+
+// A search that finds nobody keeps its worker busy: it doesn't hold other searches, which others could go on with.
+func TestASearchForNobodyHoldsNoOthers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *Config) { c.BatchSize = 20 })
+	w.users(300)
+	w.workflow("w", step("a", "", "x"))
+	if _, err := w.Recipients.UpsertAudience(t.Context(), w.env, recipient.Audience{Key: "nobody", Condition: "recipient.plan == 'none'"}); err != nil {
+		t.Fatal(err)
+	}
+	for range 8 {
+		w.trigger(Request{Workflow: "w", Recipients: []Party{{Audience: "nobody"}}})
+	}
+	worker := &worker{engine: w.Engine, rows: 1, bulkRows: 1}
+	for range 6 {
+		if _, err := worker.work(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect(t, "fan-outs to be claimed next", worker.bulkRows, 1)
+	w.drain()
+	expect(t, "fan-outs", one[int](w, openFanOuts), 0)
 }
 
 // A few subscribers are like a few recipients; many are bulk work, beside which single triggers are done at once.

@@ -39,11 +39,14 @@ func (c *course) updateRecipient(op *workflow.Op) flow {
 	fresh := a.person.Scope()
 	for _, root := range []string{"recipient", "actor", "tenant"} {
 		old, ok := c.scope[root].(map[string]any)
-		if root == "recipient" && c.state.Subscription != nil {
-			fresh["subscription"] = old["subscription"]
+		if !ok || old["id"] != fresh["id"] || old["collection"] != fresh["collection"] {
+			continue
 		}
-		if ok && old["id"] == fresh["id"] && old["collection"] == fresh["collection"] {
-			c.scope[root], c.own = fresh, true
+		c.scope[root], c.own = fresh, true
+		if root == "recipient" && c.state.Subscription != nil {
+			seen := maps.Clone(fresh) // the actor may be the same, but has no subscription
+			seen["subscription"] = old["subscription"]
+			c.scope[root] = seen
 		}
 	}
 	c.scope.schedule(c.trigger.occurrence)

@@ -57,6 +57,7 @@ func TestClaimsReadTheQueueFromItsHead(t *testing.T) {
 			"claimDueBatches": {"('{1}', '{2020-01-01}', '2026-01-01', 250, 250)", "batches_due"},
 			"claimSignals":    {"('{1}', '{0}', 250, 250)", "signals_pkey"},
 			"lockRuns":        {"('{1}', " + none + ")", "runs_pkey"},
+			"selectSignalled": {"('{1}', " + none + ")", "signals_of_run"},
 		} {
 			plan := explain(t, conn.Conn(), mode, name, c.args)
 			if !strings.Contains(plan, c.index) {
@@ -89,7 +90,11 @@ func TestPlansMadeOnNewTablesGoByKeys(t *testing.T) {
 		if parameters > 0 {
 			args = "(NULL" + strings.Repeat(", NULL", parameters-1) + ")"
 		}
-		if plan := explain(t, conn.Conn(), "force_generic_plan", name, args); strings.Contains(plan, "Seq Scan") {
+		plan := explain(t, conn.Conn(), "force_generic_plan", name, args)
+		if name == "selectSignalled" && !strings.Contains(plan, "signals_of_run") {
+			t.Errorf("%s doesn't look run by run:\n%s", name, plan)
+		}
+		if strings.Contains(plan, "Seq Scan") {
 			t.Errorf("%s reads a table from end to end:\n%s", name, plan)
 		}
 	}

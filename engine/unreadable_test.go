@@ -55,6 +55,34 @@ func TestWhatCannotBeReadFailsItsRunAlone(t *testing.T) {
 	}
 }
 
+// Nobody knows whom else such a trigger is for; the ones that it names are told, and other triggers go on.
+func TestSourcesThatCannotBeReadHoldUpNobody(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]string{
+		"the sources":         `UPDATE triggers SET sources = '[{"until": "x"}]' WHERE id = $1`,
+		"what isn't a list":   `UPDATE triggers SET sources = '{}' WHERE id = $1`,
+		"how far it has read": `UPDATE fan_outs SET cursor = '[]' WHERE trigger_id = $1`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.subscribers(3)
+			w.workflow("w", step("a", "", "x"))
+			bad, good := w.triggerProject("w", refer(0, 1)...), w.triggerProject("w")
+			w.exec(spoil, bad)
+			w.drain()
+			expect(t, "told by the bad one", w.bodies(bad), map[string][]string{"u0": {"x"}})
+			expect(t, "runs of the good one", len(w.runs(good)), 4)
+			expect(t, "errors counted", w.Stats().Errors, 0)
+			expect(t, "fan-outs", one[int](w, openFanOuts), 0)
+			p, err := w.Progress(t.Context(), w.env, bad)
+			if err != nil || *p != (Progress{Recipients: 2, Done: 2}) {
+				t.Errorf("progress: %+v, %v", p, err)
+			}
+		})
+	}
+}
+
 func TestARunWhoseStateCannotBeReadCanBeCancelled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -121,7 +121,7 @@ func (w *worker) learn(found []*fanOut, limit int) {
 			w.engine.beBusy()
 		}
 		rows[kind]++
-		recipients[kind] += f.ready()
+		recipients[kind] += max(f.ready(), f.looked)
 	}
 	w.rows = adapt(w.rows, rows[0], recipients[0], limit)
 	w.bulkRows = adapt(w.bulkRows, rows[1], recipients[1], limit)

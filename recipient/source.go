@@ -158,8 +158,8 @@ func (c *stretchColumns) read(ctx context.Context, tx pgx.Tx, sql string, stretc
 	return rows.Err()
 }
 
-// readNested reads subscribers of objects that are subscribed themselves, object by object, as many of these at once as are
-// likely to fill the chunk. Cycles are harmless: it goes no deeper, and whoever turns recipients into runs knows whom it has
+// readNested reads subscribers of objects that are subscribed themselves, object by object, in groups that grow while they
+// turn out small. Cycles are harmless: it goes no deeper, and whoever turns recipients into runs knows whom it has
 // had.
 func readNested(ctx context.Context, tx pgx.Tx, x *Stretch, out *Chunk) error {
 	first, after := x.From.Child, x.From.After
@@ -178,28 +178,26 @@ func readNested(ctx context.Context, tx pgx.Tx, x *Stretch, out *Chunk) error {
 		after = 0
 	}
 	out.Next = x.From
-	for read, size := 0, 1; read < len(children); {
+	for read, size := 0, 1; read < len(children); size *= 2 {
 		group := children[read:min(read+size, len(children))]
 		left := x.Limit - len(out.Found)
 		found, err := subscribersOfChildren(ctx, tx, group, after, x.Until, left)
 		if err != nil {
 			return err
 		}
-		if len(found) >= left {
-			out.Found = append(out.Found, found[:left]...)
+		out.Found = append(out.Found, found...)
+		if len(found) == left {
 			out.Next = out.Found[len(out.Found)-1].At
 			return nil
 		}
-		out.Found = append(out.Found, found...)
 		out.Next = Cursor{Nested: true, Child: group[len(group)-1], After: behindAll}
 		read, after = read+len(group), 0
-		size = max(1, (x.Limit-len(out.Found))*read/max(1, len(out.Found)))
 	}
 	out.Over = len(children) < childrenAtOnce
 	return nil
 }
 
-// subscribersOfChildren reads up to limit subscribers of each of several objects; of the first only those behind one.
+// subscribersOfChildren reads up to limit subscribers of several objects; of the first only those behind one.
 func subscribersOfChildren(ctx context.Context, tx pgx.Tx, children []belfry.RecipientID, after belfry.RecipientID, until int64, limit int) ([]Found, error) {
 	rows, err := tx.Query(ctx, selectNested, children, after, until, limit)
 	if err != nil {
@@ -236,7 +234,8 @@ const selectNested = `SELECT c.id, s.recipient_id, s.properties
  CROSS JOIN LATERAL (SELECT recipient_id, properties FROM subscriptions
    WHERE object_id = c.id AND recipient_id > CASE WHEN c.i = 1 THEN $2::bigint ELSE 0 END AND seq <= $3
    ORDER BY recipient_id LIMIT $4) s
- ORDER BY c.i, s.recipient_id`
+ ORDER BY c.i, s.recipient_id
+ LIMIT $4`
 
 const selectMembers = `SELECT q.i, m.recipient_id, 0::bigint, NULL::jsonb
   FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[]) AS q (i, audience_id, tenant_id, after, until, n)

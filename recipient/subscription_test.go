@@ -309,6 +309,39 @@ func TestObjectsWithoutSubscribersArePassedOver(t *testing.T) {
 	}
 }
 
+// However many subscribers the next objects have, only as many are read as asked for.
+func TestOnlySoManySubscribersAreRead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var people []string
+	for i := range 6 {
+		people = append(people, fmt.Sprint("u", i))
+		if _, err := w.identify(t.Context(), w.production, user(people[i], nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var children []belfry.RecipientID
+	for i := range 5 {
+		child := fmt.Sprint("c", i)
+		if _, err := w.identify(t.Context(), w.production, Identity{RecipientRef: project(child)}); err != nil {
+			t.Fatal(err)
+		}
+		if children = append(children, w.id(t, project(child))); i > 0 {
+			w.subscribe(t, child, nil, people...)
+		}
+	}
+	err := postgres.InTx(t.Context(), w.pool, func(tx *postgres.Tx) error {
+		found, err := subscribersOfChildren(t.Context(), tx, children, 0, 1_000_000, 8)
+		if len(found) != 8 || found[7].Object != children[2] {
+			t.Errorf("found %+v", found)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 // Who subscribes when a source has been opened isn't in it; who unsubscribes before their turn isn't, either.
 func TestSubscribersComeAndGoWhileTheyAreRead(t *testing.T) {
 	t.Parallel()
