@@ -85,8 +85,8 @@ func poolConfig(cfg Config) (*pgxpool.Config, error) {
 	}
 
 	params := pc.ConnConfig.RuntimeParams
-	// Every statement finds its rows by key. A plan that was made while a table was new says otherwise, and is kept until
-	// the table is analysed, a minute and many thousand rows later.
+	// Statements find their rows by key, but for what is run once an hour. A plan that was made while a table was new says
+	// otherwise, and is kept until the table is analysed, a minute and many thousand rows later.
 	for _, way := range tableWide {
 		setDefault(params, way, "off")
 	}
