@@ -18,9 +18,11 @@ import (
 
 // belfrySide runs whole workflows.
 type belfrySide struct {
-	url   string
-	users int
-	env   belfry.EnvironmentID
+	url    string
+	users  int
+	env    belfry.EnvironmentID
+	title  string
+	tenant string // of its triggers
 
 	*node
 	opened time.Time
@@ -31,7 +33,7 @@ type belfrySide struct {
 // newBelfrySide prepares a database: an environment, the workflows, and users who all have a feed already, for each was
 // sent one message when it was identified.
 func newBelfrySide(ctx context.Context, s *server, name string, users int) (_ *belfrySide, err error) {
-	b := &belfrySide{users: users}
+	b := &belfrySide{users: users, title: "Belfry"}
 	if b.url, err = s.create(ctx, name); err != nil {
 		return nil, err
 	}
@@ -69,7 +71,7 @@ func (b *belfrySide) identify(ctx context.Context) error {
 	return err
 }
 
-func (b *belfrySide) name() string     { return "Belfry" }
+func (b *belfrySide) name() string     { return b.title }
 func (b *belfrySide) database() string { return b.url }
 
 func (b *belfrySide) open(ctx context.Context, l *load) (err error) {
@@ -97,7 +99,7 @@ func (b *belfrySide) accept(ctx context.Context, l *load, call int) error {
 
 // trigger triggers a workflow for so many users, from the first on, round and round.
 func (b *belfrySide) trigger(ctx context.Context, t *task, n, first, count int) error {
-	request := engine.Request{Workflow: t.key, Data: orderData(n), Recipients: make([]engine.Party, count)}
+	request := engine.Request{Workflow: t.key, Data: orderData(n), Tenant: b.tenant, Recipients: make([]engine.Party, count)}
 	for i := range count {
 		request.Recipients[i].Ref = belfry.User(userID((first + i) % b.users))
 	}

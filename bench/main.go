@@ -27,6 +27,7 @@ type options struct {
 	accept     pace
 	flood      flood
 	crowd      crowd
+	preferred  load // done with and without preferences
 	durable    bool
 	cpuProfile string
 }
@@ -42,7 +43,9 @@ var (
 		backlog: backlog{runs: 1_000_000, pace: pace{rate: 100, duration: 5 * time.Second}},
 		accept:  pace{rate: 50, duration: 3 * time.Second},
 		flood:   flood{triggers: 100, recipients: 1000, rounds: 2, pace: pace{rate: 50, duration: 5 * time.Second, subscribers: 20}},
-		crowd:   crowd{subscribers: 1_000_000, pace: pace{rate: 50, duration: 5 * time.Second, subscribers: 20}}}
+		crowd:   crowd{subscribers: 1_000_000, pace: pace{rate: 50, duration: 5 * time.Second, subscribers: 20}},
+
+		preferred: load{&plain, "1000 a call", 60_000, 1000, 2, 0}}
 	quick = options{rounds: 1, users: 1000, durable: true,
 		loads: []load{
 			{&plain, "1000 a call", 4000, 1000, 2, time.Millisecond}, {&plain, "1 a call", 500, 1, 16, 100 * time.Millisecond},
@@ -51,11 +54,13 @@ var (
 		backlog: backlog{runs: 20_000, pace: pace{rate: 50, duration: 500 * time.Millisecond}},
 		accept:  pace{rate: 50, duration: 500 * time.Millisecond},
 		flood:   flood{triggers: 5, recipients: 1000, rounds: 1, pace: pace{rate: 50, duration: time.Second, subscribers: 10}},
-		crowd:   crowd{subscribers: 20_000, pace: pace{rate: 50, duration: time.Second, subscribers: 10}}}
+		crowd:   crowd{subscribers: 20_000, pace: pace{rate: 50, duration: time.Second, subscribers: 10}},
+
+		preferred: load{&plain, "1000 a call", 4000, 1000, 2, 0}}
 )
 
 // parts are what can be measured alone.
-var parts = []string{"throughput", "latency", "pending", "accept", "fanout", "subscribers"}
+var parts = []string{"throughput", "latency", "pending", "accept", "fanout", "subscribers", "preferences"}
 
 func main() {
 	if os.Getenv("GOGC") == "" {
@@ -141,6 +146,8 @@ func (o *options) only(what string) {
 			o.flood.triggers = 0
 		case "subscribers":
 			o.crowd.subscribers = 0
+		case "preferences":
+			o.preferred.units = 0
 		}
 	}
 }
@@ -202,6 +209,11 @@ func (o options) measureAll(ctx context.Context, s *server, r *report, progress 
 	}
 	if o.crowd.subscribers > 0 {
 		if r.crowded, err = o.crowds(ctx, s, p, progress); err != nil {
+			return err
+		}
+	}
+	if o.preferred.units > 0 {
+		if r.sets, err = o.preferences(ctx, s, progress); err != nil {
 			return err
 		}
 	}

@@ -21,6 +21,7 @@ type report struct {
 	acceptance []acceptances
 	fanOut     []flooded
 	crowded    *crowded
+	sets       *comparison // of people with preferences, and of people without
 }
 
 // comparison is all rounds of one load: Belfry's and river's sample of each.
@@ -56,6 +57,9 @@ func (r *report) tables() []table {
 	if r.crowded != nil {
 		out = append(out, r.crowds()...)
 	}
+	if r.sets != nil {
+		out = append(out, r.preferences())
+	}
 	return out
 }
 
@@ -72,6 +76,23 @@ func (r *report) rates() table {
 			spread("%.0f", ours), spread("%.0f", theirs), spread("%.2f", ratio)})
 	}
 	return t
+}
+
+// preferences compares runs whose recipients have preferences with runs of people who have none.
+func (r *report) preferences() table {
+	c := r.sets
+	row := func(what, format string, of func(sample) float64) []string {
+		values := []string{what}
+		for i := range 2 {
+			values = append(values, spread(format, c.each(func(p [2]sample) float64 { return of(p[i]) })))
+		}
+		return append(values, spread("%.2f", c.each(func(p [2]sample) float64 { return of(p[0]) / of(p[1]) })))
+	}
+	return table{title: "Preferences: five sets each, and those of the tenant and the environment",
+		note: fmt.Sprintf("%d runs of %q, %s, for a tenant; the sides take turns, median of %d rounds (lowest to highest).", c.units, c.task.name, c.name, r.rounds),
+		rows: [][]string{{"", "with", "without", "ratio"},
+			row("runs/s", "%.0f", sample.rate),
+			row("CPU µs", "%.1f", func(s sample) float64 { return s.per((s.cpu + s.server).Nanoseconds()) / 1000 })}}
 }
 
 // costs compares what was written.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/belfryhq/belfry"
 )
@@ -45,7 +46,7 @@ func LoadPreferences(ctx context.Context, q querier, owners []PreferenceOwner) (
 	if len(owners) == 0 {
 		return out, nil
 	}
-	var a preferenceArguments
+	a := preferenceArguments{seen: make(map[setKey]struct{}, 2*len(owners)), seenDefaults: map[tenantKey]struct{}{}}
 	for _, o := range owners {
 		a.add(o)
 	}
@@ -53,21 +54,18 @@ func LoadPreferences(ctx context.Context, q querier, owners []PreferenceOwner) (
 	if err != nil {
 		return nil, fmt.Errorf("read preferences: %w", err)
 	}
-	var isDefault bool
-	var owner int64
-	var env belfry.EnvironmentID
-	var name string
+	var i int64 // the place among the sets asked for, from 1; of defaults it is negative
 	var stored []byte
-	if _, err := pgx.ForEachRow(rows, []any{&isDefault, &owner, &env, &name, &stored}, func() error {
+	if _, err := pgx.ForEachRow(rows, []any{&i, (*pgtype.DriverBytes)(&stored)}, func() error {
 		set, err := decodePreferences(stored)
 		out.Variables = out.Variables || bytes.Contains(stored, []byte("vars"))
 		switch {
-		case !isDefault:
-			out.sets[setKey{belfry.RecipientID(owner), name}] = set
-		case owner == 0:
-			out.environments[env] = set
+		case i > 0:
+			out.sets[setKey{belfry.RecipientID(a.recipients[i-1]), a.sets[i-1]}] = set
+		case a.tenants[-i-1] == 0:
+			out.environments[belfry.EnvironmentID(a.envs[-i-1])] = set
 		default:
-			out.tenants[belfry.RecipientID(owner)] = set
+			out.tenants[belfry.RecipientID(a.tenants[-i-1])] = set
 		}
 		return err
 	}); err != nil {
@@ -81,7 +79,8 @@ type preferenceArguments struct {
 	recipients, recipientEnvs []int64
 	sets                      []string
 	envs, tenants             []int64
-	seen                      map[any]bool
+	seen                      map[setKey]struct{}
+	seenDefaults              map[tenantKey]struct{}
 }
 
 // tenantKey names a default.
@@ -91,30 +90,29 @@ type tenantKey struct {
 }
 
 func (a *preferenceArguments) add(o PreferenceOwner) {
-	first := func(key any) bool {
-		if a.seen == nil {
-			a.seen = map[any]bool{}
-		}
-		was := a.seen[key]
-		a.seen[key] = true
-		return !was
-	}
-	set := func(name string) {
-		if first(setKey{o.Recipient, name}) {
-			a.recipients, a.recipientEnvs, a.sets = append(a.recipients, int64(o.Recipient)), append(a.recipientEnvs, int64(o.Environment)), append(a.sets, name)
-		}
-	}
-	defaults := func(tenant belfry.RecipientID) {
-		if first(tenantKey{o.Environment, tenant}) {
-			a.envs, a.tenants = append(a.envs, int64(o.Environment)), append(a.tenants, int64(tenant))
-		}
-	}
-	set(belfry.DefaultPreferences)
-	defaults(0)
+	a.addSet(o, belfry.DefaultPreferences)
+	a.addDefault(tenantKey{o.Environment, 0})
 	if o.Tenant != 0 {
-		set(o.TenantID)
-		defaults(o.Tenant)
+		a.addSet(o, o.TenantID)
+		a.addDefault(tenantKey{o.Environment, o.Tenant})
 	}
+}
+
+func (a *preferenceArguments) addSet(o PreferenceOwner, name string) {
+	k := setKey{o.Recipient, name}
+	if _, ok := a.seen[k]; ok {
+		return
+	}
+	a.seen[k] = struct{}{}
+	a.recipients, a.recipientEnvs, a.sets = append(a.recipients, int64(o.Recipient)), append(a.recipientEnvs, int64(o.Environment)), append(a.sets, name)
+}
+
+func (a *preferenceArguments) addDefault(k tenantKey) {
+	if _, ok := a.seenDefaults[k]; ok {
+		return
+	}
+	a.seenDefaults[k] = struct{}{}
+	a.envs, a.tenants = append(a.envs, int64(k.env)), append(a.tenants, int64(k.tenant))
 }
 
 // PreferenceSetsOf reads what counts for a recipient in the name of a tenant; without one if tenant is empty. A recipient
@@ -150,17 +148,17 @@ const selectPreferencesOf = `SELECT p.recipient_id, p.set, p.preferences
  WHERE p.environment_id = $1`
 
 // selectPreferences reads sets of recipients and defaults together: it is asked for every batch of runs.
-const selectPreferences = `SELECT false, p.recipient_id, p.environment_id, p.set, p.preferences
-  FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS k (recipient_id, set, environment_id)
+const selectPreferences = `SELECT k.i, p.preferences
+  FROM unnest($1::bigint[], $2::text[], $3::bigint[]) WITH ORDINALITY AS k (recipient_id, set, environment_id, i)
   JOIN preference_sets p USING (recipient_id, set, environment_id)
  UNION ALL
-SELECT true, d.tenant_id, d.environment_id, '', d.preferences
-  FROM unnest($4::bigint[], $5::bigint[]) AS k (environment_id, tenant_id)
+SELECT -k.i, d.preferences
+  FROM unnest($4::bigint[], $5::bigint[]) WITH ORDINALITY AS k (environment_id, tenant_id, i)
   JOIN preference_defaults d USING (environment_id, tenant_id)`
 
 const upsertPreferences = `INSERT INTO preference_sets (recipient_id, set, environment_id, preferences, updated_at)
 SELECT t.recipient_id, t.set, $1, t.preferences, $5
-  FROM unnest($2::bigint[], $3::text[], $4::jsonb[]) AS t (recipient_id, set, preferences)
+  FROM unnest($2::bigint[], $3::text[], $4::json[]) AS t (recipient_id, set, preferences)
 ON CONFLICT (recipient_id, set) DO UPDATE SET preferences = excluded.preferences, updated_at = excluded.updated_at`
 
 const deletePreferences = `DELETE FROM preference_sets WHERE environment_id = $1 AND recipient_id = $2 AND set = $3`
