@@ -63,3 +63,19 @@ func nullable[T any](v *T, err error) (*T, error) {
 	}
 	return v, err
 }
+
+// mapped is a channel of something else for each value of in, until that is closed or ctx ends.
+func mapped[A, B any](ctx context.Context, in <-chan A, to func(A) B) <-chan B {
+	out := make(chan B)
+	go func() {
+		defer close(out)
+		for v := range in {
+			select {
+			case out <- to(v):
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out
+}

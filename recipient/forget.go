@@ -31,27 +31,24 @@ func (s *Service) Wake() {
 	}
 }
 
-// Run works off bulk operations, and removes what belonged to deleted recipients, in transactions of bounded size, until ctx ends. A crash costs nothing:
-// whoever runs next goes on. When all is gone it looks once more after settleTime, for what was being written about
-// somebody while they were deleted. Several nodes may run it; each has to, for it also forgets the ids that the node
-// remembers.
+// Run works off bulk operations, and removes what belonged to deleted recipients, in transactions of bounded size, until ctx
+// ends. A crash costs nothing: whoever runs next goes on. When all is gone it looks once more after settleTime, for what was
+// being written about somebody while they were deleted. Several nodes may run it; each has to, for it also forgets the ids
+// that the node remembers.
 func (s *Service) Run(ctx context.Context) error {
 	tick := time.NewTicker(watchInterval)
 	defer tick.Stop()
 	for {
-		err := s.evict(ctx)
-		for more := true; more && err == nil; {
-			more, err = s.forgetSome(ctx)
+		if err := s.evict(ctx); err != nil && ctx.Err() == nil {
+			s.Log.Error("the ids of deleted recipients could not be read; it is tried again", "error", err)
 		}
-		if err != nil && ctx.Err() == nil {
-			s.Log.Error("what belonged to deleted recipients could not be removed; it is tried again", "error", err)
-		}
-		err = nil
-		for more := true; more && err == nil; {
-			more, err = s.bulkSome(ctx)
-		}
-		if err != nil && ctx.Err() == nil {
-			s.Log.Error("a bulk operation could not go on; it is tried again", "error", err)
+		for forget, bulk := true, true; forget || bulk; { // by turns: neither waits for all of the other
+			if forget {
+				forget = s.some(ctx, s.forgetSome, "what belonged to deleted recipients could not be removed; it is tried again")
+			}
+			if bulk {
+				bulk = s.some(ctx, s.bulkSome, "a bulk operation could not go on; it is tried again")
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -60,6 +57,15 @@ func (s *Service) Run(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// some does a transaction's work, and reports whether there may be more of it to do at once.
+func (s *Service) some(ctx context.Context, do func(context.Context) (bool, error), failure string) (more bool) {
+	more, err := do(ctx)
+	if err != nil && ctx.Err() == nil {
+		s.Log.Error(failure, "error", err)
+	}
+	return more && err == nil
 }
 
 // evict drops ids from memory whose recipients were deleted on any node.

@@ -182,9 +182,13 @@ func (s *Service) lockOne(ctx context.Context, tx *postgres.Tx, env belfry.Envir
 	}
 	err = tx.QueryRow(ctx, lockRecipient, env, who.Collection, who.ExternalID).Scan(&id)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return 0, belfry.Errorf(belfry.NotFound, "nobody has the id %.100q: identify the recipient first", who.ExternalID)
+		return 0, notIdentified(who.ExternalID)
 	}
 	return id, err
+}
+
+func notIdentified(id string) *belfry.Error {
+	return belfry.Errorf(belfry.NotFound, "nobody has the id %.100q: identify the recipient first", id)
 }
 
 // SetDefaults writes the default of a tenant, which becomes known by this, or of the environment if tenant is empty.
