@@ -36,6 +36,8 @@ type Service struct {
 	Observe func(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, ids []belfry.RecipientID) error
 	// Forget is how other packages delete what they keep about recipients that are deleted.
 	Forget []Forget
+	// HandOver is how other packages give what they keep about a user who was merged into another one to that one.
+	HandOver []HandOver
 	// Log is told what Run could not do. Default: nobody.
 	Log *slog.Logger
 }
