@@ -102,6 +102,9 @@ func TestMergedFeedsKeepTheStateOfEachItem(t *testing.T) {
 			for w.merge(t, work, ann, since) {
 				parts++
 			}
+			if told := w.told(); len(told) > 0 {
+				t.Errorf("observed %+v: these were sent before", told)
+			}
 			if parts != 2 {
 				t.Errorf("it took %d transactions, want one for each feed", parts)
 			}
@@ -122,6 +125,12 @@ func TestMergedFeedsKeepTheStateOfEachItem(t *testing.T) {
 					t.Errorf("ann's own is %+v", it)
 				}
 			}
+			w.markAll(t, ann, belfry.Interacted)
+			for _, it := range w.counted(t, ann) {
+				if it.State.InteractedAt == nil {
+					t.Errorf("a mark on everything leaves out %+v", it)
+				}
+			}
 			if n := len(w.counted(t, there)); n != 2 {
 				t.Errorf("%d items on the other channel, want 2", n)
 			}
@@ -129,9 +138,6 @@ func TestMergedFeedsKeepTheStateOfEachItem(t *testing.T) {
 				if n := len(w.counted(t, ref)); n != 0 {
 					t.Errorf("%d items are left on %s", n, ref.Channel)
 				}
-			}
-			if told := w.told(); len(told) > 0 {
-				t.Errorf("observed %+v: these were sent before", told)
 			}
 		})
 	}
