@@ -100,8 +100,9 @@ func TestWhatIsBeingSentIsWaitedFor(t *testing.T) {
 		t.Errorf("taken over (-want +got):\n%s", diff)
 	}
 	for _, l := range leases {
+		sent := w.try(t.Context(), l)
 		if l.Content.Body.Content == "done" {
-			if err := w.commit(t.Context(), []*outcome{w.try(t.Context(), l)}); err != nil {
+			if err := w.commit(t.Context(), []*outcome{sent}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -114,8 +115,15 @@ func TestWhatIsBeingSentIsWaitedFor(t *testing.T) {
 		t.Errorf("taken over (-want +got):\n%s", diff)
 	}
 	w.work()
-	if diff := cmp.Diff([]string{"crashed", "done", "free"}, sentBodies(w)); diff != "" {
+	if diff := cmp.Diff([]string{"crashed", "crashed", "done", "free"}, sentBodies(w)); diff != "" {
 		t.Errorf("sent (-want +got):\n%s", diff)
+	}
+	keys := map[string]bool{} // the provider can tell that it has had one of them
+	for _, m := range w.provider.calls() {
+		keys[m.IdempotencyKey] = true
+	}
+	if len(keys) != 3 {
+		t.Errorf("%d keys of 3 messages", len(keys))
 	}
 }
 

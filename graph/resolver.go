@@ -56,6 +56,17 @@ func (r *Resolver) userID(ctx context.Context, env belfry.EnvironmentID, user, f
 
 var errCursor = belfry.Errorf(belfry.Invalid, "not a cursor: pass one that the API returned, unchanged").At("after")
 
+// keyCursor is the key behind which a page of a list in the order of keys begins; empty for the first one.
+func keyCursor(after *string) (string, error) {
+	if after == nil {
+		return "", nil
+	}
+	if belfry.ValidateKey(*after, "after") != nil {
+		return "", errCursor
+	}
+	return *after, nil
+}
+
 // nullable turns NotFound into null, which is what a query for one thing answers.
 func nullable[T any](v *T, err error) (*T, error) {
 	if err != nil && belfry.CodeOf(err) == belfry.NotFound {

@@ -5863,7 +5863,7 @@ type DecisionReason {
 input SetPreferencesInput {
   "Your own id of the user."
   user: String
-  "An object. Backends."
+  "An object, or a tenant as somebody to be told. Backends."
   object: ObjectRefInput
   "` + "`" + `default` + "`" + `, or your own id of the tenant that they are for."
   set: String! = "default"
@@ -5883,7 +5883,7 @@ type SetPreferencesPayload {
 input DeletePreferencesInput {
   "Your own id of the user."
   user: String
-  "An object. Backends."
+  "An object, or a tenant as somebody to be told. Backends."
   object: ObjectRefInput
   "` + "`" + `default` + "`" + `, or your own id of the tenant that they are for."
   set: String! = "default"
@@ -5930,7 +5930,7 @@ type DeleteDefaultPreferencesPayload {
 input ExplainPreferenceInput {
   "Your own id of the user."
   user: String
-  "An object. Backends."
+  "An object, or a tenant as somebody to be told. Backends."
   object: ObjectRefInput
   "Your customer in whose name it would happen."
   tenant: String
@@ -6138,9 +6138,9 @@ type IdentifyUserPayload {
   user: User!
 }
 
-"One of your objects that was made known before: a project, a team."
+"One of your objects that was made known before: a project, a team. Where somebody to be told is meant, a tenant is one, too."
 input ObjectRefInput {
-  "Which kind of object: your own word, such as projects. It doesn't begin with '$'."
+  "Which kind of object: your own word, such as projects, or $tenants. Nothing else begins with '$'."
   collection: String!
   "Your own id of the object in its collection."
   id: String!
@@ -6178,7 +6178,8 @@ extend type Mutation {
   deleteUser(input: DeleteUserInput!): DeleteUserPayload!
   """
   Make two users one, for good. What is known of ` + "`" + `from` + "`" + ` is added to ` + "`" + `into` + "`" + `, which wins where both say something; then ` + "`" + `from` + "`" + `
-  is deleted, with its feed, messages and waiting runs. Backends.
+  is deleted. Its messages and feed items of the last 30 days follow within minutes: they come at the end of the feed of
+  ` + "`" + `into` + "`" + `, in their order, with new ids. Its runs, schedules, subscriptions and memberships end. Backends.
   """
   mergeUsers(input: MergeUsersInput!): MergeUsersPayload!
   "Say what users may change of their own profile with their token. Backends."
@@ -7673,8 +7674,8 @@ input TriggerRecipientInput {
   "Your own id of a user that was identified before."
   user: String
   """
-  An object that is known already, and everybody who is subscribed to it. Objects have no feed; other channels go by their
-  properties.
+  An object that is known already, or a tenant, of the collection $tenants, and everybody who is subscribed to it. Objects have
+  no feed; other channels go by their properties and channel data.
   """
   object: ObjectRefInput
   "Key of an audience: everybody who belongs to it. One with members is meant as far as their tenant is that of the trigger."

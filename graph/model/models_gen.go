@@ -483,7 +483,7 @@ type DeleteObjectPayload struct {
 type DeletePreferencesInput struct {
 	// Your own id of the user.
 	User *string `json:"user,omitempty"`
-	// An object. Backends.
+	// An object, or a tenant as somebody to be told. Backends.
 	Object *ObjectRefInput `json:"object,omitempty"`
 	// `default`, or your own id of the tenant that they are for.
 	Set string `json:"set"`
@@ -565,7 +565,7 @@ type EmailStepInput struct {
 type ExplainPreferenceInput struct {
 	// Your own id of the user.
 	User *string `json:"user,omitempty"`
-	// An object. Backends.
+	// An object, or a tenant as somebody to be told. Backends.
 	Object *ObjectRefInput `json:"object,omitempty"`
 	// Your customer in whose name it would happen.
 	Tenant *string `json:"tenant,omitempty"`
@@ -862,9 +862,9 @@ type ObjectEdge struct {
 	Node Object `json:"node"`
 }
 
-// One of your objects that was made known before: a project, a team.
+// One of your objects that was made known before: a project, a team. Where somebody to be told is meant, a tenant is one, too.
 type ObjectRefInput struct {
-	// Which kind of object: your own word, such as projects. It doesn't begin with '$'.
+	// Which kind of object: your own word, such as projects, or $tenants. Nothing else begins with '$'.
 	Collection string `json:"collection"`
 	// Your own id of the object in its collection.
 	ID string `json:"id"`
@@ -1310,7 +1310,7 @@ type SetPartialPayload struct {
 type SetPreferencesInput struct {
 	// Your own id of the user.
 	User *string `json:"user,omitempty"`
-	// An object. Backends.
+	// An object, or a tenant as somebody to be told. Backends.
 	Object *ObjectRefInput `json:"object,omitempty"`
 	// `default`, or your own id of the tenant that they are for.
 	Set string `json:"set"`
@@ -1670,8 +1670,8 @@ type ThrottleStepInput struct {
 type TriggerRecipientInput struct {
 	// Your own id of a user that was identified before.
 	User *string `json:"user,omitempty"`
-	// An object that is known already, and everybody who is subscribed to it. Objects have no feed; other channels go by their
-	// properties.
+	// An object that is known already, or a tenant, of the collection $tenants, and everybody who is subscribed to it. Objects have
+	// no feed; other channels go by their properties and channel data.
 	Object *ObjectRefInput `json:"object,omitempty"`
 	// Key of an audience: everybody who belongs to it. One with members is meant as far as their tenant is that of the trigger.
 	Audience *string `json:"audience,omitempty"`
