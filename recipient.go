@@ -2,6 +2,7 @@ package belfry
 
 import (
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -34,6 +35,17 @@ type Recipient struct {
 	// locale, timezone) beside the customer's own, decoded from JSON.
 	Properties map[string]any
 }
+
+// Merge says that a user has become a part of another one, and is gone.
+type Merge struct {
+	Environment EnvironmentID
+	From, Into  RecipientID
+	User        string    // external id of Into
+	Since       time.Time // what is older goes with From
+}
+
+// MergedHistory is how far back the messages of a user reach that another one takes over.
+const MergedHistory = 30 * 24 * time.Hour
 
 // Scope is the recipient as conditions and templates see it: its properties, and its id.
 func (r *Recipient) Scope() map[string]any {

@@ -22,6 +22,7 @@
 //     because the node ends is given back and doesn't count.
 //   - The worker of an outdated lease can't record anything (fence). What is recorded is raised through Observe in the same
 //     transaction, so observers hear of each change exactly once.
+//   - A message that is given to another user keeps its number, its attempts, its place in the queue and its key.
 //   - A flood in one environment doesn't hold up the others: they take turns.
 //   - Nothing a provider does (error, panic, silence for longer than the timeout) ends a worker. But it must heed its context:
 //     one that never returns keeps a slot of Config.Workers.

@@ -14,16 +14,10 @@ const forgetChunk = 5000
 // Forget deletes the messages of recipients who are deleted, those that wait before those that were sent: a part of them,
 // and reports whether there may be more. What is being sent at that moment is sent.
 func (s *Service) Forget(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, ids []belfry.RecipientID) (more bool, err error) {
-	for _, sql := range []string{forgetDeliveries, forgetAttempts, forgetMessages} {
-		tag, err := tx.Exec(ctx, sql, env, ids, forgetChunk)
-		if err != nil {
-			return false, fmt.Errorf("forget messages: %w", err)
-		}
-		if tag.RowsAffected() > 0 {
-			return true, nil
-		}
+	if more, err = tx.FirstEffect(ctx, []string{forgetDeliveries, forgetAttempts, forgetMessages}, env, ids, forgetChunk); err != nil {
+		err = fmt.Errorf("forget messages: %w", err)
 	}
-	return false, nil
+	return more, err
 }
 
 // A row that was updated meanwhile has moved away from its ctid. It is found by the next call.

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/belfryhq/belfry"
@@ -34,9 +35,10 @@ type Receipt struct {
 	Delivered bool   // it is known to have arrived already
 }
 
-// idempotencyKey is derived from what never changes. Ids are numbers that another installation has too, triggers aren't.
+// idempotencyKey is derived from what never changes: whose a message is does, when users are merged. Numbers are unique in an
+// installation, and another one that has the same doesn't have the same triggers.
 func idempotencyKey(m *belfry.Message) string {
-	sum := sha256.Sum256(append(m.Trigger[:], m.ID().String()...))
+	sum := sha256.Sum256(strconv.AppendInt(m.Trigger[:], m.Seq, 10))
 	return hex.EncodeToString(sum[:16])
 }
 

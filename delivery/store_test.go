@@ -49,6 +49,9 @@ func TestClaimsReadTheQueueFromItsHead(t *testing.T) {
 			{"selectStatuses", `('{1,2}', '{mail,mail}', '{1,2}', 1)`, 20},
 			{"selectMessages", `('{1,2}', '{mail,mail}', '{1,2}', 1)`, 20},
 			{"selectAttempts", `('{1,2}', '{1,2}', 1)`, 20},
+			{"lockDeliveries", `(3, 3, '{3,5003}', '2026-05-04')`, 30},
+			{"moveMessages", `(3, 3, '{3,5003}', 4)`, 30},
+			{"moveDeliveries", `(3, 3, '{3,5003}', 4)`, 30},
 		} {
 			name := row.name
 			plan, blocks := explain(t, conn.Conn(), mode, name, row.args)
@@ -58,6 +61,28 @@ func TestClaimsReadTheQueueFromItsHead(t *testing.T) {
 			if blocks > row.blocks {
 				t.Errorf("%s, %s: touches %d blocks, want at most %d:\n%s", name, mode, blocks, row.blocks, plan)
 			}
+		}
+	}
+}
+
+// Parts of what is handed over are read in the order of keys, however many the planner thinks there are.
+func TestMergingReadsInTheOrderOfKeys(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.exec(`INSERT INTO messages (recipient_id, id, environment_id, version_id, trigger_id, created_at, status_at, status, channel, channel_type, user_id, workflow, step_ref, categories, content)
+		SELECT i % 500, i, 1, 1, '00000000-0000-0000-0000-000000000001', $1, $1, 'sent', 'mail', 'email', 'u', 'w', 's', '{}', '{}' FROM generate_series(1, 20000) i`, start)
+	w.exec(`ANALYZE messages`)
+	conn, err := w.pool.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Release()
+	if _, err := conn.Exec(t.Context(), `SET enable_bitmapscan = off`); err != nil { // as whoever calls Merge has set
+		t.Fatal(err)
+	}
+	for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {
+		if plan, _ := explain(t, conn.Conn(), mode, "selectOldest", "(3, 1, '2026-05-04', 1000)"); !strings.Contains(plan, "messages_pkey") || strings.Contains(plan, "Sort") {
+			t.Errorf("%s:\n%s", mode, plan)
 		}
 	}
 }

@@ -260,7 +260,7 @@ func (c *cancellation) stop(ctx context.Context, tx *postgres.Tx, e *Engine, loc
 	batch.Queue(deleteFetches, recipients, triggers)
 	tx.AfterCommit(func() {
 		e.stats.cancelled.Add(int64(len(stopped)))
-		e.watchers.ring(slices.Values(stopped))
+		e.watchers.Ring(slices.Values(stopped))
 	})
 	return tx.SendBatch(ctx, batch).Close()
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/internal/egress"
+	"github.com/belfryhq/belfry/internal/watch"
 	"github.com/belfryhq/belfry/postgres"
 	"github.com/belfryhq/belfry/recipient"
 )
@@ -47,7 +48,7 @@ type Engine struct {
 	wakeSchedules chan struct{}
 	idleFloors    time.Duration // how old floors may be before a worker believes that there is nothing to do
 	lastSmall     atomic.Int64  // when there was other than bulk work, by the machine's clock, in Unix nanoseconds
-	watchers      watchers
+	watchers      watch.Bells[runKey]
 	stats         stats
 }
 

@@ -16,24 +16,17 @@ const forgetChunk = 2000
 // the progress of a trigger adds up. Each call changes one kind of rows, so it holds nothing that a worker waits for while
 // it waits for a worker.
 func (e *Engine) Forget(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, ids []belfry.RecipientID) (more bool, err error) {
-	now := e.now()
-	tag, err := tx.Exec(ctx, blankRuns, env, ids, forgetChunk, now)
+	tag, err := tx.Exec(ctx, blankRuns, env, ids, forgetChunk, e.now())
 	if err != nil {
 		return false, fmt.Errorf("forget runs: %w", err)
 	}
 	if tag.RowsAffected() > 0 {
 		return true, nil
 	}
-	for _, sql := range forgetRest {
-		tag, err := tx.Exec(ctx, sql, env, ids, forgetChunk)
-		if err != nil {
-			return false, fmt.Errorf("forget what runs left: %w", err)
-		}
-		if tag.RowsAffected() > 0 {
-			return true, nil
-		}
+	if more, err = tx.FirstEffect(ctx, forgetRest, env, ids, forgetChunk); err != nil {
+		err = fmt.Errorf("forget what runs left: %w", err)
 	}
-	return false, nil
+	return more, err
 }
 
 const blankRuns = `UPDATE runs r SET status = CASE status WHEN 'waiting' THEN 'cancelled' ELSE status END,

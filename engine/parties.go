@@ -79,8 +79,11 @@ func (e *Engine) resolve(ctx context.Context, tx *postgres.Tx, env belfry.Enviro
 			who.rejected = append(who.rejected, Rejected{i, belfry.CodeOf(invalid[i]), invalid[i].Error()})
 		case r.Recipients[i].Audience != "": // see openSources
 		case id == 0:
-			who.rejected = append(who.rejected, Rejected{i, belfry.NotFound,
-				fmt.Sprintf("no user has the id %q: identify the user first, or on the spot", ref.ExternalID)})
+			why := fmt.Sprintf("no user has the id %q: identify the user first, or on the spot", ref.ExternalID)
+			if ref.Collection != belfry.Users {
+				why = fmt.Sprintf("nothing in %.100q has the id %q: store it first", ref.Collection, ref.ExternalID)
+			}
+			who.rejected = append(who.rejected, Rejected{i, belfry.NotFound, why})
 		case !seen[id]:
 			seen[id] = true
 			who.recipients, who.inputs = append(who.recipients, id), append(who.inputs, i)

@@ -35,7 +35,7 @@ func TestCancelCountsAndTells(t *testing.T) {
 	w.drain()
 	w.trigger(Request{Workflow: "w", Recipients: refer(2, 1), CancellationKey: "k"}) // this one hasn't begun
 	first := one[belfry.RecipientID](w, `SELECT id FROM recipients WHERE external_id = 'u0'`)
-	ring, stop := w.watchers.listen(runKey{first, a.Trigger.ID})
+	ring, stop := w.watchers.Listen(runKey{first, a.Trigger.ID})
 	defer stop()
 	if _, err := w.Cancel(t.Context(), w.env, "w", "k", nil); err != nil {
 		t.Fatal(err)

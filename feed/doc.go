@@ -9,6 +9,8 @@
 //   - Reading a page returns items, badge and position of one snapshot. Subscribing from that position tells
 //     everything that came later, once, in order; what can't be told is a Reset, never silence.
 //   - Marking everything costs one row and one change, however many items there are (see Watermarks).
+//   - Items of a merged user come at the end of the feed that gets them, at new positions: no position or id of before
+//     changes its meaning.
 //
 // Footguns
 //   - Lock first, look second: whoever changes items locks the feeds row in a statement of its own before reading

@@ -85,9 +85,12 @@ func (s *Service) notices(events []addressed) ([]Notice, error) {
 		if !s.Bus.Wanted(t) {
 			continue
 		}
-		payload, err := json.Marshal(e.event())
-		if err != nil {
-			return nil, err
+		var payload []byte
+		if e.event != nil {
+			var err error
+			if payload, err = json.Marshal(e.event()); err != nil {
+				return nil, err
+			}
 		}
 		if len(payload) > maxPayload {
 			payload = nil
@@ -102,7 +105,7 @@ type addressed struct {
 	env           belfry.EnvironmentID
 	channel, user string
 	version       int64
-	event         func() Event
+	event         func() Event // nil: listeners read it
 }
 
 // publish rings the bell after commit. A bell that can't be rung costs latency only: the sweep finds the change.

@@ -14,16 +14,10 @@ const forgetChunk = 5000
 // Forget deletes the feeds of recipients who are deleted: a part of them, and reports whether there may be more. The feeds
 // themselves go last, so what a crash leaves is found again. Whoever is subscribed stays so, and hears nothing more.
 func (s *Service) Forget(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, ids []belfry.RecipientID) (more bool, err error) {
-	for _, sql := range []string{forgetItems, forgetChanges, forgetFeeds} {
-		tag, err := tx.Exec(ctx, sql, env, ids, forgetChunk)
-		if err != nil {
-			return false, fmt.Errorf("forget feeds: %w", err)
-		}
-		if tag.RowsAffected() > 0 {
-			return true, nil
-		}
+	if more, err = tx.FirstEffect(ctx, []string{forgetItems, forgetChanges, forgetFeeds}, env, ids, forgetChunk); err != nil {
+		err = fmt.Errorf("forget feeds: %w", err)
 	}
-	return false, nil
+	return more, err
 }
 
 const (

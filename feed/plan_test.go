@@ -29,6 +29,8 @@ func TestHotQueriesUseThePrimaryKey(t *testing.T) {
 		{"page further down", selectItems, `1, 'in-app', 1, 10000, 0, ARRAY['w'], NULL, 200`, "feed_items_pkey"},
 		{"page of a short feed", selectItems, `7, 'in-app', 1, 9223372036854775807, 0, NULL, NULL, 26`, "feed_items_pkey"},
 		{"count after", selectStates, `1, 'in-app', 1, 19990, 20000, 200`, "feed_items_pkey"},
+		{"the first of all", selectFirstItem, `1, 1`, "feed_items_pkey"},
+		{"to be merged", selectOldest, `1, 'in-app', 1, 500`, "feed_items_pkey"},
 		{"replay", selectChanges, `7, 'in-app', 1, 310, 500`, "feed_changes_pkey"},
 	} {
 		for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {
@@ -44,9 +46,14 @@ func TestHotQueriesUseThePrimaryKey(t *testing.T) {
 			t.Errorf("statuses (%s) should be looked up by key:\n%s", mode, plan)
 		}
 	}
-	marked := w.explain(t, "force_generic_plan", selectMarkable, `1, 'in-app', 1, '{1,2,3}'`)
-	if !strings.Contains(marked, "feed_items_pkey") || strings.Contains(marked, "Seq Scan") {
-		t.Errorf("marking by id should look items up:\n%s", marked)
+	for name, plan := range map[string]string{
+		"marking":  w.explain(t, "force_generic_plan", selectMarkable, `1, 'in-app', 1, '{1,2,3}'`),
+		"moving":   w.explain(t, "force_generic_plan", moveItems, `1, 'in-app', 1, 2, 20000, '{1,2,3}'`),
+		"deleting": w.explain(t, "force_generic_plan", deleteItems, `1, 'in-app', 1, '{1,2,3}'`),
+	} {
+		if !strings.Contains(plan, "feed_items_pkey") || strings.Contains(plan, "Seq Scan") {
+			t.Errorf("%s by id should look items up:\n%s", name, plan)
+		}
 	}
 }
 

@@ -60,14 +60,15 @@ func readHeader(ctx context.Context, q querier, sql string, k key) (*header, err
 }
 
 const updateHeader = `UPDATE feeds
-   SET version = $4, unseen = $5, seen = $6, read = $7, archived_unseen = $8, archived_seen = $9, archived_read = $10, watermarks = $11
+   SET version = $4, unseen = $5, seen = $6, read = $7, archived_unseen = $8, archived_seen = $9, archived_read = $10, watermarks = $11,
+       last_seq = $12
  WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3`
 
 func writeHeader(ctx context.Context, tx pgx.Tx, h *header) error {
 	c := &h.cells
 	_, err := tx.Exec(ctx, updateHeader, h.recipient, h.channel, h.env, h.version,
 		c.Active[Unseen], c.Active[Seen], c.Active[Read],
-		c.Archived[Unseen], c.Archived[Seen], c.Archived[Read], h.watermarks)
+		c.Archived[Unseen], c.Archived[Seen], c.Archived[Read], h.watermarks, h.lastSeq)
 	return err
 }
 
@@ -196,6 +197,7 @@ const selectStatuses = `SELECT t.recipient_id, t.channel, i.*, f.watermarks
 
 // statements is every statement of this package by name, for the test that prepares them on the migrated schema.
 var statements = map[string]string{
+	"selectFirstItem": selectFirstItem, "selectOldest": selectOldest, "insertEmpty": insertEmpty, "moveItems": moveItems, "deleteItems": deleteItems,
 	"forgetItems": forgetItems, "forgetChanges": forgetChanges, "forgetFeeds": forgetFeeds,
 	"selectHeader": selectHeader, "lockHeader": lockHeader, "updateHeader": updateHeader, "selectItems": selectItems,
 	"selectMarkable": selectMarkable, "selectStates": selectStates, "updateStates": updateStates,

@@ -123,11 +123,9 @@ func (r *queryResolver) Audiences(ctx context.Context, first int, after *string)
 	if err != nil {
 		return nil, err
 	}
-	key := ""
-	if after != nil {
-		if key = *after; belfry.ValidateKey(key, "after") != nil {
-			return nil, errCursor
-		}
+	key, err := keyCursor(after)
+	if err != nil {
+		return nil, err
 	}
 	page, more, err := r.Recipients.Audiences(ctx, env, key, first)
 	if err != nil {

@@ -8,47 +8,64 @@ package graph
 import (
 	"context"
 
-	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/graph/model"
 	"github.com/belfryhq/belfry/recipient"
 )
 
 func (r *mutationResolver) BulkIdentifyUsers(ctx context.Context, input model.BulkIdentifyUsersInput) (*model.BulkIdentifyUsersPayload, error) {
-	env, err := backend(ctx)
+	operation, err := r.startBulk(ctx, recipient.IdentifyUsers, input.Items)
 	if err != nil {
 		return nil, err
 	}
-	if len(input.Users) > recipient.MaxBulk { // before looking at each
-		return nil, belfry.Beyond("input.users", recipient.MaxBulk, "users")
-	}
-	identities := make([]recipient.Identity, len(input.Users))
-	for i := range input.Users {
-		identities[i] = *input.Users[i].Identity()
-	}
-	bulk, err := r.Recipients.StartBulk(ctx, env, recipient.IdentifyUsers, identities, "input.users")
-	if err != nil {
-		return nil, err
-	}
-	return &model.BulkIdentifyUsersPayload{Operation: model.BulkOperation{Bulk: bulk}}, nil
+	return &model.BulkIdentifyUsersPayload{Operation: *operation}, nil
 }
 
 func (r *mutationResolver) BulkDeleteUsers(ctx context.Context, input model.BulkDeleteUsersInput) (*model.BulkDeleteUsersPayload, error) {
-	env, err := backend(ctx)
+	operation, err := r.startBulk(ctx, recipient.DeleteUsers, input.Items)
 	if err != nil {
 		return nil, err
 	}
-	if len(input.Ids) > recipient.MaxBulk { // before looking at each
-		return nil, belfry.Beyond("input.ids", recipient.MaxBulk, "users")
-	}
-	identities := make([]recipient.Identity, len(input.Ids))
-	for i, id := range input.Ids {
-		identities[i].RecipientRef = belfry.User(id)
-	}
-	bulk, err := r.Recipients.StartBulk(ctx, env, recipient.DeleteUsers, identities, "input.ids")
+	return &model.BulkDeleteUsersPayload{Operation: *operation}, nil
+}
+
+func (r *mutationResolver) BulkUpsertObjects(ctx context.Context, input model.BulkUpsertObjectsInput) (*model.BulkUpsertObjectsPayload, error) {
+	operation, err := r.startBulk(ctx, recipient.UpsertObjects, input.Items)
 	if err != nil {
 		return nil, err
 	}
-	return &model.BulkDeleteUsersPayload{Operation: model.BulkOperation{Bulk: bulk}}, nil
+	return &model.BulkUpsertObjectsPayload{Operation: *operation}, nil
+}
+
+func (r *mutationResolver) BulkDeleteObjects(ctx context.Context, input model.BulkDeleteObjectsInput) (*model.BulkDeleteObjectsPayload, error) {
+	operation, err := r.startBulk(ctx, recipient.DeleteObjects, input.Items)
+	if err != nil {
+		return nil, err
+	}
+	return &model.BulkDeleteObjectsPayload{Operation: *operation}, nil
+}
+
+func (r *mutationResolver) BulkSetPreferences(ctx context.Context, input model.BulkSetPreferencesInput) (*model.BulkSetPreferencesPayload, error) {
+	operation, err := r.startBulk(ctx, recipient.SetPreferenceSets, input.Items)
+	if err != nil {
+		return nil, err
+	}
+	return &model.BulkSetPreferencesPayload{Operation: *operation}, nil
+}
+
+func (r *mutationResolver) BulkSubscribe(ctx context.Context, input model.BulkSubscribeInput) (*model.BulkSubscribePayload, error) {
+	operation, err := r.startBulk(ctx, recipient.SubscribeObjects, input.Items)
+	if err != nil {
+		return nil, err
+	}
+	return &model.BulkSubscribePayload{Operation: *operation}, nil
+}
+
+func (r *mutationResolver) BulkUnsubscribe(ctx context.Context, input model.BulkUnsubscribeInput) (*model.BulkUnsubscribePayload, error) {
+	operation, err := r.startBulk(ctx, recipient.UnsubscribeObjects, input.Items)
+	if err != nil {
+		return nil, err
+	}
+	return &model.BulkUnsubscribePayload{Operation: *operation}, nil
 }
 
 func (r *queryResolver) BulkOperation(ctx context.Context, id string) (*model.BulkOperation, error) {
@@ -61,4 +78,12 @@ func (r *queryResolver) BulkOperation(ctx context.Context, id string) (*model.Bu
 		return nullable[model.BulkOperation](nil, err)
 	}
 	return nullable(r.bulkNode(ctx, env, key))
+}
+
+func (r *subscriptionResolver) BulkOperationEvents(ctx context.Context, operation string) (<-chan *model.BulkOperation, error) {
+	env, err := backend(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return r.watchBulk(ctx, env, operation)
 }

@@ -147,16 +147,5 @@ func (r *Resolver) subscribe(ctx context.Context, ref feed.Ref, since *string) (
 	if err != nil {
 		return nil, fmt.Errorf("subscribe: %w", err)
 	}
-	out := make(chan model.FeedEvent)
-	go func() {
-		defer close(out)
-		for e := range events {
-			select {
-			case out <- model.NewFeedEvent(ref, e):
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return out, nil
+	return mapped(ctx, events, func(e feed.Event) model.FeedEvent { return model.NewFeedEvent(ref, e) }), nil
 }

@@ -22,7 +22,7 @@ func preferenceOwner(ctx context.Context, user *string, object *model.ObjectRefI
 	case (user == nil) == (object == nil):
 		return viewer, who, belfry.Errorf(belfry.Invalid, "with a secret key, say whose: give either user or object").At("input")
 	case object != nil:
-		who, err = object.Ref("input.object")
+		who, err = object.Recipient("input.object")
 		return viewer, who, err
 	}
 	return viewer, belfry.User(*user), belfry.ValidateExternalID(*user, "input.user")

@@ -126,16 +126,3 @@ func (r *Resolver) recipientNode(ctx context.Context, viewer belfry.Viewer, id b
 	}
 	return model.NewRecipient(found), nil
 }
-
-// bulkNode finds a bulk operation by the key of its id.
-func (r *Resolver) bulkNode(ctx context.Context, env belfry.EnvironmentID, key string) (*model.BulkOperation, error) {
-	id, err := model.ParseUUID(key)
-	if err != nil {
-		return nil, err
-	}
-	bulk, err := r.Recipients.BulkByID(ctx, env, id)
-	if err != nil {
-		return nil, err
-	}
-	return &model.BulkOperation{Bulk: bulk}, nil
-}

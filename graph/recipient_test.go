@@ -247,26 +247,3 @@ func expectCode(t *testing.T, what string, want belfry.Code, err error) {
 		t.Errorf("%s: %v, want %s", what, err, want)
 	}
 }
-
-func TestBulkOperations(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	c := w.environment(t, "production")
-	type started struct {
-		Bulk struct{ Operation struct{ ID string } }
-	}
-	finished := func(id string) any {
-		eventually(t, "the operation is done", func() bool {
-			return ask[struct{ BulkOperation struct{ FinishedAt *string } }](c, `query ($id: ID!) { bulkOperation(id: $id) { finishedAt } }`, vars{"id": id}).BulkOperation.FinishedAt != nil
-		})
-		return ask[any](c, `query ($id: ID!) { node(id: $id) { ... on BulkOperation { kind total done failures { index error { code field } } } } }`, vars{"id": id})
-	}
-	id := ask[started](c, `mutation { bulk: bulkIdentifyUsers(input: {users: [{id: "ana", name: "Ana"}, {id: "a/b"}, {id: "bob", email: "nobody"}, {id: "eve"}]}) { operation { id } } }`, nil).Bulk.Operation.ID
-	expectJSON(t, parse(t, `{"node": {"kind": "IDENTIFY_USERS", "total": 4, "done": 4, "failures": [
-		{"index": 1, "error": {"code": "INVALID", "field": "input.users[1].id"}}, {"index": 2, "error": {"code": "INVALID", "field": "input.users[2].email"}}]}}`), finished(id))
-	expectJSON(t, parse(t, `{"users": {"edges": [{"node": {"name": "Ana"}}, {"node": {"name": null}}]}}`), ask[any](c, `{ users { edges { node { name } } } }`, nil))
-	id = ask[started](c, `mutation { bulk: bulkDeleteUsers(input: {ids: ["ana", "nobody", "eve"]}) { operation { id } } }`, nil).Bulk.Operation.ID
-	expectJSON(t, parse(t, `{"node": {"kind": "DELETE_USERS", "total": 3, "done": 3, "failures": []}}`), finished(id))
-	expectJSON(t, parse(t, `{"users": {"edges": []}}`), ask[any](c, `{ users { edges { node { name } } } }`, nil))
-	c.refused(`mutation { bulkDeleteUsers(input: {ids: []}) { operation { id } } }`, nil, "INVALID", "input.ids")
-}

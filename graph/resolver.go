@@ -56,10 +56,37 @@ func (r *Resolver) userID(ctx context.Context, env belfry.EnvironmentID, user, f
 
 var errCursor = belfry.Errorf(belfry.Invalid, "not a cursor: pass one that the API returned, unchanged").At("after")
 
+// keyCursor is the key behind which a page of a list in the order of keys begins; empty for the first one.
+func keyCursor(after *string) (string, error) {
+	if after == nil {
+		return "", nil
+	}
+	if belfry.ValidateKey(*after, "after") != nil {
+		return "", errCursor
+	}
+	return *after, nil
+}
+
 // nullable turns NotFound into null, which is what a query for one thing answers.
 func nullable[T any](v *T, err error) (*T, error) {
 	if err != nil && belfry.CodeOf(err) == belfry.NotFound {
 		return nil, nil
 	}
 	return v, err
+}
+
+// mapped is a channel of something else for each value of in, until that is closed or ctx ends.
+func mapped[A, B any](ctx context.Context, in <-chan A, to func(A) B) <-chan B {
+	out := make(chan B)
+	go func() {
+		defer close(out)
+		for v := range in {
+			select {
+			case out <- to(v):
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out
 }

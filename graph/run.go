@@ -89,17 +89,7 @@ func (r *Resolver) watch(ctx context.Context, env belfry.EnvironmentID, id strin
 	if _, err := r.Engine.TriggerByID(ctx, env, trigger); err != nil {
 		return nil, err
 	}
-	states := r.Engine.Watch(ctx, env, who, trigger)
-	out := make(chan *model.Run)
-	go func() {
-		defer close(out)
-		for run := range states {
-			select {
-			case out <- &model.Run{Run: run, Page: r.runPage(ctx, env, []engine.Run{*run})}:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return out, nil
+	return mapped(ctx, r.Engine.Watch(ctx, env, who, trigger), func(run *engine.Run) *model.Run {
+		return &model.Run{Run: run, Page: r.runPage(ctx, env, []engine.Run{*run})}
+	}), nil
 }

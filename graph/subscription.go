@@ -5,22 +5,37 @@ import (
 
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/graph/model"
+	"github.com/belfryhq/belfry/recipient"
 )
 
-// subscriptionsOf finds whose subscriptions are listed, 0 if nobody is known by that name, and where to begin.
-func (r *Resolver) subscriptionsOf(ctx context.Context, env belfry.EnvironmentID, collection, id string, after *string) (of, behind belfry.RecipientID, err error) {
+// subscriptions lists those of a recipient, in the order of the other party. Whoever isn't known has none.
+func (r *Resolver) subscriptions(ctx context.Context, collection, id string, first int, after *string,
+	read func(ctx context.Context, env belfry.EnvironmentID, of, behind belfry.RecipientID, first int) ([]recipient.Subscription, bool, error),
+	other func(*recipient.Subscription) belfry.RecipientID) (*model.ObjectSubscriptionConnection, error) {
+	env, err := backend(ctx)
+	if err != nil {
+		return nil, err
+	}
 	if err := belfry.ValidateExternalID(collection, "collection"); err != nil {
-		return 0, 0, err
+		return nil, err
 	}
 	if err := belfry.ValidateExternalID(id, "id"); err != nil {
-		return 0, 0, err
+		return nil, err
 	}
+	var behind belfry.RecipientID
 	if after != nil {
 		var ok bool
 		if behind, ok = model.ParseSubscriptionCursor(*after); !ok {
-			return 0, 0, errCursor
+			return nil, errCursor
 		}
 	}
-	of, err = r.Recipients.ID(ctx, env, belfry.RecipientRef{Collection: collection, ExternalID: id})
-	return of, behind, err
+	of, err := r.Recipients.ID(ctx, env, belfry.RecipientRef{Collection: collection, ExternalID: id})
+	if err != nil {
+		return nil, err
+	}
+	page, more, err := read(ctx, env, of, behind, first)
+	if err != nil {
+		return nil, err
+	}
+	return model.NewObjectSubscriptionConnection(page, more, after != nil, other), nil
 }

@@ -46,35 +46,9 @@ func (r *mutationResolver) UnsubscribeFromObject(ctx context.Context, input mode
 }
 
 func (r *queryResolver) Subscribers(ctx context.Context, collection string, id string, first int, after *string) (*model.ObjectSubscriptionConnection, error) {
-	env, err := backend(ctx)
-	if err != nil {
-		return nil, err
-	}
-	of, behind, err := r.subscriptionsOf(ctx, env, collection, id, after)
-	if err != nil {
-		return nil, err
-	}
-	page, more, err := r.Recipients.Subscribers(ctx, env, of, behind, first)
-	if err != nil {
-		return nil, err
-	}
-	subscriber := func(s *recipient.Subscription) belfry.RecipientID { return s.Subscriber }
-	return model.NewObjectSubscriptionConnection(page, more, after != nil, subscriber), nil
+	return r.subscriptions(ctx, collection, id, first, after, r.Recipients.Subscribers, func(s *recipient.Subscription) belfry.RecipientID { return s.Subscriber })
 }
 
 func (r *queryResolver) Subscriptions(ctx context.Context, collection string, id string, first int, after *string) (*model.ObjectSubscriptionConnection, error) {
-	env, err := backend(ctx)
-	if err != nil {
-		return nil, err
-	}
-	of, behind, err := r.subscriptionsOf(ctx, env, collection, id, after)
-	if err != nil {
-		return nil, err
-	}
-	page, more, err := r.Recipients.SubscribedTo(ctx, env, of, behind, first)
-	if err != nil {
-		return nil, err
-	}
-	object := func(s *recipient.Subscription) belfry.RecipientID { return s.Object }
-	return model.NewObjectSubscriptionConnection(page, more, after != nil, object), nil
+	return r.subscriptions(ctx, collection, id, first, after, r.Recipients.SubscribedTo, func(s *recipient.Subscription) belfry.RecipientID { return s.Object })
 }

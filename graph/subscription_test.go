@@ -77,6 +77,63 @@ func TestSubscribersAreToldWhatTheObjectIsTold(t *testing.T) {
 	}
 }
 
+// A tenant is told like any object: by its own address and preferences, and so are its subscribers.
+func TestTenantsAreToldLikeObjects(t *testing.T) {
+	t.Parallel()
+	c := newWorld(t).environment(t, "ours")
+	c.identify("ana")
+	c.store("note", `[{"ref": "inbox", "inApp": {"body": "of {{ recipient.subscription.object.name }}"}}, {"ref": "mail", "email": {"channel": "mail", "subject": "x", "body": "to {{ recipient.name }}"}},
+		{"ref": "other", "email": {"channel": "other", "subject": "x", "body": "x"}}]`)
+	acme := vars{"collection": "$tenants", "id": "acme"}
+	ask[any](c, `mutation { upsertTenant(input: {id: "acme", name: "Acme", properties: {email: "acme@example.com"}}) { tenant { id } }
+		setChannelData(input: {recipient: {tenant: "acme"}, channel: "chat", slack: {accessToken: "xoxb-1"}}) { channelData { channel } } }`, nil)
+	ask[any](c, subscribe, vars{"input": vars{"object": acme, "recipients": []vars{{"user": "ana"}}}})
+	ask[any](c, `mutation ($who: ObjectRefInput!) { setPreferences(input: {object: $who, preferences: {channels: {other: false}}}) { preferences { id } } }`, vars{"who": acme})
+	id := c.trigger(vars{"workflow": "note", "recipients": []vars{{"object": acme}}})
+	type runs struct {
+		Trigger struct {
+			Progress struct{ Recipients, Done int }
+			Runs     struct {
+				Edges []struct {
+					Node struct {
+						Recipient struct {
+							Typename   string `json:"__typename"`
+							ExternalID string
+						}
+						Steps []struct{ Ref, Outcome, Reason string }
+					}
+				}
+			}
+		}
+	}
+	var got runs
+	eventually(t, "both are told", func() bool {
+		got = ask[runs](c, `query ($id: ID!) { trigger(id: $id) { progress { recipients done }
+			runs { edges { node { recipient { __typename externalId } steps { ref outcome reason } } } } } }`, vars{"id": id})
+		return got.Trigger.Progress.Recipients == 2 && got.Trigger.Progress.Done == 2
+	})
+	steps := map[string]string{}
+	for _, e := range got.Trigger.Runs.Edges {
+		for _, s := range e.Node.Steps {
+			if s.Ref != "" {
+				steps[e.Node.Recipient.Typename+" "+e.Node.Recipient.ExternalID+", "+s.Ref] = strings.TrimSpace(s.Outcome + " " + s.Reason)
+			}
+		}
+	}
+	want := map[string]string{"Tenant acme, inbox": "SKIPPED missing_recipient_data", "Tenant acme, mail": "SENT", "Tenant acme, other": "SKIPPED preference",
+		"User ana, inbox": "SENT", "User ana, mail": "SKIPPED missing_recipient_data", "User ana, other": "SKIPPED missing_recipient_data"}
+	if diff := cmp.Diff(want, steps); diff != "" {
+		t.Errorf("what became of the steps (-want +got):\n%s", diff)
+	}
+	feed := c.call(`{ feed(ref: {user: "ana"}) { items { edges { node { blocks { ... on MarkdownBlock { content } } } } } } }`, nil)
+	if !strings.Contains(string(feed.Data), "of Acme") {
+		t.Errorf("ana has %s", feed.Data)
+	}
+	if got := c.call(triggerWorkflow, vars{"input": vars{"workflow": "note", "recipients": []vars{{"object": vars{"collection": "$tenants", "id": "nobody"}}}}}); !strings.Contains(string(got.Data), "NOT_FOUND") {
+		t.Errorf("a tenant that isn't known: %s %+v", got.Data, got.Errors)
+	}
+}
+
 func TestSubscriptionsAreListedBothWays(t *testing.T) {
 	t.Parallel()
 	c := newWorld(t).environment(t, "ours")

@@ -64,7 +64,7 @@ func TestRecipientsAreNamedInOneWay(t *testing.T) {
 	c.store("note", tell)
 	for field, who := range map[string]vars{
 		"":                   {"user": "a", "identify": vars{"id": "a"}},
-		".object.collection": {"object": vars{"collection": "$tenants", "id": "a"}},
+		".object.collection": {"object": vars{"collection": "$users", "id": "a"}},
 		".":                  {},
 		"..":                 {"user": "a", "object": vars{"collection": "c", "id": "a"}},
 	} {

@@ -25,6 +25,21 @@ type Tx struct {
 // announce must also be found by polling.
 func (tx *Tx) AfterCommit(fn func()) { tx.afterCommit = append(tx.afterCommit, fn) }
 
+// FirstEffect executes statements with the same arguments, one after the other,
+// until one of them changes a row, and reports whether one did. So large work
+// whose parts depend on each other is done a transaction at a time: each
+// statement bounds how many rows it changes, and is called again until none has
+// any left.
+func (tx *Tx) FirstEffect(ctx context.Context, statements []string, args ...any) (bool, error) {
+	for _, sql := range statements {
+		tag, err := tx.Exec(ctx, sql, args...)
+		if err != nil || tag.RowsAffected() > 0 {
+			return err == nil, err
+		}
+	}
+	return false, nil
+}
+
 // InTx runs fn in a READ COMMITTED transaction. It commits when fn returns nil,
 // and rolls back when fn returns an error (returned as it is) or panics (the
 // panic goes on). Use only tx inside fn, never the pool.

@@ -185,3 +185,31 @@ func expectIdle(t *testing.T, pool *pgxpool.Pool, rows int) {
 		t.Errorf("rows = %d, want %d", n, rows)
 	}
 }
+
+func TestFirstEffectStopsAtTheFirstChange(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.New(t)
+	statements := []string{`DELETE FROM first WHERE n = $1`, `DELETE FROM second WHERE n = $1`}
+	if _, err := pool.Exec(t.Context(), `CREATE TABLE first AS SELECT 1 AS n; CREATE TABLE second AS SELECT 1 AS n`); err != nil {
+		t.Fatal(err)
+	}
+	for call, want := range []struct {
+		changed     bool
+		first, last int
+	}{{true, 0, 1}, {true, 0, 0}, {false, 0, 0}} {
+		err := postgres.InTx(t.Context(), pool, func(tx *postgres.Tx) error {
+			changed, err := tx.FirstEffect(t.Context(), statements, 1)
+			if changed != want.changed {
+				t.Errorf("call %d: changed = %t", call, changed)
+			}
+			return err
+		})
+		var first, last int
+		if err == nil {
+			err = pool.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM first), (SELECT count(*) FROM second)`).Scan(&first, &last)
+		}
+		if err != nil || first != want.first || last != want.last {
+			t.Errorf("call %d leaves %d and %d, want %+v (%v)", call, first, last, want, err)
+		}
+	}
+}

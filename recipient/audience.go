@@ -223,7 +223,7 @@ func (s *Service) AddMembers(ctx context.Context, env belfry.EnvironmentID, key 
 			if tenant != "" {
 				besides = append(besides, Identity{RecipientRef: ref})
 			}
-			found, ids, err := s.parties(ctx, tx, env, "input.users", who, besides...)
+			found, ids, err := s.parties(ctx, tx, env, who, fieldsOf("input.users", len(who)), besides...)
 			if err != nil {
 				return err
 			}

@@ -1,19 +1,18 @@
 package recipient
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/internal/watch"
 	"github.com/belfryhq/belfry/postgres"
 )
 
@@ -25,14 +24,6 @@ const (
 
 	bulkChunk     = 50                 // items in one transaction
 	bulkRetention = 7 * 24 * time.Hour // how long finished operations can be asked for
-)
-
-// BulkKind is what is done with each item.
-type BulkKind string
-
-const (
-	IdentifyUsers BulkKind = "identify_users"
-	DeleteUsers   BulkKind = "delete_users"
 )
 
 // Bulk is an operation on many recipients that is worked off in the background.
@@ -51,38 +42,27 @@ type BulkFailure struct {
 	Error *belfry.Error `json:"error"`
 }
 
-// bulkItem is an item as it is stored.
-type bulkItem struct {
-	ID         string         `json:"id"`
-	Properties map[string]any `json:"properties,omitempty"`
-	Unset      []string       `json:"unset,omitempty"`
-	// Preferences are merged into those that are there.
-	Preferences map[string]map[string]any `json:"preferences,omitempty"`
-}
-
-// StartBulk accepts an operation on users: when it returns, it is stored and will be done, whatever happens to this node.
-// Items that are wrong are found out one by one; of deletions only the ids count. Errors of the whole: TooLarge and Invalid
-// at field, Conflict if too many operations are unfinished.
-func (s *Service) StartBulk(ctx context.Context, env belfry.EnvironmentID, kind BulkKind, identities []Identity, field string) (*Bulk, error) {
+// StartBulk accepts an operation: when it returns, it is stored and will be done, whatever happens to this node. Items that
+// are wrong are found out one by one. Errors of the whole: TooLarge and Invalid, Conflict if too many operations are
+// unfinished.
+func (s *Service) StartBulk(ctx context.Context, env belfry.EnvironmentID, kind BulkKind, items []BulkItem) (*Bulk, error) {
+	work := bulkWorks[kind]
 	switch {
-	case len(identities) == 0:
-		return nil, belfry.Errorf(belfry.Invalid, "at least one item is required").At("%s", field)
-	case len(identities) > MaxBulk:
-		return nil, belfry.Beyond(field, MaxBulk, "items of one operation")
+	case len(items) == 0:
+		return nil, belfry.Errorf(belfry.Invalid, "at least one item is required").At("%s", work.list)
+	case len(items) > MaxBulk:
+		return nil, belfry.Beyond(work.list, MaxBulk, "items of one operation")
 	}
-	b := &Bulk{Kind: kind, Total: len(identities), CreatedAt: s.now(), Failures: []BulkFailure{}}
-	items := make([]bulkItem, len(identities)) // those that are refused stay empty: perhaps they can't even be stored
-	for i, identity := range identities {
-		err := identity.Validate(fmt.Sprintf("%s[%d]", field, i))
+	b := &Bulk{Kind: kind, Total: len(items), CreatedAt: s.now(), Failures: []BulkFailure{}}
+	stored := make([]BulkItem, len(items)) // those that are refused stay empty: perhaps they can't even be stored
+	for i := range items {
+		err := work.check(&items[i], fmt.Sprintf("%s[%d]", work.list, i))
 		if refused, ok := errors.AsType[*belfry.Error](err); ok {
-			if kind == DeleteUsers { // its items are ids
-				refused = refused.At("%s", strings.TrimSuffix(refused.Field, ".id"))
-			}
 			b.Failures = append(b.Failures, BulkFailure{i, refused})
 		} else if err != nil {
 			return nil, err
 		} else {
-			items[i] = bulkItem{identity.ExternalID, identity.Properties, identity.Unset, identity.Preferences}
+			stored[i] = items[i]
 		}
 	}
 	id, err := uuid.NewV7()
@@ -90,7 +70,7 @@ func (s *Service) StartBulk(ctx context.Context, env belfry.EnvironmentID, kind 
 		return nil, err
 	}
 	b.ID = id
-	encoded, err := json.Marshal(items)
+	encoded, err := json.Marshal(stored)
 	if err != nil {
 		return nil, err
 	}
@@ -123,84 +103,60 @@ func (s *Service) BulkByID(ctx context.Context, env belfry.EnvironmentID, id uui
 	return b, err
 }
 
+// WatchBulk tells how an operation goes on: as it is, then whenever it has got further, until it has ended. NotFound as in
+// BulkByID. The channel is closed then, when ctx ends, or when the database can't be read.
+func (s *Service) WatchBulk(ctx context.Context, env belfry.EnvironmentID, id uuid.UUID) (<-chan *Bulk, error) {
+	if _, err := s.BulkByID(ctx, env, id); err != nil {
+		return nil, err
+	}
+	told := -1
+	return watch.Follow(ctx, &s.bulks, id, watchInterval, func() (b *Bulk, news, over bool) {
+		b, err := s.BulkByID(ctx, env, id)
+		if err != nil {
+			return nil, false, true
+		}
+		news, told = b.Done != told, b.Done
+		return b, news, b.FinishedAt != nil
+	}), nil
+}
+
 // bulkSome does a chunk of the oldest operation that nobody else is at, and reports whether there was one.
 func (s *Service) bulkSome(ctx context.Context) (more bool, err error) {
-	err = postgres.InTx(ctx, s.pool, func(tx *postgres.Tx) error {
-		var env belfry.EnvironmentID
-		b := &Bulk{}
-		var stored []byte
-		err := tx.QueryRow(ctx, claimBulk, bulkChunk).Scan(&env, &b.ID, &b.Kind, &stored, &b.Total, &b.Done, &b.Failures)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return nil
-		}
-		if err != nil {
+	err = again(func() error {
+		return postgres.InTx(ctx, s.pool, func(tx *postgres.Tx) (err error) {
+			more, err = s.bulkNext(ctx, tx)
 			return err
-		}
-		more = true
-		var items []bulkItem
-		decoder := json.NewDecoder(bytes.NewReader(stored))
-		decoder.UseNumber() // or large ones would change
-		if err := decoder.Decode(&items); err != nil {
-			return fmt.Errorf("bulk operation %s: %w", b.ID, err)
-		}
-		done, failures, err := s.bulkChunk(ctx, tx, env, b, items)
-		if err != nil {
-			return fmt.Errorf("bulk operation %s: %w", b.ID, err)
-		}
-		if failures == nil {
-			failures = []BulkFailure{}
-		}
-		encoded, err := json.Marshal(failures)
-		if err != nil {
-			return err
-		}
-		_, err = tx.Exec(ctx, moveBulk, env, b.ID, b.Done+done, encoded, s.now())
-		return err
+		})
 	})
 	return more, err
 }
 
-// bulkChunk does the next items together, or only the first of them if one is refused, for then it may be that one.
-func (s *Service) bulkChunk(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, b *Bulk, items []bulkItem) (done int, failures []BulkFailure, err error) {
-	refused := map[int]bool{} // when they were accepted
-	for _, f := range b.Failures {
-		refused[f.Index] = true
+func (s *Service) bulkNext(ctx context.Context, tx *postgres.Tx) (more bool, err error) {
+	var env belfry.EnvironmentID
+	b := &Bulk{}
+	var stored []byte
+	err = tx.QueryRow(ctx, claimBulk, bulkChunk).Scan(&env, &b.ID, &b.Kind, &stored, &b.Total, &b.Done, &b.Failures)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, nil
 	}
-	for len(items) > 0 {
-		var identities []Identity
-		var refs []belfry.RecipientRef
-		var fields []string
-		for i, item := range items {
-			if !refused[b.Done+i] {
-				refs = append(refs, belfry.User(item.ID))
-				identities = append(identities, Identity{RecipientRef: belfry.User(item.ID), Properties: item.Properties, Unset: item.Unset, Preferences: item.Preferences})
-				fields = append(fields, fmt.Sprintf("input.users[%d]", b.Done+i))
-			}
-		}
-		if b.Kind == DeleteUsers {
-			slices.SortFunc(refs, compareRefs)
-			known, err := lockKnown(ctx, tx, env, slices.Compact(refs))
-			if err != nil {
-				return 0, nil, err
-			}
-			return len(items), nil, s.delete(ctx, tx, env, known)
-		}
-		err := tx.Savepoint(ctx, func() error {
-			_, err := s.Identify(ctx, tx, env, identities, fields)
-			return err
-		})
-		e, isRefusal := errors.AsType[*belfry.Error](err)
-		switch {
-		case err == nil:
-			return len(items), nil, nil
-		case !isRefusal:
-			return 0, nil, err
-		case len(items) == 1:
-			return 1, []BulkFailure{{b.Done, e}}, nil
-		}
-		items = items[:1]
+	if err != nil {
+		return false, err
 	}
-	return 0, nil, nil
+	items, err := decodeItems(stored)
+	if err != nil {
+		return false, fmt.Errorf("bulk operation %s: %w", b.ID, err)
+	}
+	done, failures, err := s.bulkChunk(ctx, tx, env, b, items)
+	if err != nil {
+		return false, fmt.Errorf("bulk operation %s: %w", b.ID, err)
+	}
+	encoded, err := json.Marshal(append([]BulkFailure{}, failures...)) // not null
+	if err != nil {
+		return false, err
+	}
+	tx.AfterCommit(func() { s.bulks.Ring(slices.Values([]uuid.UUID{b.ID})) })
+	_, err = tx.Exec(ctx, moveBulk, env, b.ID, b.Done+done, encoded, s.now())
+	return true, err
 }
 
 const insertBulk = `INSERT INTO bulk_operations (environment_id, id, kind, items, total, failures, created_at)

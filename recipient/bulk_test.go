@@ -27,6 +27,13 @@ func (w *world) worked(t *testing.T) (transactions int) {
 	}
 }
 
+func identityItems(identities []Identity) (items []BulkItem) {
+	for i := range identities {
+		items = append(items, BulkIdentity(&identities[i]))
+	}
+	return items
+}
+
 func TestABulkOperationDoesOrRefusesEachItem(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -41,7 +48,7 @@ func TestABulkOperationDoesOrRefusesEachItem(t *testing.T) {
 	identities[3] = user("a/b", nil)
 	identities[4] = user("a\x00", map[string]any{"x": "\x00"})
 	identities[9] = user("u8", map[string]any{"n": nil, "m": 1.0}) // the one before once more
-	b, err := w.StartBulk(t.Context(), w.production, IdentifyUsers, identities, "input.users")
+	b, err := w.StartBulk(t.Context(), w.production, IdentifyUsers, identityItems(identities))
 	if err != nil || b.Done != 0 || b.Total != len(identities) {
 		t.Fatalf("%+v, %v", b, err)
 	}
@@ -91,7 +98,7 @@ func TestBulkDeletion(t *testing.T) {
 	if _, err := w.identify(t.Context(), w.production, all...); err != nil {
 		t.Fatal(err)
 	}
-	b, err := w.StartBulk(t.Context(), w.production, DeleteUsers, append(all[1:], user("nobody", nil), user("#", nil), all[1]), "input.ids")
+	b, err := w.StartBulk(t.Context(), w.production, DeleteUsers, identityItems(append(all[1:], user("nobody", nil), user("#", nil), all[1])))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,23 +119,23 @@ func TestBulkOperationsHaveLimits(t *testing.T) {
 	for i := range many {
 		many[i] = user(uuid.NewString(), nil)
 	}
-	_, err := w.StartBulk(t.Context(), w.production, IdentifyUsers, many, "input.users")
+	_, err := w.StartBulk(t.Context(), w.production, IdentifyUsers, identityItems(many))
 	wantError(t, err, belfry.TooLarge, "input.users", MaxBulk)
-	_, err = w.StartBulk(t.Context(), w.production, IdentifyUsers, nil, "input.users")
+	_, err = w.StartBulk(t.Context(), w.production, IdentifyUsers, identityItems(nil))
 	wantError(t, err, belfry.Invalid, "input.users", 0)
 	for i := range MaxOpenBulks {
 		identities := many[:1]
 		if i == 0 {
 			identities = many[1:]
 		}
-		if _, err := w.StartBulk(t.Context(), w.production, IdentifyUsers, identities, "input.users"); err != nil {
+		if _, err := w.StartBulk(t.Context(), w.production, IdentifyUsers, identityItems(identities)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err = w.StartBulk(t.Context(), w.production, IdentifyUsers, many[:1], "input.users"); belfry.CodeOf(err) != belfry.Conflict {
+	if _, err = w.StartBulk(t.Context(), w.production, IdentifyUsers, identityItems(many[:1])); belfry.CodeOf(err) != belfry.Conflict {
 		t.Errorf("one too many: %v", err)
 	}
-	if _, err = w.StartBulk(t.Context(), w.staging, IdentifyUsers, many[:1], "input.users"); err != nil {
+	if _, err = w.StartBulk(t.Context(), w.staging, IdentifyUsers, identityItems(many[:1])); err != nil {
 		t.Errorf("in another environment: %v", err)
 	}
 	if n := w.worked(t); n != MaxBulk/bulkChunk+MaxOpenBulks {

@@ -196,39 +196,3 @@ func TestDeletionHasALimit(t *testing.T) {
 	_, err = w.Delete(t.Context(), w.production, []belfry.RecipientRef{{Collection: "$other", ExternalID: "x"}}, "input")
 	wantError(t, err, belfry.Invalid, "input.collection", 0)
 }
-
-func TestMergingUsers(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	both := []Identity{
-		user("ann", map[string]any{"name": "Ann", "address": map[string]any{"city": "Bern"}, "tags": []any{"a"}}),
-		user("ann@work", map[string]any{"name": "A.", "email": "ann@example.com", "address": map[string]any{"city": "Rome", "zip": "00100"}, "tags": []any{"b"}}),
-	}
-	ids, err := w.identify(t.Context(), w.production, both...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, row := range []struct{ into, from, field string }{
-		{"nobody", "ann", "input.into"}, {"ann", "nobody", "input.from"}, {"ann", "ann", "input.from"}, {"ann", "a/b", "input.from"},
-	} {
-		if _, err := w.MergeUsers(t.Context(), w.production, row.into, row.from); err == nil || !isAt(err, row.field) {
-			t.Errorf("merge %s into %s: %v, want an error at %s", row.from, row.into, err, row.field)
-		}
-	}
-	got, err := w.MergeUsers(t.Context(), w.production, "ann", "ann@work")
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := map[string]any{"name": "Ann", "email": "ann@example.com", "address": map[string]any{"city": "Bern", "zip": "00100"}, "tags": []any{"a"}}
-	if diff := cmp.Diff(want, got.Properties); diff != "" || got.ID != ids[belfry.User("ann")] {
-		t.Errorf("merged %d (-want +got):\n%s", got.ID, diff)
-	}
-	if id, err := w.UserID(t.Context(), w.production, "ann@work"); id != 0 || err != nil {
-		t.Errorf("the other is still %d, %v", id, err)
-	}
-}
-
-func isAt(err error, field string) bool {
-	e, ok := errors.AsType[*belfry.Error](err)
-	return ok && e.Field == field
-}

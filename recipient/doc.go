@@ -11,6 +11,9 @@
 //     writes of preferences.
 //   - A deleted recipient's external id is free at once; whoever gets it inherits nothing. What other packages keep about
 //     the deleted one is removed by Run.
+//   - Each item of a bulk operation is done once, or refused, whenever nodes end: its outcome commits with it.
+//   - Of a user who is merged into another one, what other packages keep of the last belfry.MergedHistory is handed over
+//     before the rest is forgotten, to whoever has the other one's place by then.
 //   - Rows are locked in the order of (collection, external id): no two calls deadlock.
 //   - Decide is pure, and the only one who knows the rules: docs/preferences.md has them, and their order.
 //   - A Source is read in chunks, in memory that doesn't depend on its size, and comes to an end however many join meanwhile.
@@ -18,6 +21,7 @@
 // Footguns
 //   - Merging is deep for objects, and replaces arrays. A null clears a value; leaving it out keeps it. What
 //     Unset names is removed afterwards. Preferences merge by rules of their own (PreferenceSet.Merge).
+//   - What a merged user is subscribed to, and the audiences it belongs to, end with it.
 //   - Other nodes take a deleted user for known for as long as a second: internal ids are remembered.
 //   - Channel data holds secrets. Nothing that people see may show them.
 package recipient

@@ -3,6 +3,7 @@ package recipient
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -15,6 +16,7 @@ const (
 	watchInterval   = time.Second     // how often a node looks for deletions
 	settleTime      = 5 * time.Minute // longer than any transaction takes that still saw somebody who is deleted
 	forgetTogether  = 50              // recipients in one transaction
+	forgetChunk     = 5000            // rows of this package that one transaction deletes
 	maxEvicted      = 10_000          // deletions that are looked at one by one; beyond, no id is remembered
 	evictionOverlap = 15 * time.Second
 )
@@ -22,6 +24,10 @@ const (
 // Forget deletes what another package keeps about recipients that are deleted: a bounded part of it, and says whether
 // there may be more. It must not lock what is others' in the same call: one kind of rows at a time.
 type Forget func(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, ids []belfry.RecipientID) (more bool, err error)
+
+// HandOver gives what another package keeps about a user who has become a part of another one to that one: a bounded part
+// of it. It says when to call it again: the zero time if there is nothing left to give. The rest is forgotten then.
+type HandOver func(ctx context.Context, tx *postgres.Tx, m belfry.Merge) (again time.Time, err error)
 
 // Wake has deleted recipients looked at now.
 func (s *Service) Wake() {
@@ -31,27 +37,24 @@ func (s *Service) Wake() {
 	}
 }
 
-// Run works off bulk operations, and removes what belonged to deleted recipients, in transactions of bounded size, until ctx ends. A crash costs nothing:
-// whoever runs next goes on. When all is gone it looks once more after settleTime, for what was being written about
-// somebody while they were deleted. Several nodes may run it; each has to, for it also forgets the ids that the node
-// remembers.
+// Run works off bulk operations, and removes what belonged to deleted recipients, in transactions of bounded size, until ctx
+// ends. A crash costs nothing: whoever runs next goes on. When all is gone it looks once more after settleTime, for what was
+// being written about somebody while they were deleted. Several nodes may run it; each has to, for it also forgets the ids
+// that the node remembers.
 func (s *Service) Run(ctx context.Context) error {
 	tick := time.NewTicker(watchInterval)
 	defer tick.Stop()
 	for {
-		err := s.evict(ctx)
-		for more := true; more && err == nil; {
-			more, err = s.forgetSome(ctx)
+		if err := s.evict(ctx); err != nil && ctx.Err() == nil {
+			s.Log.Error("the ids of deleted recipients could not be read; it is tried again", "error", err)
 		}
-		if err != nil && ctx.Err() == nil {
-			s.Log.Error("what belonged to deleted recipients could not be removed; it is tried again", "error", err)
-		}
-		err = nil
-		for more := true; more && err == nil; {
-			more, err = s.bulkSome(ctx)
-		}
-		if err != nil && ctx.Err() == nil {
-			s.Log.Error("a bulk operation could not go on; it is tried again", "error", err)
+		for forget, bulk := true, true; forget || bulk; { // by turns: neither waits for all of the other
+			if forget {
+				forget = s.some(ctx, s.forgetSome, "what belonged to deleted recipients could not be removed; it is tried again")
+			}
+			if bulk {
+				bulk = s.some(ctx, s.bulkSome, "a bulk operation could not go on; it is tried again")
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -60,6 +63,15 @@ func (s *Service) Run(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// some does a transaction's work, and reports whether there may be more of it to do at once.
+func (s *Service) some(ctx context.Context, do func(context.Context) (bool, error), failure string) (more bool) {
+	more, err := do(ctx)
+	if err != nil && ctx.Err() == nil {
+		s.Log.Error(failure, "error", err)
+	}
+	return more && err == nil
 }
 
 // evict drops ids from memory whose recipients were deleted on any node.
@@ -82,35 +94,39 @@ func (s *Service) evict(ctx context.Context) error {
 	return err
 }
 
+// forgotten is somebody who is deleted.
+type forgotten struct {
+	id      belfry.RecipientID
+	env     belfry.EnvironmentID
+	ref     belfry.RecipientRef
+	at      time.Time
+	settled bool
+	into    belfry.RecipientID // 0: was merged into nobody
+}
+
 // forgetSome does one transaction's work, and reports whether there was any.
 func (s *Service) forgetSome(ctx context.Context) (more bool, err error) {
 	err = postgres.InTx(ctx, s.pool, func(tx *postgres.Tx) error {
-		var env belfry.EnvironmentID
-		var ids, settled []belfry.RecipientID
-		rows, err := tx.Query(ctx, claimForgotten, s.now(), forgetTogether)
-		if err != nil {
-			return err
-		}
-		var at belfry.EnvironmentID
-		var id belfry.RecipientID
-		var done bool
-		if _, err := pgx.ForEachRow(rows, []any{&id, &at, &done}, func() error {
-			if env == 0 {
-				env = at
-			}
-			if at == env { // the others are next
-				if ids = append(ids, id); done {
-					settled = append(settled, id)
-				}
-			}
-			return nil
-		}); err != nil || len(ids) == 0 {
+		group, err := s.claimForgotten(ctx, tx)
+		if err != nil || len(group) == 0 {
 			return err
 		}
 		more = true
-		unfinished, err := s.forget(ctx, tx, env, ids)
+		if again, err := s.handOver(ctx, tx, &group[0]); err != nil || !again.IsZero() {
+			if err == nil {
+				_, err = tx.Exec(ctx, postponeForgotten, group[0].id, again)
+			}
+			return err
+		}
+		unfinished, err := s.forget(ctx, tx, group)
 		if err != nil || unfinished {
 			return err
+		}
+		var ids, settled []belfry.RecipientID
+		for _, f := range group {
+			if ids = append(ids, f.id); f.settled {
+				settled = append(settled, f.id)
+			}
 		}
 		batch := &pgx.Batch{}
 		batch.Queue(deleteForgotten, settled)
@@ -120,12 +136,60 @@ func (s *Service) forgetSome(ctx context.Context) (more bool, err error) {
 	return more, err
 }
 
-// forget removes a part of what is kept about recipients.
-func (s *Service) forget(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, ids []belfry.RecipientID) (more bool, err error) {
-	for _, sql := range forgetOwn {
-		if _, err := tx.Exec(ctx, sql, env, ids); err != nil {
-			return false, fmt.Errorf("forget recipients: %w", err)
+// claimForgotten locks those of one environment who are to be forgotten, or one who was merged.
+func (s *Service) claimForgotten(ctx context.Context, tx *postgres.Tx) (group []forgotten, err error) {
+	rows, err := tx.Query(ctx, claimForgotten, s.now(), forgetTogether)
+	if err != nil {
+		return nil, err
+	}
+	due, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (f forgotten, err error) {
+		return f, row.Scan(&f.id, &f.env, &f.ref.Collection, &f.ref.ExternalID, &f.at, &f.settled, &f.into)
+	})
+	if err != nil || len(due) == 0 || due[0].into != 0 {
+		return due[:min(len(due), 1)], err
+	}
+	return slices.DeleteFunc(due, func(f forgotten) bool { return f.env != due[0].env || f.into != 0 }), nil // these are next
+}
+
+// handOver gives a part of what belonged to a merged user to the other one, and says when to go on; the zero time: never.
+func (s *Service) handOver(ctx context.Context, tx *postgres.Tx, f *forgotten) (again time.Time, err error) {
+	if f.into == 0 {
+		return again, nil
+	}
+	into, err := Load(ctx, tx, []belfry.EnvironmentID{f.env}, []belfry.RecipientID{f.into})
+	if err != nil || into[f.into] == nil { // deleted, too
+		return again, err
+	}
+	// Parts are read in the order of keys: sorting all there is for each part could take hours.
+	if _, err := tx.Exec(ctx, `SET LOCAL enable_bitmapscan = off`); err != nil {
+		return again, err
+	}
+	m := belfry.Merge{Environment: f.env, From: f.id, Into: f.into, User: into[f.into].ExternalID, Since: f.at.Add(-belfry.MergedHistory)}
+	for _, give := range s.HandOver {
+		if again, err = give(ctx, tx, m); err != nil || !again.IsZero() {
+			return again, err
 		}
+	}
+	return again, nil
+}
+
+// forget removes a part of what is kept about recipients.
+func (s *Service) forget(ctx context.Context, tx *postgres.Tx, group []forgotten) (more bool, err error) {
+	env := group[0].env
+	var ids []belfry.RecipientID
+	var tenants []string
+	var gone []time.Time
+	for _, f := range group {
+		if ids = append(ids, f.id); f.ref.Collection == belfry.Tenants {
+			tenants, gone = append(tenants, f.ref.ExternalID), append(gone, f.at)
+		}
+	}
+	if _, err := tx.Exec(ctx, deleteAllChannelData, env, ids); err != nil { // preferences go with the row
+		return false, fmt.Errorf("forget channel data: %w", err)
+	}
+	tag, err := tx.Exec(ctx, deleteTenantPreferences, env, tenants, gone, forgetChunk)
+	if err != nil || tag.RowsAffected() > 0 {
+		return err == nil, err
 	}
 	for _, forget := range s.Forget {
 		if more, err := forget(ctx, tx, env, ids); err != nil || more {
@@ -135,15 +199,21 @@ func (s *Service) forget(ctx context.Context, tx *postgres.Tx, env belfry.Enviro
 	return false, nil
 }
 
-// forgetOwn deletes what this package keeps beside the recipients themselves.
-var forgetOwn = []string{deleteAllChannelData} // preferences go with the row
-
 const deleteAllChannelData = `DELETE FROM channel_data WHERE environment_id = $1 AND recipient_id = ANY ($2)`
+
+// deleteTenantPreferences leaves those that were written for a later tenant of the same id.
+const deleteTenantPreferences = `DELETE FROM preference_sets WHERE ctid = ANY (ARRAY(
+  SELECT p.ctid FROM unnest($2::text[], $3::timestamptz[]) AS t (id, at)
+   CROSS JOIN LATERAL (SELECT ctid FROM preference_sets
+     WHERE environment_id = $1 AND set = t.id AND set <> 'default' AND updated_at <= t.at LIMIT $4) p
+   LIMIT $4))`
 
 const selectForgotten = `SELECT recipient_id, environment_id, collection, external_id FROM forgotten WHERE at >= $1 ORDER BY at DESC LIMIT $2`
 
-const claimForgotten = `SELECT recipient_id, environment_id, settled FROM forgotten WHERE due_at <= $1
+const claimForgotten = `SELECT recipient_id, environment_id, collection, external_id, at, settled, coalesce(merged_into, 0) FROM forgotten WHERE due_at <= $1
  ORDER BY due_at, recipient_id LIMIT $2 FOR UPDATE SKIP LOCKED`
+
+const postponeForgotten = `UPDATE forgotten SET due_at = $2 WHERE recipient_id = $1`
 
 const deleteForgotten = `DELETE FROM forgotten WHERE recipient_id = ANY ($1)`
 

@@ -10,8 +10,9 @@ import (
 )
 
 // MergeUsers makes two users one, for good: what is known of from is added to into, which wins where both say something,
-// channel data by channel. Then from is deleted, with its feed, its messages and its runs. Errors: NotFound at
-// "input.into" or "input.from", Invalid if they are the same, TooLarge if what both say is too much for one.
+// channel data by channel. Then from is deleted. Its messages of the last belfry.MergedHistory follow into soon, see Run;
+// whatever else belonged to it goes: runs, schedules, subscriptions, memberships. Errors: NotFound at "input.into" or
+// "input.from", Invalid if they are the same, TooLarge if what both say is too much for one.
 func (s *Service) MergeUsers(ctx context.Context, env belfry.EnvironmentID, into, from string) (*Known, error) {
 	if err := belfry.ValidateExternalID(into, "input.into"); err != nil {
 		return nil, err
@@ -23,46 +24,63 @@ func (s *Service) MergeUsers(ctx context.Context, env belfry.EnvironmentID, into
 		return nil, belfry.Errorf(belfry.Invalid, "a user can't be merged into itself").At("input.from")
 	}
 	var merged *Known
-	err := postgres.InTx(ctx, s.pool, func(tx *postgres.Tx) error {
-		known, err := lockKnown(ctx, tx, env, []belfry.RecipientRef{belfry.User(into), belfry.User(from)})
-		if err != nil {
-			return err
-		}
-		primary, secondary := known[belfry.User(into)], known[belfry.User(from)]
-		if primary == nil {
-			return belfry.Errorf(belfry.NotFound, "no user has the id %q", into).At("input.into")
-		}
-		if secondary == nil {
-			return belfry.Errorf(belfry.NotFound, "no user has the id %q", from).At("input.from")
-		}
-		properties, err := encode(Merge(secondary.properties, primary.properties), "input")
-		if err != nil {
-			return err
-		}
-		batch := &pgx.Batch{}
-		batch.Queue(updateProperties, env, []int64{int64(primary.id)}, []string{string(properties)}, s.now())
-		for _, sql := range absorb {
-			batch.Queue(sql, env, primary.id, secondary.id)
-		}
-		if err := tx.SendBatch(ctx, batch).Close(); err != nil {
-			return err
-		}
-		if err := s.delete(ctx, tx, env, map[belfry.RecipientRef]*locked{belfry.User(from): secondary}); err != nil {
-			return err
-		}
-		if s.Observe != nil {
-			if err := s.Observe(ctx, tx, env, []belfry.RecipientID{primary.id}); err != nil {
+	err := again(func() error {
+		return postgres.InTx(ctx, s.pool, func(tx *postgres.Tx) error {
+			primary, secondary, err := lockTwo(ctx, tx, env, into, from)
+			if err != nil {
 				return err
 			}
-		}
-		merged, err = readKnown(ctx, tx, selectKnown, env, belfry.Users, into)
-		return err
+			if err := s.absorb(ctx, tx, env, primary, secondary); err != nil {
+				return err
+			}
+			if err := s.delete(ctx, tx, env, map[belfry.RecipientRef]*locked{belfry.User(from): secondary}); err != nil {
+				return err
+			}
+			if _, err := tx.Exec(ctx, mergeForgotten, primary.id, secondary.id); err != nil {
+				return err
+			}
+			if s.Observe != nil {
+				if err := s.Observe(ctx, tx, env, []belfry.RecipientID{primary.id}); err != nil {
+					return err
+				}
+			}
+			merged, err = readKnown(ctx, tx, selectKnown, env, belfry.Users, into)
+			return err
+		})
 	})
 	return merged, err
 }
 
-// absorb adds what is kept beside one recipient ($3) to another ($2), as far as that has nothing of its own there.
-var absorb = []string{absorbChannelData, absorbPreferences}
+// lockTwo locks the users that are to be merged.
+func lockTwo(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, into, from string) (primary, secondary *locked, err error) {
+	known, err := lockKnown(ctx, tx, env, []belfry.RecipientRef{belfry.User(into), belfry.User(from)})
+	primary, secondary = known[belfry.User(into)], known[belfry.User(from)]
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case primary == nil:
+		return nil, nil, belfry.Errorf(belfry.NotFound, "no user has the id %q", into).At("input.into")
+	case secondary == nil:
+		return nil, nil, belfry.Errorf(belfry.NotFound, "no user has the id %q", from).At("input.from")
+	}
+	return primary, secondary, nil
+}
+
+// absorb adds what is said of one recipient, and kept beside it, to another, as far as that has nothing of its own there.
+func (s *Service) absorb(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, primary, secondary *locked) error {
+	properties, err := encode(Merge(secondary.properties, primary.properties), "input")
+	if err != nil {
+		return err
+	}
+	batch := &pgx.Batch{}
+	batch.Queue(updateProperties, env, []int64{int64(primary.id)}, []string{string(properties)}, s.now())
+	batch.Queue(absorbChannelData, env, primary.id, secondary.id)
+	batch.Queue(absorbPreferences, env, primary.id, secondary.id)
+	return tx.SendBatch(ctx, batch).Close()
+}
+
+// mergeForgotten leaves the messages of $2 to $1, and those that were to become its own, too.
+const mergeForgotten = `UPDATE forgotten SET merged_into = $1 WHERE recipient_id = $2 OR merged_into = $2`
 
 const absorbChannelData = `INSERT INTO channel_data (recipient_id, channel, environment_id, channel_type, destinations, data, updated_at)
 SELECT $2, channel, environment_id, channel_type, destinations, data, updated_at FROM channel_data WHERE environment_id = $1 AND recipient_id = $3

@@ -37,36 +37,42 @@ func invalid(field, format string, args ...any) error {
 	return belfry.Errorf(belfry.Invalid, format, args...).At("%s", field)
 }
 
-func (p *preferenceParser) set(m map[string]any, field string) error {
+// each checks the values of an object, in the order of keys.
+func each(m map[string]any, field string, check func(key string, v any, at string) error) error {
 	for _, key := range slices.Sorted(maps.Keys(m)) {
-		v, at := m[key], field+"."+key
-		if v == nil {
-			continue
-		}
-		var err error
-		switch key {
-		case channelTypesKey, channelsKey:
-			err = p.settings(key, v, at, true)
-		case workflowsKey, categoriesKey:
-			err = p.entries(key, v, at)
-		case commercialKey:
-			if err = p.setting(v, at); p.level == belfry.RecipientTenantLevel {
-				err = invalid(at, "whether somebody takes advertising belongs into the set %q", belfry.DefaultPreferences)
-			}
-		case mutesKey:
-			if err = p.mutes(v, at); p.level == belfry.TenantLevel || p.level == belfry.EnvironmentLevel {
-				err = invalid(at, "only recipients mute: in a default, set the workflow or category to false")
-			}
-		case quietHoursKey:
-			_, err = parseQuietHours(v, at)
-		default:
-			err = invalid(clipped(at), "a preference set has channelTypes, channels, workflows, categories, commercialSubscribed, mutes and quietHours")
-		}
-		if err != nil {
+		if err := check(key, m[key], field+"."+key); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (p *preferenceParser) set(m map[string]any, field string) error {
+	return each(m, field, func(key string, v any, at string) error {
+		if v == nil {
+			return nil
+		}
+		switch key {
+		case channelTypesKey, channelsKey:
+			return p.settings(key, v, at, true)
+		case workflowsKey, categoriesKey:
+			return p.entries(key, v, at)
+		case commercialKey:
+			if p.level == belfry.RecipientTenantLevel {
+				return invalid(at, "whether somebody takes advertising belongs into the set %q", belfry.DefaultPreferences)
+			}
+			return p.setting(v, at)
+		case mutesKey:
+			if p.level == belfry.TenantLevel || p.level == belfry.EnvironmentLevel {
+				return invalid(at, "only recipients mute: in a default, set the workflow or category to false")
+			}
+			return p.mutes(v, at)
+		case quietHoursKey:
+			_, err := parseQuietHours(v, at)
+			return err
+		}
+		return invalid(clipped(at), "a preference set has channelTypes, channels, workflows, categories, commercialSubscribed, mutes and quietHours")
+	})
 }
 
 // clipped bounds a path of keys that nobody has checked.
@@ -95,13 +101,9 @@ func (p *preferenceParser) settings(section string, v any, field string, top boo
 	if err != nil {
 		return err
 	}
-	for _, key := range slices.Sorted(maps.Keys(m)) {
-		v, at := m[key], field+"."+key
+	return each(m, field, func(key string, v any, at string) error {
 		if _, isText := v.(string); key == strategyKey && isText && top {
-			if err := p.strategy(v, at); err != nil {
-				return err
-			}
-			continue
+			return p.strategy(v, at)
 		}
 		if section == channelTypesKey && !slices.Contains(belfry.ChannelTypes, belfry.ChannelType(key)) {
 			return invalid(clipped(at), "channel types are in_app, email, sms, push, chat and webhook")
@@ -112,13 +114,10 @@ func (p *preferenceParser) settings(section string, v any, field string, top boo
 			}
 		}
 		if v == nil {
-			continue
+			return nil
 		}
-		if err := p.setting(v, at); err != nil {
-			return err
-		}
-	}
-	return nil
+		return p.setting(v, at)
+	})
 }
 
 func (p *preferenceParser) strategy(v any, field string) error {
@@ -175,22 +174,18 @@ func (p *preferenceParser) entries(section string, v any, field string) error {
 	if err != nil {
 		return err
 	}
-	for _, key := range slices.Sorted(maps.Keys(m)) {
-		v, at := m[key], field+"."+key
+	return each(m, field, func(key string, v any, at string) error {
 		if err := entryName(section, key, clipped(at)); err != nil {
 			return err
 		}
 		switch v := v.(type) {
 		case nil, bool:
+			return nil
 		case map[string]any:
-			if err := p.entry(v, at); err != nil {
-				return err
-			}
-		default:
-			return invalid(at, "must be true, false, or an object")
+			return p.entry(v, at)
 		}
-	}
-	return nil
+		return invalid(at, "must be true, false, or an object")
+	})
 }
 
 // entryName checks the key of a workflow or the name of a category.
@@ -207,28 +202,23 @@ func entryName(section, name, field string) error {
 }
 
 func (p *preferenceParser) entry(m map[string]any, field string) error {
-	for _, key := range slices.Sorted(maps.Keys(m)) {
-		v, at := m[key], field+"."+key
-		if v == nil {
-			continue
+	if err := each(m, field, func(key string, v any, at string) error {
+		switch {
+		case v == nil, key == conditionKey, key == conditionsKey:
+			return nil
+		case key == channelTypesKey, key == channelsKey:
+			return p.settings(key, v, at, false)
+		case key == strategyKey:
+			return p.strategy(v, at)
+		case key != otherwiseKey:
+			return invalid(clipped(at), "an entry has channelTypes, channels, otherwise, and condition or conditions")
 		}
-		var err error
-		switch key {
-		case channelTypesKey, channelsKey:
-			err = p.settings(key, v, at, false)
-		case otherwiseKey:
-			if _, ok := v.(bool); !ok {
-				err = invalid(at, "must be true or false")
-			}
-		case strategyKey:
-			err = p.strategy(v, at)
-		case conditionKey, conditionsKey:
-		default:
-			err = invalid(clipped(at), "an entry has channelTypes, channels, otherwise, and condition or conditions")
+		if _, ok := v.(bool); !ok {
+			return invalid(at, "must be true or false")
 		}
-		if err != nil {
-			return err
-		}
+		return nil
+	}); err != nil {
+		return err
 	}
 	return p.condition(m, field)
 }
@@ -239,36 +229,31 @@ func (p *preferenceParser) mutes(v any, field string) error {
 	if err != nil {
 		return err
 	}
-	for _, section := range slices.Sorted(maps.Keys(m)) {
-		at := field + "." + section
-		if m[section] == nil {
-			continue
+	return each(m, field, func(section string, v any, at string) error {
+		if v == nil {
+			return nil
 		}
 		if section != workflowsKey && section != categoriesKey && section != objectsKey {
 			return invalid(clipped(at), "workflows, categories and objects can be muted")
 		}
-		muted, err := object(m[section], at)
+		muted, err := object(v, at)
 		if err != nil {
 			return err
 		}
-		for _, name := range slices.Sorted(maps.Keys(muted)) {
-			at := at + "." + name
+		return each(muted, at, func(name string, v any, at string) error {
+			err := entryName(section, name, clipped(at))
 			if section == objectsKey {
 				err = objectName(name, clipped(at))
-			} else {
-				err = entryName(section, name, clipped(at))
 			}
 			if err != nil {
 				return err
 			}
-			if v := muted[name]; v != nil {
-				if _, ok := mutedUntil(v); !ok {
-					return invalid(at, "must be a timestamp such as 2026-05-04T09:00:00Z, or true: until null takes it back")
-				}
+			if _, ok := mutedUntil(v); v != nil && !ok {
+				return invalid(at, "must be a timestamp such as 2026-05-04T09:00:00Z, or true: until null takes it back")
 			}
-		}
-	}
-	return nil
+			return nil
+		})
+	})
 }
 
 // objectName checks collection/id.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"maps"
+	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
@@ -140,6 +141,28 @@ func (s *PreferenceSet) Merge(news *PreferenceSet) *PreferenceSet {
 		if m, ok := out[key].(map[string]any); ok && len(m) == 0 && key != quietHoursKey {
 			delete(out, key)
 		}
+	}
+	return &PreferenceSet{out}
+}
+
+// current is the set without the mutes that have ended: that is when they are dropped, for they say nothing any more.
+func (s *PreferenceSet) current(now time.Time) *PreferenceSet {
+	mutes := s.section(mutesKey)
+	if mutes == nil {
+		return s
+	}
+	out := maps.Clone(s.content)
+	kept := mergeMaps(nil, mutes, func(_, section any) any {
+		names, _ := section.(map[string]any)
+		return orNil(mergeMaps(nil, names, func(_, v any) any {
+			if until, ok := mutedUntil(v); ok && !until.IsZero() && !until.After(now) {
+				return nil
+			}
+			return v
+		}))
+	})
+	if out[mutesKey] = kept; len(kept) == 0 {
+		delete(out, mutesKey)
 	}
 	return &PreferenceSet{out}
 }

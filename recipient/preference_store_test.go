@@ -275,3 +275,21 @@ func TestPreferencesAreReadByKey(t *testing.T) {
 		}
 	}
 }
+
+// Mutes that have ended say nothing: they are dropped when the set is next written, so that they don't gather.
+func TestMutesThatHaveEndedAreDropped(t *testing.T) {
+	t.Parallel()
+	w := newWorldWithAnn(t)
+	w.prefer(t, "default", `{"mutes": {"workflows": {"soon": "2026-05-04T09:00:30Z", "later": "2026-05-05T09:00:00Z"},
+		"objects": {"projects/p1": "2026-05-04T09:00:30Z"}, "categories": {"ever": true}}}`, belfry.ReplacePreferences)
+	if n := len(w.of(t, w.production, "").Recipient.section(mutesKey)); n != 3 {
+		t.Errorf("%d sections, want all three, for none has ended", n)
+	}
+	for range 30 {
+		w.now()
+	}
+	got := w.prefer(t, "default", `{"categories": {"news": false}}`, belfry.MergePreferences)
+	sameSet(t, "once some have ended", got, `{"categories": {"news": false}, "mutes": {"workflows": {"later": "2026-05-05T09:00:00Z"}, "categories": {"ever": true}}}`)
+	got = w.prefer(t, "default", `{"mutes": {"workflows": {"past": "2026-05-04T08:00:00Z"}}}`, belfry.ReplacePreferences)
+	sameSet(t, "one of the past", got, `{}`)
+}

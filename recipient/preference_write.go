@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -58,11 +59,11 @@ type preferenceWrite struct {
 }
 
 // apply is the set that becomes of a stored one.
-func (w *preferenceWrite) apply(known *PreferenceSet, level belfry.PreferenceLevel) (*PreferenceSet, error) {
+func (w *preferenceWrite) apply(known *PreferenceSet, level belfry.PreferenceLevel, now time.Time) (*PreferenceSet, error) {
 	if w.strategy != belfry.MergePreferences {
 		known = nil
 	}
-	return ParsePreferences(known.Merge(w.news).Map(), level, w.field) // together it may be too much
+	return ParsePreferences(known.Merge(w.news).current(now).Map(), level, w.field) // together it may be too much
 }
 
 // mergeInline merges the preferences of identities, in order.
@@ -104,7 +105,7 @@ func (s *Service) writePreferences(ctx context.Context, tx *postgres.Tx, env bel
 	before, changed := len(sets), map[setKey]string{}
 	for i := range writes {
 		w := &writes[i]
-		if sets[w.setKey], err = w.apply(sets[w.setKey], LevelOf(w.set)); err != nil {
+		if sets[w.setKey], err = w.apply(sets[w.setKey], LevelOf(w.set), s.now()); err != nil {
 			return nil, err
 		}
 		if changed[w.setKey], err = sets[w.setKey].encode(w.field); err != nil {
@@ -182,9 +183,13 @@ func (s *Service) lockOne(ctx context.Context, tx *postgres.Tx, env belfry.Envir
 	}
 	err = tx.QueryRow(ctx, lockRecipient, env, who.Collection, who.ExternalID).Scan(&id)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return 0, belfry.Errorf(belfry.NotFound, "nobody has the id %.100q: identify the recipient first", who.ExternalID)
+		return 0, notIdentified(who.ExternalID)
 	}
 	return id, err
+}
+
+func notIdentified(id string) *belfry.Error {
+	return belfry.Errorf(belfry.NotFound, "nobody has the id %.100q: identify the recipient first", id)
 }
 
 // SetDefaults writes the default of a tenant, which becomes known by this, or of the environment if tenant is empty.
@@ -200,7 +205,7 @@ func (s *Service) SetDefaults(ctx context.Context, env belfry.EnvironmentID, ten
 			return err
 		}
 		w := preferenceWrite{news: news, strategy: strategy, field: field}
-		if out, err = w.apply(known, defaultsLevel(tenant)); err != nil {
+		if out, err = w.apply(known, defaultsLevel(tenant), s.now()); err != nil {
 			return err
 		}
 		value, err := out.encode(field)

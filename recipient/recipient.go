@@ -11,11 +11,13 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/internal/watch"
 	"github.com/belfryhq/belfry/postgres"
 	"github.com/belfryhq/belfry/workflow/condition"
 )
@@ -28,11 +30,14 @@ type Service struct {
 	ids        *lru.Cache[address, belfry.RecipientID]
 	conditions *lru.Cache[string, *condition.Condition] // of audiences, by how they are stored
 	wake       chan struct{}
+	bulks      watch.Bells[uuid.UUID]
 
 	// Observe, if it isn't nil, is told whose properties have been set, in the transaction in which they are.
 	Observe func(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, ids []belfry.RecipientID) error
 	// Forget is how other packages delete what they keep about recipients that are deleted.
 	Forget []Forget
+	// HandOver is how other packages give what they keep about a user who was merged into another one to that one.
+	HandOver []HandOver
 	// Log is told what Run could not do. Default: nobody.
 	Log *slog.Logger
 }

@@ -70,7 +70,7 @@ var statements = map[string]string{
 	"selectID": selectID, "selectIDs": selectIDs, "insertMissing": insertMissing, "lockProperties": lockProperties,
 	"updateProperties": updateProperties, "selectKnown": selectKnown, "selectKnownByID": selectKnownByID, "selectByIDs": selectByIDs, "selectKnownByIDs": selectKnownByIDs,
 	"insertForgotten": insertForgotten, "deleteRecipients": deleteRecipients, "selectForgotten": selectForgotten, "claimForgotten": claimForgotten,
-	"deleteForgotten": deleteForgotten, "settleForgotten": settleForgotten, "deleteAllChannelData": deleteAllChannelData,
+	"deleteForgotten": deleteForgotten, "postponeForgotten": postponeForgotten, "mergeForgotten": mergeForgotten, "deleteTenantPreferences": deleteTenantPreferences, "settleForgotten": settleForgotten, "deleteAllChannelData": deleteAllChannelData,
 	"insertBulk": insertBulk, "deleteOldBulks": deleteOldBulks, "selectBulk": selectBulk, "claimBulk": claimBulk, "moveBulk": moveBulk,
 	"upsertChannelData": upsertChannelData, "selectReach": selectReach, "countChannels": countChannels, "deleteChannelData": deleteChannelData, "selectChannelData": selectChannelData,
 	"absorbChannelData": absorbChannelData, "absorbPreferences": absorbPreferences, "selectPage": selectPage, "selectByEmail": selectByEmail, "selectByPhone": selectByPhone,

@@ -83,27 +83,31 @@ func (s *Service) Subscribe(ctx context.Context, env belfry.EnvironmentID, objec
 	if err := atOnce(len(who)); err != nil {
 		return nil, err
 	}
-	var stored *string
-	if properties != nil {
-		b, err := subscriptionProperties(properties)
-		if err != nil {
-			return nil, err
-		}
-		stored = &b
+	if _, err := subscriptionProperties(properties, "input"); err != nil {
+		return nil, err
 	}
 	var results []Result
 	err := again(func() error {
-		return postgres.InTx(ctx, s.pool, func(tx *postgres.Tx) error {
-			found, ids, err := s.parties(ctx, tx, env, "input.recipients", who, Identity{RecipientRef: object})
-			if err != nil {
-				return err
-			}
-			results = found
-			subscribers, nested := subscribersOf(results, ids)
-			_, err = tx.Exec(ctx, upsertSubscriptions, env, ids[object], subscribers, nested, stored, s.now())
+		return postgres.InTx(ctx, s.pool, func(tx *postgres.Tx) (err error) {
+			results, err = s.subscribe(ctx, tx, env, object, who, properties, fieldsOf("input.recipients", len(who)))
 			return err
 		})
 	})
+	return results, err
+}
+
+// subscribe subscribes recipients to an object, with properties that have been checked. fields names each for errors.
+func (s *Service) subscribe(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, object belfry.RecipientRef, who []Party, properties map[string]any, fields []string) ([]Result, error) {
+	stored, err := subscriptionProperties(properties, "input")
+	if err != nil {
+		return nil, err
+	}
+	results, ids, err := s.parties(ctx, tx, env, who, fields, Identity{RecipientRef: object})
+	if err != nil {
+		return nil, err
+	}
+	subscribers, nested := subscribersOf(results, ids)
+	_, err = tx.Exec(ctx, upsertSubscriptions, env, ids[object], subscribers, nested, stored, s.now())
 	return results, err
 }
 
@@ -115,39 +119,55 @@ func (s *Service) Unsubscribe(ctx context.Context, env belfry.EnvironmentID, obj
 	if err := atOnce(len(who)); err != nil {
 		return nil, err
 	}
-	results := make([]Result, len(who))
-	refs := []belfry.RecipientRef{object}
+	parties := make([]Party, len(who))
 	for i, ref := range who {
-		p := Party{Ref: ref}
-		results[i] = Result{Ref: ref, Err: p.validate(fmt.Sprintf("input.recipients[%d]", i))}
-		if results[i].Err == nil {
-			refs = append(refs, ref)
-		}
+		parties[i].Ref = ref
 	}
+	var results []Result
 	err := again(func() error {
-		return postgres.InTx(ctx, s.pool, func(tx *postgres.Tx) error {
-			ids, err := s.Find(ctx, tx, env, refs)
-			if err != nil {
-				return err
-			}
-			subscribers, _ := subscribersOf(results, ids)
-			rows, err := tx.Query(ctx, deleteSubscriptions, env, ids[object], subscribers)
-			if err != nil {
-				return err
-			}
-			gone, err := pgx.CollectRows(rows, pgx.RowTo[belfry.RecipientID])
-			if err != nil {
-				return err
-			}
-			for i, ref := range who {
-				if id := ids[ref]; results[i].Err == nil && (id == 0 || !slices.Contains(gone, id)) {
-					results[i].Err = belfry.Errorf(belfry.NotFound, "%q isn't subscribed", ref.ExternalID).At("input.recipients[%d]", i)
-				}
-			}
-			return nil
+		return postgres.InTx(ctx, s.pool, func(tx *postgres.Tx) (err error) {
+			results, err = s.unsubscribe(ctx, tx, env, object, parties, nil, fieldsOf("input.recipients", len(who)))
+			return err
 		})
 	})
 	return results, err
+}
+
+// unsubscribe ends subscriptions to an object. fields names each subscriber for errors.
+func (s *Service) unsubscribe(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, object belfry.RecipientRef, who []Party, _ map[string]any, fields []string) ([]Result, error) {
+	results := make([]Result, len(who))
+	refs := []belfry.RecipientRef{object}
+	for i := range who {
+		if results[i] = (Result{Ref: who[i].ref(), Err: who[i].validate(fields[i])}); results[i].Err == nil {
+			refs = append(refs, results[i].Ref)
+		}
+	}
+	ids, err := s.Find(ctx, tx, env, refs)
+	if err != nil {
+		return nil, err
+	}
+	subscribers, _ := subscribersOf(results, ids)
+	rows, err := tx.Query(ctx, deleteSubscriptions, env, ids[object], subscribers)
+	if err != nil {
+		return nil, err
+	}
+	gone, err := pgx.CollectRows(rows, pgx.RowTo[belfry.RecipientID])
+	for i := range results {
+		r := &results[i]
+		if id := ids[r.Ref]; r.Err == nil && (id == 0 || !slices.Contains(gone, id)) {
+			r.Err = belfry.Errorf(belfry.NotFound, "%q isn't subscribed", r.Ref.ExternalID).At("%s", fields[i])
+		}
+	}
+	return results, err
+}
+
+// fieldsOf names the items of a list for errors.
+func fieldsOf(list string, n int) []string {
+	fields := make([]string, n)
+	for i := range fields {
+		fields[i] = fmt.Sprintf("%s[%d]", list, i)
+	}
+	return fields
 }
 
 // atOnce checks how many recipients a call names.
@@ -172,19 +192,19 @@ func again(do func() error) error {
 
 const attempts = 5
 
-// parties finds or identifies everybody, and those who are made known besides. ids has whoever is known then; list is what
-// errors call the list.
-func (s *Service) parties(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, list string, who []Party, besides ...Identity) ([]Result, map[belfry.RecipientRef]belfry.RecipientID, error) {
+// parties finds or identifies everybody, and those who are made known besides. ids has whoever is known then; fields names
+// each for errors.
+func (s *Service) parties(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, who []Party, fields []string, besides ...Identity) ([]Result, map[belfry.RecipientRef]belfry.RecipientID, error) {
 	results := make([]Result, len(who))
-	identities, fields := slices.Clone(besides), make([]string, len(besides), len(besides)+len(who))
+	identities, names := slices.Clone(besides), make([]string, len(besides), len(besides)+len(who))
 	var refs []belfry.RecipientRef
 	for i := range who {
-		p, field := &who[i], fmt.Sprintf("%s[%d]", list, i)
+		p, field := &who[i], fields[i]
 		results[i] = Result{Ref: p.ref(), Err: p.validate(field)}
 		switch {
 		case results[i].Err != nil:
 		case p.Identify != nil:
-			identities, fields = append(identities, *p.Identify), append(fields, field+".identify")
+			identities, names = append(identities, *p.Identify), append(names, field+".identify")
 		default:
 			refs = append(refs, p.Ref)
 		}
@@ -193,7 +213,7 @@ func (s *Service) parties(ctx context.Context, tx *postgres.Tx, env belfry.Envir
 	if err != nil {
 		return nil, nil, err
 	}
-	identified, err := s.Identify(ctx, tx, env, identities, fields)
+	identified, err := s.Identify(ctx, tx, env, identities, names)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -202,7 +222,7 @@ func (s *Service) parties(ctx context.Context, tx *postgres.Tx, env belfry.Envir
 	}
 	for i := range results {
 		if r := &results[i]; r.Err == nil && ids[r.Ref] == 0 {
-			r.Err = belfry.Errorf(belfry.NotFound, "nobody has the id %q: identify them first, or on the spot", r.Ref.ExternalID).At("%s[%d]", list, i)
+			r.Err = belfry.Errorf(belfry.NotFound, "nobody has the id %q: identify them first, or on the spot", r.Ref.ExternalID).At("%s", fields[i])
 		}
 	}
 	return results, ids, nil
@@ -227,23 +247,27 @@ func subscribersOf(results []Result, ids map[belfry.RecipientRef]belfry.Recipien
 	return subscribers, nested
 }
 
-// subscriptionProperties checks and encodes them.
-func subscriptionProperties(properties map[string]any) (string, error) {
-	const field = "input.properties"
-	if err := belfry.ValidateJSON(properties, field); err != nil {
-		return "", err
+// subscriptionProperties checks properties, and encodes them to be stored: nil if there are none. field names the input.
+func subscriptionProperties(properties map[string]any, field string) (*string, error) {
+	if properties == nil {
+		return nil, nil
+	}
+	at := field + ".properties"
+	if err := belfry.ValidateJSON(properties, at); err != nil {
+		return nil, err
 	}
 	if _, ok := properties["object"]; ok {
-		return "", belfry.Errorf(belfry.Invalid, `"object" is a reserved name: it is always the object that is subscribed to`).At("%s.object", field)
+		return nil, belfry.Errorf(belfry.Invalid, `"object" is a reserved name: it is always the object that is subscribed to`).At("%s.object", at)
 	}
-	b, err := encode(properties, "input")
+	b, err := encode(properties, field)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	if len(b) > MaxSubscriptionPropertiesSize {
-		return "", belfry.Beyond(field, MaxSubscriptionPropertiesSize, "bytes of JSON")
+		return nil, belfry.Beyond(at, MaxSubscriptionPropertiesSize, "bytes of JSON")
 	}
-	return string(b), nil
+	stored := string(b)
+	return &stored, nil
 }
 
 // Subscribers reads up to limit subscriptions to an object, in the order of subscribers' ids, behind one of them (0: from

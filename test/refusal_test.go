@@ -160,7 +160,7 @@ func TestEveryFieldRefuses(t *testing.T) {
 	v := newVictim(t)
 	fields := rootFields(t)
 	covered := make(map[string]bool)
-	for _, a := range slices.Concat(peopleAttempts, attempts) {
+	for _, a := range slices.Concat(peopleAttempts, attempts, bulkAttempts) {
 		covered[a.field] = true
 	}
 	if diff := cmp.Diff(fields, slices.Sorted(maps.Keys(covered))); diff != "" {
@@ -168,7 +168,7 @@ func TestEveryFieldRefuses(t *testing.T) {
 	}
 	credentials := badCredentials(t, v)
 	before := v.everything(t)
-	for _, a := range slices.Concat(peopleAttempts, attempts) {
+	for _, a := range slices.Concat(peopleAttempts, attempts, bulkAttempts) {
 		unchanged := func(t *testing.T, who string) {
 			t.Helper()
 			if diff := cmp.Diff(before, v.everything(t)); diff != "" {

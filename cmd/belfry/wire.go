@@ -94,6 +94,7 @@ func build(ctx context.Context, config node, o options, log *slog.Logger) (_ *be
 		HTTP:    egress.New(egress.Config{Allow: config.FetchNetworks, Now: time.Now}),
 		Workers: config.Workers, BatchSize: config.BatchSize,
 	})
+	n.people.HandOver = []recipient.HandOver{n.delivery.Merge, n.feeds.Merge}
 	n.people.Forget = []recipient.Forget{n.engine.Forget, n.delivery.Forget, n.feeds.Forget}
 	n.sockets = graphqlws.New(graphqlws.Config{AllowedOrigins: config.AllowedOrigins, Init: n.initConnection()})
 	n.api = cors.New(cors.Options{

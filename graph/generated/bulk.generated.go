@@ -25,6 +25,38 @@ import (
 
 // region    **************************** field.gotpl *****************************
 
+func _BulkDeleteObjectsPayload_operation(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.BulkDeleteObjectsPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_BulkDeleteObjectsPayload_operation(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Operation, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.BulkOperation) graphql.Marshaler {
+			return marshalNBulkOperation2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐBulkOperation(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_BulkDeleteObjectsPayload_operation(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "BulkDeleteObjectsPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return childFields_BulkOperation(ctx, ec, field)
+		},
+	}
+	return fc, nil
+}
+
 func _BulkDeleteUsersPayload_operation(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.BulkDeleteUsersPayload) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -314,9 +346,167 @@ func fieldContext_BulkOperation_finishedAt(_ context.Context, ec *executionConte
 	return graphql.NewScalarFieldContext("BulkOperation", field, false, false, errors.New("field of type Time does not have child fields"))
 }
 
+func _BulkSetPreferencesPayload_operation(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.BulkSetPreferencesPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_BulkSetPreferencesPayload_operation(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Operation, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.BulkOperation) graphql.Marshaler {
+			return marshalNBulkOperation2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐBulkOperation(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_BulkSetPreferencesPayload_operation(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "BulkSetPreferencesPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return childFields_BulkOperation(ctx, ec, field)
+		},
+	}
+	return fc, nil
+}
+
+func _BulkSubscribePayload_operation(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.BulkSubscribePayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_BulkSubscribePayload_operation(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Operation, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.BulkOperation) graphql.Marshaler {
+			return marshalNBulkOperation2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐBulkOperation(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_BulkSubscribePayload_operation(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "BulkSubscribePayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return childFields_BulkOperation(ctx, ec, field)
+		},
+	}
+	return fc, nil
+}
+
+func _BulkUnsubscribePayload_operation(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.BulkUnsubscribePayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_BulkUnsubscribePayload_operation(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Operation, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.BulkOperation) graphql.Marshaler {
+			return marshalNBulkOperation2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐBulkOperation(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_BulkUnsubscribePayload_operation(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "BulkUnsubscribePayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return childFields_BulkOperation(ctx, ec, field)
+		},
+	}
+	return fc, nil
+}
+
+func _BulkUpsertObjectsPayload_operation(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.BulkUpsertObjectsPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_BulkUpsertObjectsPayload_operation(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Operation, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.BulkOperation) graphql.Marshaler {
+			return marshalNBulkOperation2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐBulkOperation(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_BulkUpsertObjectsPayload_operation(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "BulkUpsertObjectsPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return childFields_BulkOperation(ctx, ec, field)
+		},
+	}
+	return fc, nil
+}
+
 // endregion **************************** field.gotpl *****************************
 
 // region    **************************** input.gotpl *****************************
+
+func unmarshalInputBulkDeleteObjectsInput(ctx context.Context, ec *executionContext, obj any) (model.BulkDeleteObjectsInput, error) {
+	var it model.BulkDeleteObjectsInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"objects"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "objects":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("objects"))
+			data, err := unmarshalNObjectRefInput2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐObjectRefInputᚄ(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Objects = data
+		}
+	}
+	return it, nil
+}
 
 func unmarshalInputBulkDeleteUsersInput(ctx context.Context, ec *executionContext, obj any) (model.BulkDeleteUsersInput, error) {
 	var it model.BulkDeleteUsersInput
@@ -378,6 +568,262 @@ func unmarshalInputBulkIdentifyUsersInput(ctx context.Context, ec *executionCont
 	return it, nil
 }
 
+func unmarshalInputBulkPreferencesInput(ctx context.Context, ec *executionContext, obj any) (model.BulkPreferencesInput, error) {
+	var it model.BulkPreferencesInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["set"]; !present {
+		asMap["set"] = "default"
+	}
+
+	fieldsInOrder := [...]string{"user", "object", "set", "preferences"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "user":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("user"))
+			data, err := unmarshalOString2ᚖstring(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.User = data
+		case "object":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("object"))
+			data, err := unmarshalOObjectRefInput2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐObjectRefInput(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Object = data
+		case "set":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("set"))
+			data, err := unmarshalNString2string(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Set = data
+		case "preferences":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("preferences"))
+			data, err := unmarshalNPreferencesInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐPreferencesInput(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Preferences = data
+		}
+	}
+	return it, nil
+}
+
+func unmarshalInputBulkSetPreferencesInput(ctx context.Context, ec *executionContext, obj any) (model.BulkSetPreferencesInput, error) {
+	var it model.BulkSetPreferencesInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"sets"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "sets":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("sets"))
+			data, err := unmarshalNBulkPreferencesInput2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐBulkPreferencesInputᚄ(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Sets = data
+		}
+	}
+	return it, nil
+}
+
+func unmarshalInputBulkSubscribeInput(ctx context.Context, ec *executionContext, obj any) (model.BulkSubscribeInput, error) {
+	var it model.BulkSubscribeInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"subscriptions"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "subscriptions":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("subscriptions"))
+			data, err := unmarshalNBulkSubscriptionInput2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐBulkSubscriptionInputᚄ(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Subscriptions = data
+		}
+	}
+	return it, nil
+}
+
+func unmarshalInputBulkSubscriptionInput(ctx context.Context, ec *executionContext, obj any) (model.BulkSubscriptionInput, error) {
+	var it model.BulkSubscriptionInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"object", "recipient", "properties"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "object":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("object"))
+			data, err := unmarshalNObjectRefInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐObjectRefInput(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Object = data
+		case "recipient":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("recipient"))
+			data, err := unmarshalNSubscriberInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐSubscriberInput(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Recipient = data
+		case "properties":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("properties"))
+			data, err := unmarshalOJSON2map(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Properties = data
+		}
+	}
+	return it, nil
+}
+
+func unmarshalInputBulkUnsubscribeInput(ctx context.Context, ec *executionContext, obj any) (model.BulkUnsubscribeInput, error) {
+	var it model.BulkUnsubscribeInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"subscriptions"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "subscriptions":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("subscriptions"))
+			data, err := unmarshalNBulkUnsubscriptionInput2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐBulkUnsubscriptionInputᚄ(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Subscriptions = data
+		}
+	}
+	return it, nil
+}
+
+func unmarshalInputBulkUnsubscriptionInput(ctx context.Context, ec *executionContext, obj any) (model.BulkUnsubscriptionInput, error) {
+	var it model.BulkUnsubscriptionInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"object", "recipient"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "object":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("object"))
+			data, err := unmarshalNObjectRefInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐObjectRefInput(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Object = data
+		case "recipient":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("recipient"))
+			data, err := unmarshalNUnsubscriberInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐUnsubscriberInput(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Recipient = data
+		}
+	}
+	return it, nil
+}
+
+func unmarshalInputBulkUpsertObjectsInput(ctx context.Context, ec *executionContext, obj any) (model.BulkUpsertObjectsInput, error) {
+	var it model.BulkUpsertObjectsInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"objects"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "objects":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("objects"))
+			data, err := unmarshalNUpsertObjectInput2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐUpsertObjectInputᚄ(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Objects = data
+		}
+	}
+	return it, nil
+}
+
 // endregion **************************** input.gotpl *****************************
 
 // region    ************************** interface.gotpl ***************************
@@ -385,6 +831,44 @@ func unmarshalInputBulkIdentifyUsersInput(ctx context.Context, ec *executionCont
 // endregion ************************** interface.gotpl ***************************
 
 // region    **************************** object.gotpl ****************************
+
+var bulkDeleteObjectsPayloadImplementors = []string{"BulkDeleteObjectsPayload"}
+
+func _BulkDeleteObjectsPayload(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj *model.BulkDeleteObjectsPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, bulkDeleteObjectsPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("BulkDeleteObjectsPayload")
+		case "operation":
+			out.Values[i] = _BulkDeleteObjectsPayload_operation(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
 
 var bulkDeleteUsersPayloadImplementors = []string{"BulkDeleteUsersPayload"}
 
@@ -573,9 +1057,176 @@ func _BulkOperation(ctx context.Context, ec *executionContext, sel ast.Selection
 	return out
 }
 
+var bulkSetPreferencesPayloadImplementors = []string{"BulkSetPreferencesPayload"}
+
+func _BulkSetPreferencesPayload(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj *model.BulkSetPreferencesPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, bulkSetPreferencesPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("BulkSetPreferencesPayload")
+		case "operation":
+			out.Values[i] = _BulkSetPreferencesPayload_operation(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var bulkSubscribePayloadImplementors = []string{"BulkSubscribePayload"}
+
+func _BulkSubscribePayload(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj *model.BulkSubscribePayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, bulkSubscribePayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("BulkSubscribePayload")
+		case "operation":
+			out.Values[i] = _BulkSubscribePayload_operation(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var bulkUnsubscribePayloadImplementors = []string{"BulkUnsubscribePayload"}
+
+func _BulkUnsubscribePayload(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj *model.BulkUnsubscribePayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, bulkUnsubscribePayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("BulkUnsubscribePayload")
+		case "operation":
+			out.Values[i] = _BulkUnsubscribePayload_operation(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var bulkUpsertObjectsPayloadImplementors = []string{"BulkUpsertObjectsPayload"}
+
+func _BulkUpsertObjectsPayload(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj *model.BulkUpsertObjectsPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, bulkUpsertObjectsPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("BulkUpsertObjectsPayload")
+		case "operation":
+			out.Values[i] = _BulkUpsertObjectsPayload_operation(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
 // endregion **************************** object.gotpl ****************************
 
 // region    ***************************** type.gotpl *****************************
+
+func unmarshalNBulkDeleteObjectsInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐBulkDeleteObjectsInput(ctx context.Context, ec *executionContext, v any) (model.BulkDeleteObjectsInput, error) {
+	res, err := unmarshalInputBulkDeleteObjectsInput(ctx, ec, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func marshalNBulkDeleteObjectsPayload2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐBulkDeleteObjectsPayload(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v *model.BulkDeleteObjectsPayload) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return _BulkDeleteObjectsPayload(ctx, ec, sel, v)
+}
 
 func unmarshalNBulkDeleteUsersInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐBulkDeleteUsersInput(ctx context.Context, ec *executionContext, v any) (model.BulkDeleteUsersInput, error) {
 	res, err := unmarshalInputBulkDeleteUsersInput(ctx, ec, v)
@@ -631,6 +1282,16 @@ func marshalNBulkOperation2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐBu
 	return _BulkOperation(ctx, ec, sel, &v)
 }
 
+func marshalNBulkOperation2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐBulkOperation(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v *model.BulkOperation) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return _BulkOperation(ctx, ec, sel, v)
+}
+
 func unmarshalNBulkOperationKind2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐBulkOperationKind(ctx context.Context, ec *executionContext, v any) (model.BulkOperationKind, error) {
 	var res model.BulkOperationKind
 	err := res.UnmarshalGQL(v)
@@ -639,6 +1300,123 @@ func unmarshalNBulkOperationKind2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmode
 
 func marshalNBulkOperationKind2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐBulkOperationKind(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v model.BulkOperationKind) graphql.Marshaler {
 	return v
+}
+
+func unmarshalNBulkPreferencesInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐBulkPreferencesInput(ctx context.Context, ec *executionContext, v any) (model.BulkPreferencesInput, error) {
+	res, err := unmarshalInputBulkPreferencesInput(ctx, ec, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func unmarshalNBulkPreferencesInput2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐBulkPreferencesInputᚄ(ctx context.Context, ec *executionContext, v any) ([]model.BulkPreferencesInput, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]model.BulkPreferencesInput, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = unmarshalNBulkPreferencesInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐBulkPreferencesInput(ctx, ec, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func unmarshalNBulkSetPreferencesInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐBulkSetPreferencesInput(ctx context.Context, ec *executionContext, v any) (model.BulkSetPreferencesInput, error) {
+	res, err := unmarshalInputBulkSetPreferencesInput(ctx, ec, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func marshalNBulkSetPreferencesPayload2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐBulkSetPreferencesPayload(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v *model.BulkSetPreferencesPayload) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return _BulkSetPreferencesPayload(ctx, ec, sel, v)
+}
+
+func unmarshalNBulkSubscribeInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐBulkSubscribeInput(ctx context.Context, ec *executionContext, v any) (model.BulkSubscribeInput, error) {
+	res, err := unmarshalInputBulkSubscribeInput(ctx, ec, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func marshalNBulkSubscribePayload2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐBulkSubscribePayload(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v *model.BulkSubscribePayload) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return _BulkSubscribePayload(ctx, ec, sel, v)
+}
+
+func unmarshalNBulkSubscriptionInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐBulkSubscriptionInput(ctx context.Context, ec *executionContext, v any) (model.BulkSubscriptionInput, error) {
+	res, err := unmarshalInputBulkSubscriptionInput(ctx, ec, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func unmarshalNBulkSubscriptionInput2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐBulkSubscriptionInputᚄ(ctx context.Context, ec *executionContext, v any) ([]model.BulkSubscriptionInput, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]model.BulkSubscriptionInput, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = unmarshalNBulkSubscriptionInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐBulkSubscriptionInput(ctx, ec, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func unmarshalNBulkUnsubscribeInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐBulkUnsubscribeInput(ctx context.Context, ec *executionContext, v any) (model.BulkUnsubscribeInput, error) {
+	res, err := unmarshalInputBulkUnsubscribeInput(ctx, ec, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func marshalNBulkUnsubscribePayload2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐBulkUnsubscribePayload(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v *model.BulkUnsubscribePayload) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return _BulkUnsubscribePayload(ctx, ec, sel, v)
+}
+
+func unmarshalNBulkUnsubscriptionInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐBulkUnsubscriptionInput(ctx context.Context, ec *executionContext, v any) (model.BulkUnsubscriptionInput, error) {
+	res, err := unmarshalInputBulkUnsubscriptionInput(ctx, ec, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func unmarshalNBulkUnsubscriptionInput2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐBulkUnsubscriptionInputᚄ(ctx context.Context, ec *executionContext, v any) ([]model.BulkUnsubscriptionInput, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]model.BulkUnsubscriptionInput, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = unmarshalNBulkUnsubscriptionInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐBulkUnsubscriptionInput(ctx, ec, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func unmarshalNBulkUpsertObjectsInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐBulkUpsertObjectsInput(ctx context.Context, ec *executionContext, v any) (model.BulkUpsertObjectsInput, error) {
+	res, err := unmarshalInputBulkUpsertObjectsInput(ctx, ec, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func marshalNBulkUpsertObjectsPayload2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐBulkUpsertObjectsPayload(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v *model.BulkUpsertObjectsPayload) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return _BulkUpsertObjectsPayload(ctx, ec, sel, v)
 }
 
 func marshalOBulkOperation2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐBulkOperation(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v *model.BulkOperation) graphql.Marshaler {

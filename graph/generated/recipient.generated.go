@@ -1451,6 +1451,20 @@ func unmarshalNObjectRefInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodel�
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
+func unmarshalNObjectRefInput2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐObjectRefInputᚄ(ctx context.Context, ec *executionContext, v any) ([]model.ObjectRefInput, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]model.ObjectRefInput, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = unmarshalNObjectRefInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐObjectRefInput(ctx, ec, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
 func unmarshalNProfileField2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐProfileField(ctx context.Context, ec *executionContext, v any) (model.ProfileField, error) {
 	var res model.ProfileField
 	err := res.UnmarshalGQL(v)

@@ -100,6 +100,10 @@ type ComplexityRoot struct {
 		PrimaryColorContrast     func(childComplexity int) int
 	}
 
+	BulkDeleteObjectsPayload struct {
+		Operation func(childComplexity int) int
+	}
+
 	BulkDeleteUsersPayload struct {
 		Operation func(childComplexity int) int
 	}
@@ -121,6 +125,22 @@ type ComplexityRoot struct {
 		ID         func(childComplexity int) int
 		Kind       func(childComplexity int) int
 		Total      func(childComplexity int) int
+	}
+
+	BulkSetPreferencesPayload struct {
+		Operation func(childComplexity int) int
+	}
+
+	BulkSubscribePayload struct {
+		Operation func(childComplexity int) int
+	}
+
+	BulkUnsubscribePayload struct {
+		Operation func(childComplexity int) int
+	}
+
+	BulkUpsertObjectsPayload struct {
+		Operation func(childComplexity int) int
 	}
 
 	Button struct {
@@ -358,8 +378,13 @@ type ComplexityRoot struct {
 
 	Mutation struct {
 		AddAudienceMembers       func(childComplexity int, input model.AddAudienceMembersInput) int
+		BulkDeleteObjects        func(childComplexity int, input model.BulkDeleteObjectsInput) int
 		BulkDeleteUsers          func(childComplexity int, input model.BulkDeleteUsersInput) int
 		BulkIdentifyUsers        func(childComplexity int, input model.BulkIdentifyUsersInput) int
+		BulkSetPreferences       func(childComplexity int, input model.BulkSetPreferencesInput) int
+		BulkSubscribe            func(childComplexity int, input model.BulkSubscribeInput) int
+		BulkUnsubscribe          func(childComplexity int, input model.BulkUnsubscribeInput) int
+		BulkUpsertObjects        func(childComplexity int, input model.BulkUpsertObjectsInput) int
 		CancelTriggers           func(childComplexity int, input model.CancelTriggersInput) int
 		CreateSchedules          func(childComplexity int, input model.CreateSchedulesInput) int
 		DeleteAudience           func(childComplexity int, input model.DeleteAudienceInput) int
@@ -663,8 +688,9 @@ type ComplexityRoot struct {
 	}
 
 	Subscription struct {
-		FeedEvents func(childComplexity int, feed model.FeedRef, since *string) int
-		RunEvents  func(childComplexity int, run string) int
+		BulkOperationEvents func(childComplexity int, operation string) int
+		FeedEvents          func(childComplexity int, feed model.FeedRef, since *string) int
+		RunEvents           func(childComplexity int, run string) int
 	}
 
 	TemplatePreview struct {
@@ -1115,6 +1141,13 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Branding.PrimaryColorContrast(childComplexity), true
 
+	case "BulkDeleteObjectsPayload.operation":
+		if e.ComplexityRoot.BulkDeleteObjectsPayload.Operation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkDeleteObjectsPayload.Operation(childComplexity), true
+
 	case "BulkDeleteUsersPayload.operation":
 		if e.ComplexityRoot.BulkDeleteUsersPayload.Operation == nil {
 			break
@@ -1184,6 +1217,34 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.BulkOperation.Total(childComplexity), true
+
+	case "BulkSetPreferencesPayload.operation":
+		if e.ComplexityRoot.BulkSetPreferencesPayload.Operation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkSetPreferencesPayload.Operation(childComplexity), true
+
+	case "BulkSubscribePayload.operation":
+		if e.ComplexityRoot.BulkSubscribePayload.Operation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkSubscribePayload.Operation(childComplexity), true
+
+	case "BulkUnsubscribePayload.operation":
+		if e.ComplexityRoot.BulkUnsubscribePayload.Operation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkUnsubscribePayload.Operation(childComplexity), true
+
+	case "BulkUpsertObjectsPayload.operation":
+		if e.ComplexityRoot.BulkUpsertObjectsPayload.Operation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkUpsertObjectsPayload.Operation(childComplexity), true
 
 	case "Button.action":
 		if e.ComplexityRoot.Button.Action == nil {
@@ -2004,6 +2065,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.AddAudienceMembers(childComplexity, args["input"].(model.AddAudienceMembersInput)), true
+	case "Mutation.bulkDeleteObjects":
+		if e.ComplexityRoot.Mutation.BulkDeleteObjects == nil {
+			break
+		}
+
+		args, err := field_Mutation_bulkDeleteObjects_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.BulkDeleteObjects(childComplexity, args["input"].(model.BulkDeleteObjectsInput)), true
 	case "Mutation.bulkDeleteUsers":
 		if e.ComplexityRoot.Mutation.BulkDeleteUsers == nil {
 			break
@@ -2026,6 +2098,50 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.BulkIdentifyUsers(childComplexity, args["input"].(model.BulkIdentifyUsersInput)), true
+	case "Mutation.bulkSetPreferences":
+		if e.ComplexityRoot.Mutation.BulkSetPreferences == nil {
+			break
+		}
+
+		args, err := field_Mutation_bulkSetPreferences_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.BulkSetPreferences(childComplexity, args["input"].(model.BulkSetPreferencesInput)), true
+	case "Mutation.bulkSubscribe":
+		if e.ComplexityRoot.Mutation.BulkSubscribe == nil {
+			break
+		}
+
+		args, err := field_Mutation_bulkSubscribe_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.BulkSubscribe(childComplexity, args["input"].(model.BulkSubscribeInput)), true
+	case "Mutation.bulkUnsubscribe":
+		if e.ComplexityRoot.Mutation.BulkUnsubscribe == nil {
+			break
+		}
+
+		args, err := field_Mutation_bulkUnsubscribe_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.BulkUnsubscribe(childComplexity, args["input"].(model.BulkUnsubscribeInput)), true
+	case "Mutation.bulkUpsertObjects":
+		if e.ComplexityRoot.Mutation.BulkUpsertObjects == nil {
+			break
+		}
+
+		args, err := field_Mutation_bulkUpsertObjects_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.BulkUpsertObjects(childComplexity, args["input"].(model.BulkUpsertObjectsInput)), true
 	case "Mutation.cancelTriggers":
 		if e.ComplexityRoot.Mutation.CancelTriggers == nil {
 			break
@@ -3460,6 +3576,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.SubscribeToObjectPayload.Results(childComplexity), true
 
+	case "Subscription.bulkOperationEvents":
+		if e.ComplexityRoot.Subscription.BulkOperationEvents == nil {
+			break
+		}
+
+		args, err := field_Subscription_bulkOperationEvents_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Subscription.BulkOperationEvents(childComplexity, args["operation"].(string)), true
 	case "Subscription.feedEvents":
 		if e.ComplexityRoot.Subscription.FeedEvents == nil {
 			break
@@ -4309,8 +4436,16 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		unmarshalInputBranchInput,
 		unmarshalInputBranchStepInput,
 		unmarshalInputBrandingInput,
+		unmarshalInputBulkDeleteObjectsInput,
 		unmarshalInputBulkDeleteUsersInput,
 		unmarshalInputBulkIdentifyUsersInput,
+		unmarshalInputBulkPreferencesInput,
+		unmarshalInputBulkSetPreferencesInput,
+		unmarshalInputBulkSubscribeInput,
+		unmarshalInputBulkSubscriptionInput,
+		unmarshalInputBulkUnsubscribeInput,
+		unmarshalInputBulkUnsubscriptionInput,
+		unmarshalInputBulkUpsertObjectsInput,
 		unmarshalInputButtonInput,
 		unmarshalInputCancelTriggersInput,
 		unmarshalInputChatStepInput,
@@ -4634,7 +4769,7 @@ extend type Mutation {
   removeAudienceMembers(input: RemoveAudienceMembersInput!): RemoveAudienceMembersPayload!
 }
 `, BuiltIn: false},
-	{Name: "../schema/bulk.graphqls", Input: `"Work on many users that is done in the background. It goes on after a crash where it was, and can be asked for until 7 days after its end."
+	{Name: "../schema/bulk.graphqls", Input: `"Work on many recipients that is done in the background. It goes on after a crash where it was, and can be asked for until 7 days after its end."
 type BulkOperation implements Node {
   id: ID!
   "What is done with each item."
@@ -4657,6 +4792,16 @@ enum BulkOperationKind {
   IDENTIFY_USERS
   "Delete a user."
   DELETE_USERS
+  "Make an object known, or change what is known."
+  UPSERT_OBJECTS
+  "Delete an object."
+  DELETE_OBJECTS
+  "Replace a preference set."
+  SET_PREFERENCES
+  "Subscribe a recipient to an object."
+  SUBSCRIBE
+  "Unsubscribe a recipient from an object."
+  UNSUBSCRIBE
 }
 
 "An item of a bulk operation that was refused."
@@ -4691,9 +4836,107 @@ type BulkDeleteUsersPayload {
   operation: BulkOperation!
 }
 
+"Objects to make known, or to change."
+input BulkUpsertObjectsInput {
+  "1 to 1,000, done in this order."
+  objects: [UpsertObjectInput!]!
+}
+
+"The accepted operation."
+type BulkUpsertObjectsPayload {
+  "As it begins."
+  operation: BulkOperation!
+}
+
+"Objects to delete."
+input BulkDeleteObjectsInput {
+  "1 to 1,000. Those that nobody knows are passed over. A tenant is of the collection $tenants."
+  objects: [ObjectRefInput!]!
+}
+
+"The accepted operation."
+type BulkDeleteObjectsPayload {
+  "As it begins."
+  operation: BulkOperation!
+}
+
+"Whose preferences, and which. Exactly one of ` + "`" + `user` + "`" + ` and ` + "`" + `object` + "`" + `."
+input BulkPreferencesInput {
+  "Your own id of a user that was identified before."
+  user: String
+  "An object that is known already."
+  object: ObjectRefInput
+  "` + "`" + `default` + "`" + `, or your own id of the tenant that they are for."
+  set: String! = "default"
+  "What the set says from then on: nothing stays of what it said before."
+  preferences: PreferencesInput!
+}
+
+"Preference sets to replace."
+input BulkSetPreferencesInput {
+  "1 to 1,000, done in this order."
+  sets: [BulkPreferencesInput!]!
+}
+
+"The accepted operation."
+type BulkSetPreferencesPayload {
+  "As it begins."
+  operation: BulkOperation!
+}
+
+"Who subscribes to what."
+input BulkSubscriptionInput {
+  "The object. Made known if it was not. A tenant can be subscribed to as well: its collection is $tenants."
+  object: ObjectRefInput!
+  "Who subscribes."
+  recipient: SubscriberInput!
+  """
+  What the subscriber's runs see as ` + "`" + `recipient.subscription.…` + "`" + `: at most 8 KiB. It replaces what was there. Left out: who is
+  subscribed already keeps theirs. ` + "`" + `object` + "`" + ` is a reserved name.
+  """
+  properties: JSON
+}
+
+"Who subscribes to what."
+input BulkSubscribeInput {
+  "1 to 1,000. Those of one object are done fastest next to each other."
+  subscriptions: [BulkSubscriptionInput!]!
+}
+
+"The accepted operation."
+type BulkSubscribePayload {
+  "As it begins."
+  operation: BulkOperation!
+}
+
+"Who unsubscribes from what."
+input BulkUnsubscriptionInput {
+  "The object, or a tenant."
+  object: ObjectRefInput!
+  "Who unsubscribes. Who isn't subscribed is refused with NOT_FOUND, and nothing else happens."
+  recipient: UnsubscriberInput!
+}
+
+"Who unsubscribes from what."
+input BulkUnsubscribeInput {
+  "1 to 1,000."
+  subscriptions: [BulkUnsubscriptionInput!]!
+}
+
+"The accepted operation."
+type BulkUnsubscribePayload {
+  "As it begins."
+  operation: BulkOperation!
+}
+
 extend type Query {
   "A bulk operation, and how far it has got; null if there is none. Backends."
   bulkOperation(id: ID!): BulkOperation
+}
+
+extend type Subscription {
+  "A bulk operation: as it is, then whenever it got further, until it ends. Backends."
+  bulkOperationEvents(operation: ID!): BulkOperation!
 }
 
 extend type Mutation {
@@ -4701,6 +4944,16 @@ extend type Mutation {
   bulkIdentifyUsers(input: BulkIdentifyUsersInput!): BulkIdentifyUsersPayload!
   "Delete many users in the background, as deleteUser does. At most 100 operations may be unfinished. Backends."
   bulkDeleteUsers(input: BulkDeleteUsersInput!): BulkDeleteUsersPayload!
+  "Store many objects in the background, as upsertObject does. At most 100 operations may be unfinished. Backends."
+  bulkUpsertObjects(input: BulkUpsertObjectsInput!): BulkUpsertObjectsPayload!
+  "Delete many objects in the background, as deleteObject does. At most 100 operations may be unfinished. Backends."
+  bulkDeleteObjects(input: BulkDeleteObjectsInput!): BulkDeleteObjectsPayload!
+  "Replace many preference sets in the background. At most 100 operations may be unfinished. Backends."
+  bulkSetPreferences(input: BulkSetPreferencesInput!): BulkSetPreferencesPayload!
+  "Subscribe many recipients to objects in the background, as subscribeToObject does. At most 100 operations may be unfinished. Backends."
+  bulkSubscribe(input: BulkSubscribeInput!): BulkSubscribePayload!
+  "Unsubscribe many recipients from objects in the background. At most 100 operations may be unfinished. Backends."
+  bulkUnsubscribe(input: BulkUnsubscribeInput!): BulkUnsubscribePayload!
 }
 `, BuiltIn: false},
 	{Name: "../schema/channel_data.graphqls", Input: `"""
@@ -5610,7 +5863,7 @@ type DecisionReason {
 input SetPreferencesInput {
   "Your own id of the user."
   user: String
-  "An object. Backends."
+  "An object, or a tenant as somebody to be told. Backends."
   object: ObjectRefInput
   "` + "`" + `default` + "`" + `, or your own id of the tenant that they are for."
   set: String! = "default"
@@ -5630,7 +5883,7 @@ type SetPreferencesPayload {
 input DeletePreferencesInput {
   "Your own id of the user."
   user: String
-  "An object. Backends."
+  "An object, or a tenant as somebody to be told. Backends."
   object: ObjectRefInput
   "` + "`" + `default` + "`" + `, or your own id of the tenant that they are for."
   set: String! = "default"
@@ -5677,7 +5930,7 @@ type DeleteDefaultPreferencesPayload {
 input ExplainPreferenceInput {
   "Your own id of the user."
   user: String
-  "An object. Backends."
+  "An object, or a tenant as somebody to be told. Backends."
   object: ObjectRefInput
   "Your customer in whose name it would happen."
   tenant: String
@@ -5885,9 +6138,9 @@ type IdentifyUserPayload {
   user: User!
 }
 
-"One of your objects that was made known before: a project, a team."
+"One of your objects that was made known before: a project, a team. Where somebody to be told is meant, a tenant is one, too."
 input ObjectRefInput {
-  "Which kind of object: your own word, such as projects. It doesn't begin with '$'."
+  "Which kind of object: your own word, such as projects, or $tenants. Nothing else begins with '$'."
   collection: String!
   "Your own id of the object in its collection."
   id: String!
@@ -5925,7 +6178,8 @@ extend type Mutation {
   deleteUser(input: DeleteUserInput!): DeleteUserPayload!
   """
   Make two users one, for good. What is known of ` + "`" + `from` + "`" + ` is added to ` + "`" + `into` + "`" + `, which wins where both say something; then ` + "`" + `from` + "`" + `
-  is deleted, with its feed, messages and waiting runs. Backends.
+  is deleted. Its messages and feed items of the last 30 days follow within minutes: they come at the end of the feed of
+  ` + "`" + `into` + "`" + `, in their order, with new ids. Its runs, schedules, subscriptions and memberships end. Backends.
   """
   mergeUsers(input: MergeUsersInput!): MergeUsersPayload!
   "Say what users may change of their own profile with their token. Backends."
@@ -7420,8 +7674,8 @@ input TriggerRecipientInput {
   "Your own id of a user that was identified before."
   user: String
   """
-  An object that is known already, and everybody who is subscribed to it. Objects have no feed; other channels go by their
-  properties.
+  An object that is known already, or a tenant, of the collection $tenants, and everybody who is subscribed to it. Objects have
+  no feed; other channels go by their properties and channel data.
   """
   object: ObjectRefInput
   "Key of an audience: everybody who belongs to it. One with members is meant as far as their tenant is that of the trigger."
@@ -7851,6 +8105,14 @@ func childFields_Branding(ctx context.Context, ec *executionContext, field graph
 	return nil, fmt.Errorf("no field named %q was found under type Branding", field.Name)
 }
 
+func childFields_BulkDeleteObjectsPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "operation":
+		return fieldContext_BulkDeleteObjectsPayload_operation(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BulkDeleteObjectsPayload", field.Name)
+}
+
 func childFields_BulkDeleteUsersPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "operation":
@@ -7895,6 +8157,38 @@ func childFields_BulkOperation(ctx context.Context, ec *executionContext, field 
 		return fieldContext_BulkOperation_finishedAt(ctx, ec, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type BulkOperation", field.Name)
+}
+
+func childFields_BulkSetPreferencesPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "operation":
+		return fieldContext_BulkSetPreferencesPayload_operation(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BulkSetPreferencesPayload", field.Name)
+}
+
+func childFields_BulkSubscribePayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "operation":
+		return fieldContext_BulkSubscribePayload_operation(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BulkSubscribePayload", field.Name)
+}
+
+func childFields_BulkUnsubscribePayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "operation":
+		return fieldContext_BulkUnsubscribePayload_operation(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BulkUnsubscribePayload", field.Name)
+}
+
+func childFields_BulkUpsertObjectsPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "operation":
+		return fieldContext_BulkUpsertObjectsPayload_operation(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BulkUpsertObjectsPayload", field.Name)
 }
 
 func childFields_Button(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -190,6 +190,18 @@ type BrandingInput struct {
 	DarkPrimaryColorContrast graphql.Omittable[*string] `json:"darkPrimaryColorContrast,omitempty"`
 }
 
+// Objects to delete.
+type BulkDeleteObjectsInput struct {
+	// 1 to 1,000. Those that nobody knows are passed over. A tenant is of the collection $tenants.
+	Objects []ObjectRefInput `json:"objects"`
+}
+
+// The accepted operation.
+type BulkDeleteObjectsPayload struct {
+	// As it begins.
+	Operation BulkOperation `json:"operation"`
+}
+
 // Users to delete.
 type BulkDeleteUsersInput struct {
 	// Your own ids: 1 to 1,000. Those that nobody has are passed over.
@@ -218,6 +230,85 @@ type BulkIdentifyUsersInput struct {
 
 // The accepted operation.
 type BulkIdentifyUsersPayload struct {
+	// As it begins.
+	Operation BulkOperation `json:"operation"`
+}
+
+// Whose preferences, and which. Exactly one of `user` and `object`.
+type BulkPreferencesInput struct {
+	// Your own id of a user that was identified before.
+	User *string `json:"user,omitempty"`
+	// An object that is known already.
+	Object *ObjectRefInput `json:"object,omitempty"`
+	// `default`, or your own id of the tenant that they are for.
+	Set string `json:"set"`
+	// What the set says from then on: nothing stays of what it said before.
+	Preferences PreferencesInput `json:"preferences"`
+}
+
+// Preference sets to replace.
+type BulkSetPreferencesInput struct {
+	// 1 to 1,000, done in this order.
+	Sets []BulkPreferencesInput `json:"sets"`
+}
+
+// The accepted operation.
+type BulkSetPreferencesPayload struct {
+	// As it begins.
+	Operation BulkOperation `json:"operation"`
+}
+
+// Who subscribes to what.
+type BulkSubscribeInput struct {
+	// 1 to 1,000. Those of one object are done fastest next to each other.
+	Subscriptions []BulkSubscriptionInput `json:"subscriptions"`
+}
+
+// The accepted operation.
+type BulkSubscribePayload struct {
+	// As it begins.
+	Operation BulkOperation `json:"operation"`
+}
+
+// Who subscribes to what.
+type BulkSubscriptionInput struct {
+	// The object. Made known if it was not. A tenant can be subscribed to as well: its collection is $tenants.
+	Object ObjectRefInput `json:"object"`
+	// Who subscribes.
+	Recipient SubscriberInput `json:"recipient"`
+	// What the subscriber's runs see as `recipient.subscription.…`: at most 8 KiB. It replaces what was there. Left out: who is
+	// subscribed already keeps theirs. `object` is a reserved name.
+	Properties map[string]any `json:"properties,omitempty"`
+}
+
+// Who unsubscribes from what.
+type BulkUnsubscribeInput struct {
+	// 1 to 1,000.
+	Subscriptions []BulkUnsubscriptionInput `json:"subscriptions"`
+}
+
+// The accepted operation.
+type BulkUnsubscribePayload struct {
+	// As it begins.
+	Operation BulkOperation `json:"operation"`
+}
+
+// Who unsubscribes from what.
+type BulkUnsubscriptionInput struct {
+	// The object, or a tenant.
+	Object ObjectRefInput `json:"object"`
+	// Who unsubscribes. Who isn't subscribed is refused with NOT_FOUND, and nothing else happens.
+	Recipient UnsubscriberInput `json:"recipient"`
+}
+
+// Objects to make known, or to change.
+type BulkUpsertObjectsInput struct {
+	// 1 to 1,000, done in this order.
+	Objects []UpsertObjectInput `json:"objects"`
+}
+
+// The accepted operation.
+type BulkUpsertObjectsPayload struct {
 	// As it begins.
 	Operation BulkOperation `json:"operation"`
 }
@@ -392,7 +483,7 @@ type DeleteObjectPayload struct {
 type DeletePreferencesInput struct {
 	// Your own id of the user.
 	User *string `json:"user,omitempty"`
-	// An object. Backends.
+	// An object, or a tenant as somebody to be told. Backends.
 	Object *ObjectRefInput `json:"object,omitempty"`
 	// `default`, or your own id of the tenant that they are for.
 	Set string `json:"set"`
@@ -474,7 +565,7 @@ type EmailStepInput struct {
 type ExplainPreferenceInput struct {
 	// Your own id of the user.
 	User *string `json:"user,omitempty"`
-	// An object. Backends.
+	// An object, or a tenant as somebody to be told. Backends.
 	Object *ObjectRefInput `json:"object,omitempty"`
 	// Your customer in whose name it would happen.
 	Tenant *string `json:"tenant,omitempty"`
@@ -771,9 +862,9 @@ type ObjectEdge struct {
 	Node Object `json:"node"`
 }
 
-// One of your objects that was made known before: a project, a team.
+// One of your objects that was made known before: a project, a team. Where somebody to be told is meant, a tenant is one, too.
 type ObjectRefInput struct {
-	// Which kind of object: your own word, such as projects. It doesn't begin with '$'.
+	// Which kind of object: your own word, such as projects, or $tenants. Nothing else begins with '$'.
 	Collection string `json:"collection"`
 	// Your own id of the object in its collection.
 	ID string `json:"id"`
@@ -1219,7 +1310,7 @@ type SetPartialPayload struct {
 type SetPreferencesInput struct {
 	// Your own id of the user.
 	User *string `json:"user,omitempty"`
-	// An object. Backends.
+	// An object, or a tenant as somebody to be told. Backends.
 	Object *ObjectRefInput `json:"object,omitempty"`
 	// `default`, or your own id of the tenant that they are for.
 	Set string `json:"set"`
@@ -1579,8 +1670,8 @@ type ThrottleStepInput struct {
 type TriggerRecipientInput struct {
 	// Your own id of a user that was identified before.
 	User *string `json:"user,omitempty"`
-	// An object that is known already, and everybody who is subscribed to it. Objects have no feed; other channels go by their
-	// properties.
+	// An object that is known already, or a tenant, of the collection $tenants, and everybody who is subscribed to it. Objects have
+	// no feed; other channels go by their properties and channel data.
 	Object *ObjectRefInput `json:"object,omitempty"`
 	// Key of an audience: everybody who belongs to it. One with members is meant as far as their tenant is that of the trigger.
 	Audience *string `json:"audience,omitempty"`
@@ -2349,16 +2440,31 @@ const (
 	BulkOperationKindIdentifyUsers BulkOperationKind = "IDENTIFY_USERS"
 	// Delete a user.
 	BulkOperationKindDeleteUsers BulkOperationKind = "DELETE_USERS"
+	// Make an object known, or change what is known.
+	BulkOperationKindUpsertObjects BulkOperationKind = "UPSERT_OBJECTS"
+	// Delete an object.
+	BulkOperationKindDeleteObjects BulkOperationKind = "DELETE_OBJECTS"
+	// Replace a preference set.
+	BulkOperationKindSetPreferences BulkOperationKind = "SET_PREFERENCES"
+	// Subscribe a recipient to an object.
+	BulkOperationKindSubscribe BulkOperationKind = "SUBSCRIBE"
+	// Unsubscribe a recipient from an object.
+	BulkOperationKindUnsubscribe BulkOperationKind = "UNSUBSCRIBE"
 )
 
 var AllBulkOperationKind = []BulkOperationKind{
 	BulkOperationKindIdentifyUsers,
 	BulkOperationKindDeleteUsers,
+	BulkOperationKindUpsertObjects,
+	BulkOperationKindDeleteObjects,
+	BulkOperationKindSetPreferences,
+	BulkOperationKindSubscribe,
+	BulkOperationKindUnsubscribe,
 }
 
 func (e BulkOperationKind) IsValid() bool {
 	switch e {
-	case BulkOperationKindIdentifyUsers, BulkOperationKindDeleteUsers:
+	case BulkOperationKindIdentifyUsers, BulkOperationKindDeleteUsers, BulkOperationKindUpsertObjects, BulkOperationKindDeleteObjects, BulkOperationKindSetPreferences, BulkOperationKindSubscribe, BulkOperationKindUnsubscribe:
 		return true
 	}
 	return false

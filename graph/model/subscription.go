@@ -30,26 +30,26 @@ func (in *SubscribeToObjectInput) Parties() ([]recipient.Party, error) {
 		return nil, belfry.Beyond("input.recipients", recipient.MaxSubscribers, "recipients a call")
 	}
 	out := make([]recipient.Party, len(in.Recipients))
-	for i, r := range in.Recipients {
-		field := fmt.Sprintf("input.recipients[%d]", i)
-		switch {
-		case r.Object != nil && r.User == nil && r.Identify == nil:
-			ref, err := objectNamed(r.Object, field)
-			if err != nil {
-				return nil, err
-			}
-			out[i].Ref = ref
-		case r.Object == nil:
-			p, err := (&RecipientInput{User: r.User, Identify: r.Identify}).Party(field)
-			if err != nil {
-				return nil, belfry.Errorf(belfry.Invalid, "give exactly one of user, object and identify").At("%s", field)
-			}
-			out[i] = recipient.Party{Ref: p.Ref, Identify: p.Identify}
-		default:
-			return nil, belfry.Errorf(belfry.Invalid, "give exactly one of user, object and identify").At("%s", field)
+	for i := range in.Recipients {
+		var err error
+		if out[i], err = in.Recipients[i].party(fmt.Sprintf("input.recipients[%d]", i)); err != nil {
+			return nil, err
 		}
 	}
 	return out, nil
+}
+
+// party is who the input names; field names it for errors.
+func (in *SubscriberInput) party(field string) (recipient.Party, error) {
+	if in.Object != nil && in.User == nil && in.Identify == nil {
+		ref, err := objectNamed(in.Object, field)
+		return recipient.Party{Ref: ref}, err
+	}
+	p, err := (&RecipientInput{User: in.User, Identify: in.Identify}).Party(field)
+	if err != nil || in.Object != nil {
+		return recipient.Party{}, belfry.Errorf(belfry.Invalid, "give exactly one of user, object and identify").At("%s", field)
+	}
+	return recipient.Party{Ref: p.Ref, Identify: p.Identify}, nil
 }
 
 // objectNamed is the object that an input names beside users.
@@ -66,21 +66,24 @@ func (in *UnsubscribeFromObjectInput) Refs() ([]belfry.RecipientRef, error) {
 		return nil, belfry.Beyond("input.recipients", recipient.MaxSubscribers, "recipients a call")
 	}
 	out := make([]belfry.RecipientRef, len(in.Recipients))
-	for i, r := range in.Recipients {
-		switch {
-		case r.User != nil && r.Object == nil:
-			out[i] = belfry.User(*r.User)
-		case r.Object != nil && r.User == nil:
-			ref, err := objectNamed(r.Object, fmt.Sprintf("input.recipients[%d]", i))
-			if err != nil {
-				return nil, err
-			}
-			out[i] = ref
-		default:
-			return nil, belfry.Errorf(belfry.Invalid, "give exactly one of user and object").At("input.recipients[%d]", i)
+	for i := range in.Recipients {
+		var err error
+		if out[i], err = in.Recipients[i].ref(fmt.Sprintf("input.recipients[%d]", i)); err != nil {
+			return nil, err
 		}
 	}
 	return out, nil
+}
+
+// ref is who the input names; field names it for errors.
+func (in *UnsubscriberInput) ref(field string) (belfry.RecipientRef, error) {
+	switch {
+	case in.User != nil && in.Object == nil:
+		return belfry.User(*in.User), nil
+	case in.Object != nil && in.User == nil:
+		return objectNamed(in.Object, field)
+	}
+	return belfry.RecipientRef{}, belfry.Errorf(belfry.Invalid, "give exactly one of user and object").At("%s", field)
 }
 
 // NewRecipientResults makes the API's form of what became of each of several recipients.

@@ -140,7 +140,7 @@ func (in *TestPartyInput) party(field string) (ref belfry.RecipientRef, properti
 		ref = belfry.User(*in.User)
 		err = belfry.ValidateExternalID(ref.ExternalID, field+".user")
 	case in.Object != nil:
-		if ref, err = in.Object.Ref(field + ".object"); err == nil {
+		if ref, err = in.Object.Recipient(field + ".object"); err == nil {
 			err = belfry.ValidateExternalID(ref.ExternalID, field+".object.id")
 		}
 	}

@@ -87,7 +87,7 @@ func (in *TriggerRecipientInput) party(field string) (engine.Party, error) {
 		return engine.Party{Audience: *in.Audience, Data: in.Data}, belfry.ValidateKey(*in.Audience, field+".audience")
 	}
 	if in.Object != nil && in.User == nil && in.Identify == nil && in.Audience == nil {
-		ref, err := in.Object.Ref(field + ".object")
+		ref, err := in.Object.Recipient(field + ".object")
 		return engine.Party{Ref: ref, Data: in.Data}, err
 	}
 	party, err := (&RecipientInput{User: in.User, Identify: in.Identify}).Party(field)
@@ -129,6 +129,14 @@ func (in *ObjectRefInput) Ref(field string) (belfry.RecipientRef, error) {
 		return ref, belfry.Errorf(belfry.Invalid, "names that begin with '$' are not for objects").At("%s.collection", field)
 	}
 	return ref, belfry.ValidateExternalID(in.Collection, field+".collection")
+}
+
+// Recipient is the object, or the tenant, that the input names as somebody to be told; field names it for errors.
+func (in *ObjectRefInput) Recipient(field string) (belfry.RecipientRef, error) {
+	if in.Collection == belfry.Tenants {
+		return in.Name(), nil
+	}
+	return in.Ref(field)
 }
 
 // NewTriggerPayload makes the API's form of the answer to a trigger.

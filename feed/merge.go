@@ -1,0 +1,124 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/postgres"
+)
+
+// mergeChunk is how many items one call of Merge takes at most: as many as a subscriber is told one by one.
+const mergeChunk = maxReplay
+
+// Merge gives items of a user who became a part of another one to that one: a part of them, and says when to go on; the zero
+// time if there are none left. Older items are deleted on the way.
+//
+// To the feed that gets them they are news: they come at its end, in their order, each at a position of its own, in the
+// state that they were in. So positions and ids that somebody remembers keep their meaning, and whoever listens is told, or
+// reset if there are too many, as ever. Nobody is told that they were sent: they were before.
+func (s *Service) Merge(ctx context.Context, tx *postgres.Tx, m belfry.Merge) (again time.Time, err error) {
+	from := key{m.Environment, m.From, ""}
+	err = tx.QueryRow(ctx, selectFirstItem, from.recipient, from.env).Scan(&from.channel)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return again, nil
+	}
+	if err == nil {
+		err = s.mergeFeed(ctx, tx, from, m)
+	}
+	if err != nil {
+		return again, fmt.Errorf("merge feeds: %w", err)
+	}
+	return s.now(), nil
+}
+
+// mergeFeed moves the oldest items of a feed.
+func (s *Service) mergeFeed(ctx context.Context, tx *postgres.Tx, from key, m belfry.Merge) error {
+	old, into, err := s.lockTwo(ctx, tx, from, key{from.env, m.Into, from.channel})
+	if err != nil {
+		return err
+	}
+	rows, err := tx.Query(ctx, selectOldest, from.recipient, from.channel, from.env, mergeChunk)
+	if err != nil {
+		return err
+	}
+	var moved []stored
+	var seqs, gone []int64
+	var it stored
+	var created time.Time
+	if _, err := pgx.ForEachRow(rows, append(it.fields(), &created), func() error {
+		it.State = old.watermarks.Effective(it.seq, it.State)
+		old.cells.Add(it.State, -1)
+		if created.Before(m.Since) {
+			gone = append(gone, it.seq)
+			return nil
+		}
+		into.cells.Add(it.State, 1)
+		moved, seqs = append(moved, it), append(seqs, it.seq)
+		return nil
+	}); err != nil {
+		return err
+	}
+	if len(old.watermarks) > 0 { // what they say is about the old feed
+		if err := writeStates(ctx, tx, from, moved); err != nil {
+			return err
+		}
+	}
+	batch := &pgx.Batch{}
+	batch.Queue(moveItems, from.recipient, from.channel, from.env, into.recipient, into.version, seqs)
+	batch.Queue(deleteItems, from.recipient, from.channel, from.env, gone)
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		return err
+	}
+	if err := writeHeader(ctx, tx, old); err != nil || len(moved) == 0 {
+		return err
+	}
+	into.version += int64(len(moved))
+	into.lastSeq = into.version
+	tx.AfterCommit(func() {
+		s.publish([]addressed{{env: from.env, channel: from.channel, user: m.User, version: into.version}})
+	})
+	return writeHeader(ctx, tx, into)
+}
+
+// lockTwo locks two feeds in the order of their keys, and makes the latter if there is none.
+func (s *Service) lockTwo(ctx context.Context, tx *postgres.Tx, from, into key) (old, current *header, err error) {
+	lockInto := func() error {
+		if _, err := tx.Exec(ctx, insertEmpty, into.recipient, into.channel, into.env, s.now().UnixMicro()); err != nil {
+			return err
+		}
+		current, err = readHeader(ctx, tx, lockHeader, into)
+		return err
+	}
+	if into.recipient < from.recipient {
+		if err := lockInto(); err != nil {
+			return nil, nil, err
+		}
+	}
+	if old, err = readHeader(ctx, tx, lockHeader, from); err != nil {
+		return nil, nil, err
+	}
+	if current == nil {
+		err = lockInto()
+	}
+	return old, current, err
+}
+
+const selectFirstItem = `SELECT channel FROM feed_items WHERE recipient_id = $1 AND environment_id = $2 ORDER BY channel, seq LIMIT 1`
+
+const selectOldest = `SELECT ` + stateColumns + `, created_at
+  FROM feed_items WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 ORDER BY seq LIMIT $4`
+
+const insertEmpty = `INSERT INTO feeds (recipient_id, channel, environment_id, epoch, version, last_seq, unseen)
+VALUES ($1, $2, $3, $4, 0, 0, 0) ON CONFLICT DO NOTHING`
+
+// moveItems numbers them anew, behind the version $5 of their new feed. A state is as old as its item there.
+const moveItems = `UPDATE feed_items AS i SET recipient_id = $4, seq = $5 + m.n, state_version = $5 + m.n
+  FROM unnest($6::bigint[]) WITH ORDINALITY AS m (seq, n)
+ WHERE i.recipient_id = $1 AND i.channel = $2 AND i.environment_id = $3 AND i.seq = m.seq`
+
+const deleteItems = `DELETE FROM feed_items WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 AND seq = ANY ($4)`
