@@ -26,7 +26,7 @@ func (s *Service) SetChannelData(ctx context.Context, env belfry.EnvironmentID, 
 	}
 	data.UpdatedAt = s.now()
 	err = postgres.InTx(ctx, s.pool, func(tx *postgres.Tx) error {
-		known, err := lockKnown(ctx, tx, env, []belfry.RecipientRef{ref})
+		known, err := lockToChange(ctx, tx, env, []belfry.RecipientRef{ref})
 		if err == nil && len(known) == 0 && !mustBeKnown {
 			known, err = s.lock(ctx, tx, env, []belfry.RecipientRef{ref})
 		}

@@ -11,7 +11,9 @@
 //     writes of preferences.
 //   - A deleted recipient's external id is free at once; whoever gets it inherits nothing. What other packages keep about
 //     the deleted one is removed by Run.
-//   - Rows are locked in the order of (collection, external id): no two calls deadlock.
+//   - Identifying is never in the way of those who refer to the same recipients, and never the victim of a deadlock with
+//     them: rows are locked in the order of (collection, external id), and not against foreign keys, which lock in another.
+//     Deleting and merging lock against those, too: they, and subscribing, are done again if they are a victim.
 //   - Decide is pure, and the only one who knows the rules: docs/preferences.md has them, and their order.
 //   - A Source is read in chunks, in memory that doesn't depend on its size, and comes to an end however many join meanwhile.
 //

@@ -23,7 +23,7 @@ func (s *Service) MergeUsers(ctx context.Context, env belfry.EnvironmentID, into
 		return nil, belfry.Errorf(belfry.Invalid, "a user can't be merged into itself").At("input.from")
 	}
 	var merged *Known
-	err := postgres.InTx(ctx, s.pool, func(tx *postgres.Tx) error {
+	err := s.inTxAgain(ctx, func(tx *postgres.Tx) error {
 		known, err := lockKnown(ctx, tx, env, []belfry.RecipientRef{belfry.User(into), belfry.User(from)})
 		if err != nil {
 			return err
