@@ -338,3 +338,20 @@ func TestTriggersBringPreferences(t *testing.T) {
 		t.Errorf("%s %+v", answer.Data, answer.Errors)
 	}
 }
+
+// A set that is named twice is refused: which of the two counts would be anybody's guess.
+func TestIdentifyingNamesEachPreferenceSetOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.environment(t, "production")
+	off := func(set, workflow string) vars {
+		return vars{"set": set, "preferences": vars{"workflows": vars{workflow: false}}}
+	}
+	ana := vars{"id": "ana", "preferences": []vars{off("acme", "a"), off("default", "a"), off("acme", "b")}}
+	c.refused(`mutation ($input: IdentifyUserInput!) { identifyUser(input: $input) { user { id } } }`, vars{"input": ana}, "INVALID", "input.preferences[2].set")
+	c.store("w", tell)
+	answer := c.call(triggerWorkflow, vars{"input": vars{"workflow": "w", "recipients": []vars{{"identify": ana}, {"identify": vars{"id": "bob"}}}}})
+	if !strings.Contains(string(answer.Data), "input.recipients[0].identify.preferences[2].set") {
+		t.Errorf("%s %+v", answer.Data, answer.Errors)
+	}
+}
