@@ -355,3 +355,45 @@ func TestIdentifyingNamesEachPreferenceSetOnce(t *testing.T) {
 		t.Errorf("%s %+v", answer.Data, answer.Errors)
 	}
 }
+
+// What conditions ask is for backends: of the tenants that a user may ask for, not all are the user's.
+func TestUsersDoNotSeeConditions(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.environment(t, "production")
+	c.identify("ana")
+	secret := vars{"condition": `vars.secret == "s3cret"`}
+	group := vars{"conditions": vars{"all": []vars{{"variable": "vars.secret", "operator": "equal_to", "argument": "s3cret"}}}}
+	all := vars{"channelTypes": vars{"email": secret, "sms": false}, "channels": vars{"mail": group}, "commercialSubscribed": secret,
+		"workflows":  vars{"w": vars{"condition": secret["condition"], "otherwise": true, "channelTypes": vars{"sms": group, "email": true}}, "condition": false},
+		"categories": vars{"conditions": vars{"conditions": group["conditions"], "channels": vars{"condition": true}}}}
+	const hidden = `{"channelTypes": {"email": {"conditional": true}, "sms": false}, "channels": {"mail": {"conditional": true}}, "commercialSubscribed": {"conditional": true},
+		"workflows": {"w": {"conditional": true, "otherwise": true, "channelTypes": {"sms": {"conditional": true}, "email": true}}, "condition": false},
+		"categories": {"conditions": {"conditional": true, "channels": {"condition": true}}}}`
+	ask[any](c, setDefaults, vars{"input": vars{"tenant": "rival", "preferences": all}})
+	ask[any](c, setPreferences, vars{"input": vars{"user": "ana", "preferences": all}})
+	ana := w.as(c, "ana")
+	const read = `{ channelTypes channels workflows categories commercialSubscribed }`
+	ana.same("what holds for a tenant", ana.call(`{ me { preferences(set: "rival", resolved: true) `+read+` } }`, nil), `{"me": {"preferences": `+hidden+`}}`)
+	ana.same("her own", ana.call(`{ me { preferences `+read+` } }`, nil), `{"me": {"preferences": `+hidden+`}}`)
+	ana.same("what she changed", ana.call(`mutation { setPreferences(input: {strategy: MERGE, preferences: {channelTypes: {sms: false}}}) { preferences `+read+` } }`, nil),
+		`{"setPreferences": {"preferences": `+hidden+`}}`)
+	ana.refused(setPreferences, vars{"input": vars{"strategy": "MERGE", "preferences": vars{"workflows": vars{"w": vars{"conditional": true, "otherwise": true}}}}}, "INVALID", "input.preferences.workflows.w.conditional")
+	ana.refused(setPreferences, vars{"input": vars{"strategy": "MERGE", "preferences": vars{"channels": vars{"mail": vars{"conditional": true}}}}}, "INVALID", "input.preferences.channels.mail")
+
+	c.store("w", tell)
+	for what, answer := range map[string]*answer{
+		"resolved": ana.call(`{ me { preferences(resolved: true) `+read+` } }`, nil),
+		"explained": ana.call(`query ($input: ExplainPreferenceInput!) { explainPreference(input: $input) { allowed because { rule level node detail conditions } } }`,
+			vars{"input": vars{"tenant": "rival", "workflow": "w", "channel": "mail", "channelType": "EMAIL"}}),
+		"to choose from": ana.call(center, vars{"tenant": "rival"}),
+	} {
+		if text := string(answer.Data); len(answer.Errors) > 0 || strings.Contains(text, "secret") || strings.Contains(text, "s3cret") {
+			t.Errorf("%s: %s %+v", what, text, answer.Errors)
+		}
+	}
+	stored := c.call(`{ user(id: "ana") { preferences(set: "rival", resolved: true) `+read+` } defaultPreferences(tenant: "rival") `+read+` }`, nil)
+	if n := strings.Count(string(stored.Data), "s3cret"); n != 12 {
+		t.Errorf("backends see %d conditions: %s %+v", n, stored.Data, stored.Errors)
+	}
+}
