@@ -2,6 +2,7 @@ package graph
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -14,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/belfryhq/belfry/auth"
+	"github.com/belfryhq/belfry/engine"
 )
 
 // as is a user's browser: a public key and a token.
@@ -140,6 +142,7 @@ func TestBadPreferencesAreRefusedWithTheirPlace(t *testing.T) {
 	}
 	c.refused(`query ($rows: [PreferenceRowInput!]) { preferenceCenter(user: "ana", rows: $rows) { set } }`, vars{"rows": rows}, "TOO_LARGE", "rows")
 	c.refused(center, vars{"user": "ana", "rows": []vars{{"kind": "CATEGORY"}}}, "INVALID", "rows[0].key")
+	c.refused(center, vars{"user": "ana", "rows": []vars{{"kind": "WORKFLOW", "key": "a\x00"}}}, "INVALID", "rows[0].key")
 }
 
 // Users have to do with their own preferences, and nobody else's; environments with their own users.
@@ -281,6 +284,21 @@ func TestPreferenceCenter(t *testing.T) {
 		{"kind": "COMMERCIAL", "key": null, "label": "Offers and news", "on": true, "readOnly": false, "channelTypes": []}]}}`)
 	c.same("usual rows", c.call(`{ preferenceCenter(user: "ana") { set rows { kind key on } } }`, nil), `{"preferenceCenter": {"set": "default", "rows": [
 		{"kind": "CHANNEL_TYPES", "key": null, "on": true}, {"kind": "CATEGORY", "key": "news", "on": true}, {"kind": "COMMERCIAL", "key": null, "on": true}]}}`)
+}
+
+// A row shows the name of its workflow, however many others come before it.
+func TestPreferenceCentersNameEveryWorkflow(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.environment(t, "production")
+	c.identify("ana")
+	for i := range engine.MaxWorkflowPage {
+		c.store(fmt.Sprintf("a%03d", i), tell)
+	}
+	ask[upserted](c, upsertWorkflow, vars{"input": vars{"key": "z", "name": "The last one", "steps": parse(t, tell)}})
+	const labels = `query ($rows: [PreferenceRowInput!]) { preferenceCenter(user: "ana", rows: $rows) { rows { label } } }`
+	c.same("named", c.call(labels, vars{"rows": []vars{{"kind": "WORKFLOW", "key": "z"}, {"kind": "WORKFLOW", "key": "none"}, {"kind": "CATEGORY", "key": "z"}}}),
+		`{"preferenceCenter": {"rows": [{"label": "The last one"}, {"label": "none"}, {"label": "z"}]}}`)
 }
 
 // A run tells why, in the same words.
