@@ -36,7 +36,7 @@ func (e *Engine) load(ctx context.Context, tx *postgres.Tx, c *claim) (*surround
 		return nil, err
 	}
 	loadSubscriptions(c.runs, s.people)
-	if err := e.loadMemberships(ctx, tx, c.runs); err != nil {
+	if err := e.loadMemberships(ctx, tx, c.runs, s); err != nil {
 		return nil, err
 	}
 	if err := s.loadVariables(ctx, tx, c.runs); err != nil {
@@ -145,15 +145,19 @@ func (s *surroundings) loadVariables(ctx context.Context, tx *postgres.Tx, runs 
 	return err
 }
 
-// loadMemberships reads who belongs to the audiences that conditions of the programs ask for.
-func (e *Engine) loadMemberships(ctx context.Context, tx *postgres.Tx, runs []*run) error {
+// loadMemberships reads who belongs to the audiences that conditions ask for: of the programs, and of preferences.
+func (e *Engine) loadMemberships(ctx context.Context, tx *postgres.Tx, runs []*run, s *surroundings) error {
 	var keys []string
 	var asking []*run
 	var who []belfry.RecipientID
 	for _, r := range runs {
-		if p := r.version.program; p != nil && len(p.Audiences) > 0 {
+		if r.version.program == nil {
+			continue
+		}
+		wanted := slices.Concat(r.version.program.Audiences, s.preferences.Audiences(r.owner(s.people)))
+		if len(wanted) > 0 {
 			asking, who = append(asking, r), append(who, r.recipient)
-			keys = append(keys, p.Audiences...)
+			keys = append(keys, wanted...)
 		}
 	}
 	if len(asking) == 0 {

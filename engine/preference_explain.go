@@ -66,6 +66,13 @@ func (e *Engine) ExplainPreference(ctx context.Context, env belfry.EnvironmentID
 		c.now = r.At.UTC()
 	}
 	c.scope = t.scope(v, people, vars, c.now).with(people[id])
+	if keys := sets.Audiences(); len(keys) > 0 {
+		m, err := e.Recipients.LoadMemberships(ctx, e.Pool, []belfry.EnvironmentID{env}, keys, []belfry.RecipientID{id})
+		if err != nil {
+			return none, err
+		}
+		c.scope.audiences(m, t, id)
+	}
 	q := c.prefers(&workflow.MessageTemplate{Channel: r.Channel, Type: r.ChannelType})
 	q.Objects = slices.Concat(q.Objects, r.Objects)
 	return recipient.Decide(sets, *q), nil

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/recipient"
+	"github.com/belfryhq/belfry/workflow"
 )
 
 // reads counts the statements that read preferences.
@@ -110,4 +112,71 @@ func TestTestRunsAskPreferences(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, "with the variable", told(&result.TestRun, epoch), []string{"0s a: sent", "0s a > x", "0s done"})
+}
+
+// Conditions of preferences may ask for audiences as those of workflows do, in runs, test runs and explanations alike.
+func TestPreferencesAskForAudiences(t *testing.T) {
+	t.Parallel()
+	const sends, skips = "sent", "skipped"
+	for name, c := range map[string]struct {
+		write string // statements that store preferences
+		want  [3]string
+	}{
+		"of the environment": {`INSERT INTO preference_defaults (environment_id, tenant_id, preferences, updated_at) SELECT id, 0, '{"workflows": {"w": {"condition": "is_not_audience_member(recipient.id, \"opted-out\")"}}}', created_at FROM environments`,
+			[3]string{skips, sends, sends}},
+		"of the tenant": {`INSERT INTO preference_defaults (environment_id, tenant_id, preferences, updated_at) SELECT environment_id, id, '{"channelTypes": {"in_app": {"conditions": [{"variable": "recipient.id", "operator": "is_audience_member", "argument": "opted-out"}]}}}', created_at
+			FROM recipients WHERE collection = '$tenants'`, [3]string{skips, skips, sends}}, // that of u0 is without a tenant
+		"of the recipient": {`INSERT INTO preference_sets SELECT id, 'acme', environment_id, '{"categories": {"c": {"channels": {"in-app": {"condition": "is_audience_member(recipient.id, \"pros\")"}}}}}', created_at
+			FROM recipients WHERE external_id IN ('u0', 'u1')`, [3]string{skips, sends, sends}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.users(3)
+			w.exec(`UPDATE recipients SET properties = '{"plan": "pro"}' WHERE external_id = 'u1'`)
+			w.exec(`INSERT INTO recipients (environment_id, collection, external_id, created_at, updated_at) SELECT id, '$tenants', 'acme', created_at, created_at FROM environments`)
+			for _, a := range []recipient.Audience{{Key: "opted-out", Name: "o"}, {Key: "pros", Name: "p", Condition: `recipient.plan == "pro"`}} {
+				if _, err := w.Recipients.UpsertAudience(t.Context(), w.env, a); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for member, tenant := range map[string]string{"u0": "", "u2": "acme"} {
+				if _, err := w.Recipients.AddMembers(t.Context(), w.env, "opted-out", []recipient.Party{{Ref: belfry.User(member)}}, tenant); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w.exec(c.write)
+			definition := &workflow.Definition{Name: "w", Categories: []string{"c"}, Steps: []workflow.Step{step("a", "", "x")}}
+			if _, problems, err := w.Upsert(t.Context(), w.env, "w", definition); err != nil || len(problems) > 0 {
+				t.Fatal(problems, err)
+			}
+			tenant := "acme"
+			if name == "of the environment" {
+				tenant = ""
+			}
+			var got [3][3]string
+			accepted := w.trigger(Request{Workflow: "w", Recipients: refer(0, 3), Tenant: tenant})
+			w.drain()
+			runs := w.runs(accepted.Trigger.ID)
+			for i := range 3 {
+				user := fmt.Sprint("u", i)
+				tried, err := w.Test(t.Context(), w.env, &TestRequest{Workflow: "w", Recipient: belfry.User(user), Tenant: tenant, At: epoch})
+				if err != nil {
+					t.Fatal(err)
+				}
+				d, err := w.ExplainPreference(t.Context(), w.env, &PreferenceRequest{Workflow: "w", Recipient: belfry.User(user), Tenant: tenant, Channel: belfry.DefaultFeed, ChannelType: belfry.InApp})
+				if err != nil {
+					t.Fatal(err)
+				}
+				explained := skips
+				if d.Allowed {
+					explained = sends
+				}
+				got[0][i], got[1][i], got[2][i] = string(runs[user].Log[0].Outcome), string(tried.Log[0].Outcome), explained
+			}
+			expect(t, "in runs", got[0], c.want)
+			expect(t, "in test runs", got[1], c.want)
+			expect(t, "explained", got[2], c.want)
+		})
+	}
 }

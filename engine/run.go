@@ -59,7 +59,7 @@ type run struct {
 
 	reach        reach                  // of the recipient
 	subscription map[string]any         // what the run sees of the one that it is for
-	memberships  *recipient.Memberships // of audiences that its program asks for
+	memberships  *recipient.Memberships // of audiences that its program or preferences ask for; nil: of none
 
 	tombstone bool                                      // it has been cancelled
 	summary   *summary                                  // of the batch that it carries
@@ -139,11 +139,16 @@ func (r *run) prepare(shared Scope, person *belfry.Recipient, now time.Time) {
 
 // askAudiences lets conditions ask whether the recipient belongs to audiences.
 func (r *run) askAudiences() {
-	if len(r.version.program.Audiences) > 0 {
-		r.scope[condition.AudiencesKey] = condition.Membership(func(person map[string]any, key string, now time.Time) bool {
-			return r.memberships.Has(r.trigger.env, key, r.recipient, person, r.trigger.tenant, now)
-		})
+	if r.memberships != nil {
+		r.scope.audiences(r.memberships, r.trigger, r.recipient)
 	}
+}
+
+// audiences lets conditions ask whether a recipient of the trigger's belongs to audiences.
+func (s Scope) audiences(m *recipient.Memberships, t *trigger, who belfry.RecipientID) {
+	s[condition.AudiencesKey] = condition.Membership(func(person map[string]any, key string, now time.Time) bool {
+		return m.Has(t.env, key, who, person, t.tenant, now)
+	})
 }
 
 // cannotRead notes that something is stored in a way that the run can't go on with. It fails, and nobody else does.

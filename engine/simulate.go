@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -279,11 +278,7 @@ func (s *simulation) decodeData() error {
 func (s *simulation) snapshot(ctx context.Context, refs []belfry.RecipientRef) error {
 	var ids map[belfry.RecipientRef]belfry.RecipientID
 	if err := postgres.InSnapshot(ctx, s.engine.Pool, func(tx pgx.Tx) (err error) {
-		if ids, err = s.engine.Recipients.Find(ctx, tx, s.env, refs); err != nil {
-			return err
-		}
-		who := slices.Collect(maps.Values(ids))
-		s.memberships, err = s.engine.Recipients.LoadMemberships(ctx, tx, []belfry.EnvironmentID{s.env}, s.version.program.Audiences, who)
+		ids, err = s.engine.Recipients.Find(ctx, tx, s.env, refs)
 		return err
 	}); err != nil {
 		return fmt.Errorf("find recipients: %w", err)

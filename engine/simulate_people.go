@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/recipient"
@@ -63,6 +64,12 @@ func (s *simulation) load(ctx context.Context) error {
 	var err error
 	if s.wishes, err = recipient.LoadPreferences(ctx, s.engine.Pool, []recipient.PreferenceOwner{owner}); err != nil {
 		return err
+	}
+	keys := slices.Concat(s.version.program.Audiences, s.wishes.Audiences(owner))
+	if len(keys) > 0 {
+		if s.memberships, err = s.engine.Recipients.LoadMemberships(ctx, s.engine.Pool, []belfry.EnvironmentID{s.env}, keys, []belfry.RecipientID{owner.Recipient}); err != nil {
+			return err
+		}
 	}
 	if !s.version.program.Variables && !s.wishes.Variables {
 		return nil

@@ -99,6 +99,9 @@ const selectCurrentVersion = `SELECT ` + versionColumns + `
 const selectCurrentVersions = `SELECT ` + versionColumns + `
   FROM workflows w JOIN workflow_versions v ON v.id = w.version_id WHERE w.environment_id = $1 AND w.key > $2 ORDER BY w.key LIMIT $3`
 
+const selectWorkflowNames = `SELECT w.key, coalesce(v.definition ->> 'name', '')
+  FROM workflows w JOIN workflow_versions v ON v.id = w.version_id WHERE w.environment_id = $1 AND w.key = ANY ($2)`
+
 const selectVersionByNumber = `SELECT ` + versionColumns + `
   FROM workflows w JOIN workflow_versions v ON v.workflow_id = w.id WHERE w.environment_id = $1 AND w.key = $2 AND v.number = $3`
 
@@ -158,7 +161,7 @@ var statements = map[string]string{
 	"deleteActivities": deleteActivities, "leaseFetches": leaseFetches, "finishFetch": finishFetch, "retryFetch": retryFetch,
 	"selectRun": selectRun, "selectRunsOfRecipient": selectRunsOfRecipient, "selectRuns": selectRuns, "selectProgress": selectProgress,
 	"selectSchedule": selectSchedule, "selectSchedules": selectSchedules, "selectSchedulesOfWorkflow": selectSchedulesOfWorkflow,
-	"selectSchedulesOfRecipient": selectSchedulesOfRecipient, "selectWorkflowsByKey": selectWorkflowsByKey, "insertSchedules": insertSchedules,
+	"selectSchedulesOfRecipient": selectSchedulesOfRecipient, "selectWorkflowsByKey": selectWorkflowsByKey, "selectWorkflowNames": selectWorkflowNames, "insertSchedules": insertSchedules,
 	"lockSchedules": lockSchedules, "updateSchedules": updateSchedules, "deleteSchedules": deleteSchedules, "claimSchedules": claimSchedules,
 	"blankRuns": blankRuns, "forgetFetches": forgetRest[0], "forgetWaits": forgetRest[1], "forgetBatches": forgetRest[2],
 	"forgetActivities": forgetActivities, "forgetThrottles": forgetRest[4], "forgetFirstRuns": forgetFirstRuns, "forgetSchedules": forgetRest[6],

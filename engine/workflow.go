@@ -123,6 +123,24 @@ func (e *Engine) Workflows(ctx context.Context, env belfry.EnvironmentID, after 
 	return page, more, err
 }
 
+// WorkflowNames reads the names of workflows, as of their current versions, by key. Those that there are not are missing.
+func (e *Engine) WorkflowNames(ctx context.Context, env belfry.EnvironmentID, keys []string) (map[string]string, error) {
+	names := make(map[string]string, len(keys))
+	if len(keys) == 0 {
+		return names, nil
+	}
+	rows, err := e.Pool.Query(ctx, selectWorkflowNames, env, keys)
+	if err != nil {
+		return nil, fmt.Errorf("read workflows: %w", err)
+	}
+	var key, name string
+	_, err = pgx.ForEachRow(rows, []any{&key, &name}, func() error {
+		names[key] = name
+		return nil
+	})
+	return names, err
+}
+
 // WorkflowVersion reads a version by id; NotFound if it is not in the environment.
 func (e *Engine) WorkflowVersion(ctx context.Context, env belfry.EnvironmentID, id int64) (*Version, error) {
 	if v, ok := e.programs.Get(id); ok && v.Environment == env {

@@ -109,6 +109,10 @@ func TestLongListsCount(t *testing.T) {
 		"runs":             "{ runs(first: 100) { edges { node { " + many(100, "id") + "} } } }",
 		"runs of triggers": `{ trigger(id: "x") { runs(first: 100) { edges { node { ` + many(100, "id") + "} } } } }",
 		"steps of runs":    "{ runs(first: 100) { edges { node { steps { " + many(10, "ref") + "} } } } }",
+		"devices of users": "{ users(first: 100) { edges { node { channelData { push { devices { token } } } } } } }",
+		"Slack of objects": `{ objects(collection: "p", first: 100) { edges { node { channelData { slack { connections { channelId } } } } } } }`,
+		"Teams of tenants": "{ tenants(first: 100) { edges { node { channelData { msTeams { connections { teamId } } } } } } }",
+		"Discord of users": "{ users(first: 100) { edges { node { channelData { discord { connections { channelId } } } } } } }",
 		"schedules":        "{ schedules(first: 100) { edges { node { " + many(100, "id") + "} } } }",
 		"partials":         "{ partials { " + many(51, "key") + "} }",
 		"variables":        "{ variables { " + many(51, "name") + "} }",
@@ -122,6 +126,7 @@ func TestLongListsCount(t *testing.T) {
 	}
 	for name, query := range map[string]string{
 		"a usual page of runs": "{ runs(first: 100) { edges { cursor node { id status steps { ref outcome reason at } recipient { externalId } } } pageInfo { endCursor } } }",
+		"where users are":      "{ users(first: 30) { edges { node { channelData { channel push { devices { token locale } } } } } } }",
 		"all partials":         "{ partials { key source } variables { name value } }",
 		"many triggers":        "mutation { triggerWorkflows(input: {triggers: [" + triggers + "]}) { results { trigger { id } replayed rejected { index code message } error { code message field limit } } } }",
 	} {

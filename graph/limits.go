@@ -36,6 +36,13 @@ const usualSteps = 10
 // usualPreferences is what reading somebody's preferences costs beyond a field: a query each.
 const usualPreferences = 20
 
+// How much channel data somebody is taken to have, on how many channels, and with how many devices or connections on each. A
+// recipient may have more, but not more than recipient.MaxChannelDataSize of it.
+const (
+	usualChannels    = 10
+	usualConnections = 10
+)
+
 // usualRowCount is how many rows a preference center is taken to have if nobody says which.
 const usualRowCount = 20
 
@@ -51,6 +58,10 @@ func complexity() generated.ComplexityRoot {
 	c.TestRun.Steps = func(child int) int { return times(usualSteps, child) }
 	c.Mutation.TestWorkflow = func(child int, input model.TestWorkflowInput) int { return times(1+len(input.Triggers), child) }
 	c.User.Preferences = func(child int, _ string, _ bool) int { return usualPreferences + child }
+	channels := func(child int) int { return times(usualChannels, child) } // dear enough for the query that each takes
+	c.User.ChannelData, c.Object.ChannelData, c.Tenant.ChannelData = channels, channels, channels
+	connections := func(child int) int { return times(usualConnections, child) }
+	c.PushData.Devices, c.SlackData.Connections, c.MsTeamsData.Connections, c.DiscordData.Connections = connections, connections, connections, connections
 	c.Query.PreferenceCenter = func(child int, _, _ *string, rows []model.PreferenceRowInput) int {
 		return times(max(usualRowCount, len(rows)), child)
 	}

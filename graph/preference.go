@@ -78,11 +78,19 @@ func (r *Resolver) preferencesOf(ctx context.Context, env belfry.EnvironmentID, 
 	}
 	switch {
 	case resolved:
-		return model.NewPreferenceSet(set, sets.Resolve()), nil
+		return shown(ctx, set, sets.Resolve()), nil
 	case tenant == "":
-		return model.NewPreferenceSet(set, sets.Recipient), nil
+		return shown(ctx, set, sets.Recipient), nil
 	}
-	return model.NewPreferenceSet(set, sets.RecipientTenant), nil
+	return shown(ctx, set, sets.RecipientTenant), nil
+}
+
+// shown is a set as the viewer may see it. What conditions ask is for backends: anybody may look at what holds for any tenant.
+func shown(ctx context.Context, id string, set *recipient.PreferenceSet) *model.PreferenceSet {
+	if !auth.ViewerFrom(ctx).IsBackend() {
+		set = set.WithoutConditions()
+	}
+	return model.NewPreferenceSet(id, set)
 }
 
 func (r *Resolver) explain(ctx context.Context, viewer belfry.Viewer, who belfry.RecipientRef, input *model.ExplainPreferenceInput) (*model.Decision, error) {

@@ -27,7 +27,7 @@ func (r *mutationResolver) SetPreferences(ctx context.Context, input model.SetPr
 	if err != nil {
 		return nil, err
 	}
-	return &model.SetPreferencesPayload{Preferences: *model.NewPreferenceSet(input.Set, stored)}, nil
+	return &model.SetPreferencesPayload{Preferences: *shown(ctx, input.Set, stored)}, nil
 }
 
 func (r *mutationResolver) DeletePreferences(ctx context.Context, input model.DeletePreferencesInput) (*model.DeletePreferencesPayload, error) {

@@ -33,16 +33,16 @@ func (r *Resolver) preferenceCenter(ctx context.Context, env belfry.EnvironmentI
 	if err != nil {
 		return nil, err
 	}
-	workflows, _, err := r.Engine.Workflows(ctx, env, "", engine.MaxWorkflowPage)
-	if err != nil {
-		return nil, err
-	}
 	if rows == nil {
+		workflows, _, err := r.Engine.Workflows(ctx, env, "", engine.MaxWorkflowPage)
+		if err != nil {
+			return nil, err
+		}
 		rows = usualRows(workflows)
 	}
-	names := map[string]string{}
-	for i := range workflows {
-		names[workflows[i].Key] = workflows[i].Definition.Name
+	names, err := r.Engine.WorkflowNames(ctx, env, workflowsOf(rows))
+	if err != nil {
+		return nil, err
 	}
 	out := &model.PreferenceCenter{Set: tenant, Rows: make([]model.PreferenceRow, len(rows))}
 	if tenant == "" {
@@ -52,6 +52,16 @@ func (r *Resolver) preferenceCenter(ctx context.Context, env belfry.EnvironmentI
 		out.Rows[i] = newRow(&sets, &rows[i], names)
 	}
 	return out, nil
+}
+
+// workflowsOf is the keys of the workflows that rows are about.
+func workflowsOf(rows []model.PreferenceRowInput) (keys []string) {
+	for i := range rows {
+		if rows[i].Kind == model.PreferenceRowKindWorkflow {
+			keys = append(keys, *rows[i].Key)
+		}
+	}
+	return keys
 }
 
 func validateRow(row *model.PreferenceRowInput, field string) error {
@@ -65,6 +75,8 @@ func validateRow(row *model.PreferenceRowInput, field string) error {
 		return belfry.Beyond(field+".key", recipient.MaxPreferenceName, "characters")
 	case row.Label != nil && utf8.RuneCountInString(*row.Label) > MaxPreferenceLabel:
 		return belfry.Beyond(field+".label", MaxPreferenceLabel, "characters")
+	case named:
+		return belfry.ValidateText(*row.Key, field+".key")
 	}
 	return nil
 }

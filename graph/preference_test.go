@@ -2,6 +2,7 @@ package graph
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -14,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/belfryhq/belfry/auth"
+	"github.com/belfryhq/belfry/engine"
 )
 
 // as is a user's browser: a public key and a token.
@@ -140,6 +142,7 @@ func TestBadPreferencesAreRefusedWithTheirPlace(t *testing.T) {
 	}
 	c.refused(`query ($rows: [PreferenceRowInput!]) { preferenceCenter(user: "ana", rows: $rows) { set } }`, vars{"rows": rows}, "TOO_LARGE", "rows")
 	c.refused(center, vars{"user": "ana", "rows": []vars{{"kind": "CATEGORY"}}}, "INVALID", "rows[0].key")
+	c.refused(center, vars{"user": "ana", "rows": []vars{{"kind": "WORKFLOW", "key": "a\x00"}}}, "INVALID", "rows[0].key")
 }
 
 // Users have to do with their own preferences, and nobody else's; environments with their own users.
@@ -283,6 +286,21 @@ func TestPreferenceCenter(t *testing.T) {
 		{"kind": "CHANNEL_TYPES", "key": null, "on": true}, {"kind": "CATEGORY", "key": "news", "on": true}, {"kind": "COMMERCIAL", "key": null, "on": true}]}}`)
 }
 
+// A row shows the name of its workflow, however many others come before it.
+func TestPreferenceCentersNameEveryWorkflow(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.environment(t, "production")
+	c.identify("ana")
+	for i := range engine.MaxWorkflowPage {
+		c.store(fmt.Sprintf("a%03d", i), tell)
+	}
+	ask[upserted](c, upsertWorkflow, vars{"input": vars{"key": "z", "name": "The last one", "steps": parse(t, tell)}})
+	const labels = `query ($rows: [PreferenceRowInput!]) { preferenceCenter(user: "ana", rows: $rows) { rows { label } } }`
+	c.same("named", c.call(labels, vars{"rows": []vars{{"kind": "WORKFLOW", "key": "z"}, {"kind": "WORKFLOW", "key": "none"}, {"kind": "CATEGORY", "key": "z"}}}),
+		`{"preferenceCenter": {"rows": [{"label": "The last one"}, {"label": "none"}, {"label": "z"}]}}`)
+}
+
 // A run tells why, in the same words.
 func TestRunsTellWhichPreferencesHadASay(t *testing.T) {
 	t.Parallel()
@@ -336,5 +354,64 @@ func TestTriggersBringPreferences(t *testing.T) {
 	answer := c.call(triggerWorkflow, vars{"input": vars{"workflow": "w", "recipients": append(recipients, vars{"user": "bob"})}})
 	if !strings.Contains(string(answer.Data), "input.recipients[0].identify.preferences.default.workflows.w") {
 		t.Errorf("%s %+v", answer.Data, answer.Errors)
+	}
+}
+
+// A set that is named twice is refused: which of the two counts would be anybody's guess.
+func TestIdentifyingNamesEachPreferenceSetOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.environment(t, "production")
+	off := func(set, workflow string) vars {
+		return vars{"set": set, "preferences": vars{"workflows": vars{workflow: false}}}
+	}
+	ana := vars{"id": "ana", "preferences": []vars{off("acme", "a"), off("default", "a"), off("acme", "b")}}
+	c.refused(`mutation ($input: IdentifyUserInput!) { identifyUser(input: $input) { user { id } } }`, vars{"input": ana}, "INVALID", "input.preferences[2].set")
+	c.store("w", tell)
+	answer := c.call(triggerWorkflow, vars{"input": vars{"workflow": "w", "recipients": []vars{{"identify": ana}, {"identify": vars{"id": "bob"}}}}})
+	if !strings.Contains(string(answer.Data), "input.recipients[0].identify.preferences[2].set") {
+		t.Errorf("%s %+v", answer.Data, answer.Errors)
+	}
+}
+
+// What conditions ask is for backends: of the tenants that a user may ask for, not all are the user's.
+func TestUsersDoNotSeeConditions(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.environment(t, "production")
+	c.identify("ana")
+	secret := vars{"condition": `vars.secret == "s3cret"`}
+	group := vars{"conditions": vars{"all": []vars{{"variable": "vars.secret", "operator": "equal_to", "argument": "s3cret"}}}}
+	all := vars{"channelTypes": vars{"email": secret, "sms": false}, "channels": vars{"mail": group}, "commercialSubscribed": secret,
+		"workflows":  vars{"w": vars{"condition": secret["condition"], "otherwise": true, "channelTypes": vars{"sms": group, "email": true}}, "condition": false},
+		"categories": vars{"conditions": vars{"conditions": group["conditions"], "channels": vars{"condition": true}}}}
+	const hidden = `{"channelTypes": {"email": {"conditional": true}, "sms": false}, "channels": {"mail": {"conditional": true}}, "commercialSubscribed": {"conditional": true},
+		"workflows": {"w": {"conditional": true, "otherwise": true, "channelTypes": {"sms": {"conditional": true}, "email": true}}, "condition": false},
+		"categories": {"conditions": {"conditional": true, "channels": {"condition": true}}}}`
+	ask[any](c, setDefaults, vars{"input": vars{"tenant": "rival", "preferences": all}})
+	ask[any](c, setPreferences, vars{"input": vars{"user": "ana", "preferences": all}})
+	ana := w.as(c, "ana")
+	const read = `{ channelTypes channels workflows categories commercialSubscribed }`
+	ana.same("what holds for a tenant", ana.call(`{ me { preferences(set: "rival", resolved: true) `+read+` } }`, nil), `{"me": {"preferences": `+hidden+`}}`)
+	ana.same("her own", ana.call(`{ me { preferences `+read+` } }`, nil), `{"me": {"preferences": `+hidden+`}}`)
+	ana.same("what she changed", ana.call(`mutation { setPreferences(input: {strategy: MERGE, preferences: {channelTypes: {sms: false}}}) { preferences `+read+` } }`, nil),
+		`{"setPreferences": {"preferences": `+hidden+`}}`)
+	ana.refused(setPreferences, vars{"input": vars{"strategy": "MERGE", "preferences": vars{"workflows": vars{"w": vars{"conditional": true, "otherwise": true}}}}}, "INVALID", "input.preferences.workflows.w.conditional")
+	ana.refused(setPreferences, vars{"input": vars{"strategy": "MERGE", "preferences": vars{"channels": vars{"mail": vars{"conditional": true}}}}}, "INVALID", "input.preferences.channels.mail")
+
+	c.store("w", tell)
+	for what, answer := range map[string]*answer{
+		"resolved": ana.call(`{ me { preferences(resolved: true) `+read+` } }`, nil),
+		"explained": ana.call(`query ($input: ExplainPreferenceInput!) { explainPreference(input: $input) { allowed because { rule level node detail conditions } } }`,
+			vars{"input": vars{"tenant": "rival", "workflow": "w", "channel": "mail", "channelType": "EMAIL"}}),
+		"to choose from": ana.call(center, vars{"tenant": "rival"}),
+	} {
+		if text := string(answer.Data); len(answer.Errors) > 0 || strings.Contains(text, "secret") || strings.Contains(text, "s3cret") {
+			t.Errorf("%s: %s %+v", what, text, answer.Errors)
+		}
+	}
+	stored := c.call(`{ user(id: "ana") { preferences(set: "rival", resolved: true) `+read+` } defaultPreferences(tenant: "rival") `+read+` }`, nil)
+	if n := strings.Count(string(stored.Data), "s3cret"); n != 12 {
+		t.Errorf("backends see %d conditions: %s %+v", n, stored.Data, stored.Errors)
 	}
 }

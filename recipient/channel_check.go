@@ -11,6 +11,8 @@ import (
 const (
 	MaxChannels    = 50  // with data, of one recipient
 	MaxConnections = 100 // or devices, on one channel
+	// MaxChannelDataSize bounds what a recipient has on all channels, in bytes of JSON as the database writes it.
+	MaxChannelDataSize = 1 << 20
 
 	maxTokenLength        = 4096 // bytes
 	maxConnectionIDLength = 255  // bytes

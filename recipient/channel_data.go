@@ -26,7 +26,7 @@ func (s *Service) SetChannelData(ctx context.Context, env belfry.EnvironmentID, 
 	}
 	data.UpdatedAt = s.now()
 	err = postgres.InTx(ctx, s.pool, func(tx *postgres.Tx) error {
-		known, err := lockKnown(ctx, tx, env, []belfry.RecipientRef{ref})
+		known, err := lockToChange(ctx, tx, env, []belfry.RecipientRef{ref})
 		if err == nil && len(known) == 0 && !mustBeKnown {
 			known, err = s.lock(ctx, tx, env, []belfry.RecipientRef{ref})
 		}
@@ -39,12 +39,15 @@ func (s *Service) SetChannelData(ctx context.Context, env belfry.EnvironmentID, 
 		if _, err := tx.Exec(ctx, upsertChannelData, known[ref].id, data.Channel, env, data.Type(), data.Destinations(), encoded, data.UpdatedAt); err != nil {
 			return err
 		}
-		var channels int
-		if err := tx.QueryRow(ctx, countChannels, env, known[ref].id).Scan(&channels); err != nil {
+		var channels, size int
+		if err := tx.QueryRow(ctx, countChannels, env, known[ref].id).Scan(&channels, &size); err != nil {
 			return err
 		}
-		if channels > MaxChannels {
+		switch {
+		case channels > MaxChannels:
 			return belfry.Beyond("input.channel", MaxChannels, "channels with data of one recipient: unset one first")
+		case size > MaxChannelDataSize:
+			return belfry.Beyond("input", MaxChannelDataSize, "bytes of channel data of one recipient: unset a channel first")
 		}
 		return nil
 	})
@@ -130,7 +133,7 @@ ON CONFLICT (recipient_id, channel) DO UPDATE
 const selectReach = `SELECT recipient_id, channel, channel_type FROM channel_data
  WHERE environment_id = ANY ($1) AND recipient_id = ANY ($2) AND destinations > 0`
 
-const countChannels = `SELECT count(*) FROM channel_data WHERE environment_id = $1 AND recipient_id = $2`
+const countChannels = `SELECT count(*), coalesce(sum(octet_length(data::text)), 0) FROM channel_data WHERE environment_id = $1 AND recipient_id = $2`
 
 const deleteChannelData = `DELETE FROM channel_data d USING recipients r
  WHERE r.environment_id = $1 AND r.collection = $2 AND r.external_id = $3 AND d.recipient_id = r.id AND d.environment_id = $1 AND d.channel = $4`

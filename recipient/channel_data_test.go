@@ -2,6 +2,7 @@ package recipient
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -143,6 +144,53 @@ func TestChannelDataIsChecked(t *testing.T) {
 		}
 		t.Run(row.name, func(t *testing.T) { wantError(t, err, row.code, row.field, row.limit) })
 	}
+}
+
+// What is read of a page of recipients has to end somewhere, however many channels, devices and long tokens there are.
+func TestChannelDataOfARecipientHasASize(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	set := func(channel string, lengths ...int) error {
+		data := belfry.ChannelData{Channel: channel, Push: &belfry.PushData{}}
+		for i, n := range lengths {
+			token := fmt.Sprintf("%03d", i)
+			data.Push.Devices = append(data.Push.Devices, belfry.PushDevice{Token: token + strings.Repeat("x", n-len(token))})
+		}
+		_, err := w.SetChannelData(t.Context(), w.production, belfry.User("ann"), data, false)
+		return err
+	}
+	for i := range 2 {
+		if err := set(fmt.Sprint("c", i), slices.Repeat([]int{maxTokenLength}, MaxConnections)...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := set("c2", 100); err != nil {
+		t.Fatal(err)
+	}
+	var size int
+	if err := w.pool.QueryRow(t.Context(), `SELECT sum(octet_length(data::text)) FROM channel_data`).Scan(&size); err != nil {
+		t.Fatal(err)
+	}
+	free := MaxChannelDataSize - size // so much may be added, device by device: what each costs besides its token is measured
+	if err := set("c2", 100, 100); err != nil {
+		t.Fatal(err)
+	}
+	var two int
+	if err := w.pool.QueryRow(t.Context(), `SELECT sum(octet_length(data::text)) FROM channel_data`).Scan(&two); err != nil {
+		t.Fatal(err)
+	}
+	besides := two - size - 100
+	lengths := []int{100}
+	for ; free > maxTokenLength+2*besides+3; free -= maxTokenLength + besides {
+		lengths = append(lengths, maxTokenLength)
+	}
+	if free > maxTokenLength+besides { // too much for one device, and enough for two
+		lengths, free = append(lengths, 3), free-3-besides
+	}
+	if err := set("c2", append(slices.Clone(lengths), free-besides)...); err != nil {
+		t.Errorf("at the limit: %v", err)
+	}
+	wantError(t, set("c2", append(lengths, free-besides+1)...), belfry.TooLarge, "input", MaxChannelDataSize)
 }
 
 func TestChannelsOfARecipientHaveALimit(t *testing.T) {

@@ -27,7 +27,7 @@ func (s *Service) Delete(ctx context.Context, env belfry.EnvironmentID, refs []b
 		}
 	}
 	refs = slices.Compact(slices.SortedFunc(slices.Values(refs), compareRefs))
-	err = postgres.InTx(ctx, s.pool, func(tx *postgres.Tx) error {
+	err = s.inTxAgain(ctx, func(tx *postgres.Tx) error {
 		known, err := lockKnown(ctx, tx, env, refs)
 		if err != nil {
 			return err
@@ -39,6 +39,11 @@ func (s *Service) Delete(ctx context.Context, env belfry.EnvironmentID, refs []b
 		return nil, fmt.Errorf("delete recipients: %w", err)
 	}
 	return unknown, nil
+}
+
+// inTxAgain does a transaction, and once more if another one was in its way.
+func (s *Service) inTxAgain(ctx context.Context, do func(tx *postgres.Tx) error) error {
+	return again(func() error { return postgres.InTx(ctx, s.pool, do) })
 }
 
 // delete makes locked recipients unknown.

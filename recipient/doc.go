@@ -14,7 +14,9 @@
 //   - Each item of a bulk operation is done once, or refused, whenever nodes end: its outcome commits with it.
 //   - Of a user who is merged into another one, what other packages keep of the last belfry.MergedHistory is handed over
 //     before the rest is forgotten, to whoever has the other one's place by then.
-//   - Rows are locked in the order of (collection, external id): no two calls deadlock.
+//   - Identifying is never in the way of those who refer to the same recipients, and never the victim of a deadlock with
+//     them: rows are locked in the order of (collection, external id), and not against foreign keys, which lock in another.
+//     Deleting and merging lock against those, too: they, and subscribing, are done again if they are a victim.
 //   - Decide is pure, and the only one who knows the rules: docs/preferences.md has them, and their order.
 //   - A Source is read in chunks, in memory that doesn't depend on its size, and comes to an end however many join meanwhile.
 //

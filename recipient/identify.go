@@ -18,6 +18,9 @@ type Identity struct {
 	Properties map[string]any
 	// Preferences are merged into the sets with these ids: the default one, or those for tenants.
 	Preferences map[string]map[string]any `json:",omitempty"` // digests of requests without any stay as they were
+	// Repeated is the place, in the caller's list of preferences, of a set that an earlier place names already; 0: there is
+	// none. Such an identity isn't valid.
+	Repeated int `json:"-"`
 	// Unset names properties to remove once the others are merged: paths such as "plan" or "address.street". What isn't
 	// there is no error.
 	Unset []string

@@ -117,12 +117,19 @@ const (
 
 	selectPage = `SELECT ` + columns + `, created_at, updated_at` + stretch + ` ORDER BY external_id`
 
-	selectByEmail = `SELECT ` + columns + `, created_at, updated_at` + stretch + `
-   AND lower(properties ->> 'email') = lower($6) AND properties ->> 'email' IS NOT NULL AND ($7 = '' OR properties ->> 'phone_number' = $7)
+	inStretch = ` WHERE external_id > $3 AND external_id >= $4 AND external_id < $5`
+
+	// selectByEmail finds people by the index first, and lays out the page among them. Asked at once, the planner takes the
+	// index that already has the page's order, and with it everybody in the environment.
+	selectByEmail = `WITH found AS MATERIALIZED (SELECT * FROM recipients
+ WHERE environment_id = $1 AND collection = $2 AND lower(properties ->> 'email') = lower($6) AND properties ->> 'email' IS NOT NULL)
+SELECT ` + columns + `, created_at, updated_at FROM found` + inStretch + ` AND ($7 = '' OR properties ->> 'phone_number' = $7)
  ORDER BY external_id`
 
-	selectByPhone = `SELECT ` + columns + `, created_at, updated_at` + stretch + `
-   AND properties ->> 'phone_number' = $6 AND properties ->> 'phone_number' IS NOT NULL
+	// selectByPhone goes the same way.
+	selectByPhone = `WITH found AS MATERIALIZED (SELECT * FROM recipients
+ WHERE environment_id = $1 AND collection = $2 AND properties ->> 'phone_number' = $6 AND properties ->> 'phone_number' IS NOT NULL)
+SELECT ` + columns + `, created_at, updated_at FROM found` + inStretch + `
  ORDER BY external_id`
 
 	// selectNamed looks at no more than a stretch, however rare the name.

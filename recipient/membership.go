@@ -88,7 +88,7 @@ type membership struct {
 }
 
 // LoadMemberships reads, in two queries, what is needed to say which of some recipients belong to which of some audiences.
-func (s *Service) LoadMemberships(ctx context.Context, q pgx.Tx, envs []belfry.EnvironmentID, keys []string, recipients []belfry.RecipientID) (*Memberships, error) {
+func (s *Service) LoadMemberships(ctx context.Context, q querier, envs []belfry.EnvironmentID, keys []string, recipients []belfry.RecipientID) (*Memberships, error) {
 	m := &Memberships{map[audienceKey]*loadedAudience{}, map[membership]bool{}}
 	rows, err := q.Query(ctx, selectAudiencesByKey, envs, keys)
 	if err != nil {

@@ -24,29 +24,27 @@ func (s *Service) MergeUsers(ctx context.Context, env belfry.EnvironmentID, into
 		return nil, belfry.Errorf(belfry.Invalid, "a user can't be merged into itself").At("input.from")
 	}
 	var merged *Known
-	err := again(func() error {
-		return postgres.InTx(ctx, s.pool, func(tx *postgres.Tx) error {
-			primary, secondary, err := lockTwo(ctx, tx, env, into, from)
-			if err != nil {
-				return err
-			}
-			if err := s.absorb(ctx, tx, env, primary, secondary); err != nil {
-				return err
-			}
-			if err := s.delete(ctx, tx, env, map[belfry.RecipientRef]*locked{belfry.User(from): secondary}); err != nil {
-				return err
-			}
-			if _, err := tx.Exec(ctx, mergeForgotten, primary.id, secondary.id); err != nil {
-				return err
-			}
-			if s.Observe != nil {
-				if err := s.Observe(ctx, tx, env, []belfry.RecipientID{primary.id}); err != nil {
-					return err
-				}
-			}
-			merged, err = readKnown(ctx, tx, selectKnown, env, belfry.Users, into)
+	err := s.inTxAgain(ctx, func(tx *postgres.Tx) error {
+		primary, secondary, err := lockTwo(ctx, tx, env, into, from)
+		if err != nil {
 			return err
-		})
+		}
+		if err := s.absorb(ctx, tx, env, primary, secondary); err != nil {
+			return err
+		}
+		if err := s.delete(ctx, tx, env, map[belfry.RecipientRef]*locked{belfry.User(from): secondary}); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, mergeForgotten, primary.id, secondary.id); err != nil {
+			return err
+		}
+		if s.Observe != nil {
+			if err := s.Observe(ctx, tx, env, []belfry.RecipientID{primary.id}); err != nil {
+				return err
+			}
+		}
+		merged, err = readKnown(ctx, tx, selectKnown, env, belfry.Users, into)
+		return err
 	})
 	return merged, err
 }

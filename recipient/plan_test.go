@@ -9,7 +9,7 @@ import (
 )
 
 // A chunk costs what it reads, however large its source is: by keys, in their order, on tables that are new to the planner
-// and on those that it knows.
+// and on those that it knows. Likewise lists of people by e-mail address or phone number.
 func TestChunksOfSourcesAreReadByKeys(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.New(t)
@@ -53,6 +53,8 @@ func TestChunksOfSourcesAreReadByKeys(t *testing.T) {
 			"deleteTenantPreferences": {"(1, '{acme}', '{2026-05-04}', 500)", "preference_sets_of_tenant"},
 			"mergeForgotten":          {"(1, 2)", "forgotten_"},
 			"selectMemberships":       {"('{1}', '{1000, 2000}')", "audience_members_of_recipient"},
+			"selectByEmail":           {"(1, '$users', '', '', U&'\\+10FFFF', 'USER-20000@example.com', '')", "recipients_email"},
+			"selectByPhone":           {"(1, '$users', '', '', U&'\\+10FFFF', '+4920000')", "recipients_phone"},
 		} {
 			if list := name == "selectSubscribers" || name == "selectSubscribedTo"; list && when != "on analysed tables" {
 				continue // lists for people may sort, for the moment until tables are analysed
@@ -73,8 +75,9 @@ func TestChunksOfSourcesAreReadByKeys(t *testing.T) {
 		}
 	}
 	check("on new tables")
-	exec(`INSERT INTO recipients (environment_id, collection, external_id, created_at, updated_at)
-		SELECT 1, CASE WHEN i <= 300 THEN 'teams' ELSE '$users' END, 'user-' || i, 'epoch', 'epoch' FROM generate_series(1, 30000) i`)
+	exec(`INSERT INTO recipients (environment_id, collection, external_id, properties, created_at, updated_at)
+		SELECT 1, CASE WHEN i <= 300 THEN 'teams' ELSE '$users' END, 'user-' || i,
+		       jsonb_build_object('email', 'user-' || i || '@Example.com', 'phone_number', '+49' || i), 'epoch', 'epoch' FROM generate_series(1, 30000) i`)
 	exec(`INSERT INTO subscriptions (object_id, recipient_id, environment_id, nested, properties, created_at, updated_at)
 		SELECT 1, i, 1, i <= 300, '{}', 'epoch', 'epoch' FROM generate_series(2, 30000) i`)
 	exec(`INSERT INTO subscriptions (object_id, recipient_id, environment_id, nested, properties, created_at, updated_at)

@@ -204,27 +204,16 @@ func (d *decider) mute(l belfry.PreferenceLevel, muted map[string]any, section, 
 }
 
 // channel asks for the channel or its type, wherever the message comes from: the highest level that says anything about it,
-// and there the channel before its type. A map of the tenant's that replaces is asked first, and the recipient's never.
+// and there the channel before its type. Where the tenant's map replaces, the recipient's of that name isn't asked.
 func (d *decider) channel() {
-	maps := []struct{ section, key string }{{channelsKey, d.q.Channel}, {channelTypesKey, string(d.q.ChannelType)}}
-	overrides := func(section string) bool { return replaces(d.Tenant.section(section)) }
-	ask := func(l level, section, key string) bool {
-		v, ok := l.set.section(section)[key]
-		if _, isText := v.(string); !ok || isText { // a strategy is no setting
-			return false
-		}
-		d.say(belfry.ChannelRule, l.level, section+"."+key, v)
-		return true
-	}
-	for _, m := range maps {
-		if overrides(m.section) && ask(level{belfry.TenantLevel, d.Tenant}, m.section, m.key) {
-			return
-		}
-	}
 	for _, l := range d.chain {
-		own := l.level == belfry.RecipientTenantLevel
-		for _, m := range maps {
-			if (!own || !overrides(m.section)) && ask(l, m.section, m.key) {
+		for _, m := range []struct{ section, key string }{{channelsKey, d.q.Channel}, {channelTypesKey, string(d.q.ChannelType)}} {
+			if l.level == belfry.RecipientTenantLevel && replaces(d.Tenant.section(m.section)) {
+				continue
+			}
+			v, ok := l.set.section(m.section)[m.key]
+			if _, isText := v.(string); ok && !isText { // a strategy is no setting
+				d.say(belfry.ChannelRule, l.level, m.section+"."+m.key, v)
 				return
 			}
 		}

@@ -196,7 +196,8 @@ func TestDecide(t *testing.T) {
 		{"the channel types", `{"recipientTenant": {"channelTypes": {"email": true}}, "tenant": {"channelTypes": {"strategy": "REPLACE", "email": false}}, "sent": false}`},
 		{"the recipient's channel types are not asked at all", `{"recipientTenant": {"channelTypes": {"email": false}}, "tenant": {"channelTypes": {"strategy": "REPLACE", "sms": true}}, "sent": true}`},
 		{"the recipient's channels still are", `{"recipientTenant": {"channels": {"mail": false}}, "tenant": {"channelTypes": {"strategy": "REPLACE", "sms": true}}, "sent": false}`},
-		{"but don't help against the tenant's types", `{"recipientTenant": {"channels": {"mail": true}}, "tenant": {"channelTypes": {"strategy": "REPLACE", "email": false}}, "sent": false}`},
+		{"and beat the tenant's types", `{"recipientTenant": {"channels": {"mail": true}}, "tenant": {"channelTypes": {"strategy": "REPLACE", "email": false}}, "sent": true}`},
+		{"but not both", `{"recipientTenant": {"channels": {"mail": true}}, "tenant": {"channels": {"strategy": "REPLACE"}, "channelTypes": {"strategy": "REPLACE", "email": false}}, "sent": false}`},
 		{"the channels", `{"recipientTenant": {"channels": {"mail": false}}, "tenant": {"channels": {"strategy": "REPLACE", "mail": true}}, "sent": true}`},
 
 		// Conditions.

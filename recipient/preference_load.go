@@ -24,6 +24,7 @@ type Preferences struct {
 	sets         map[setKey]*PreferenceSet
 	tenants      map[belfry.RecipientID]*PreferenceSet
 	environments map[belfry.EnvironmentID]*PreferenceSet
+	audiences    map[*PreferenceSet][]string // that conditions ask for; of sets that do
 	// Variables is whether a condition may look at the environment's variables.
 	Variables bool
 }
@@ -42,7 +43,8 @@ func (p *Preferences) Of(o PreferenceOwner) PreferenceSets {
 
 // LoadPreferences reads what counts for recipients, with one query for all of them.
 func LoadPreferences(ctx context.Context, q querier, owners []PreferenceOwner) (*Preferences, error) {
-	out := &Preferences{sets: map[setKey]*PreferenceSet{}, tenants: map[belfry.RecipientID]*PreferenceSet{}, environments: map[belfry.EnvironmentID]*PreferenceSet{}}
+	out := &Preferences{sets: map[setKey]*PreferenceSet{}, tenants: map[belfry.RecipientID]*PreferenceSet{}, environments: map[belfry.EnvironmentID]*PreferenceSet{},
+		audiences: map[*PreferenceSet][]string{}}
 	if len(owners) == 0 {
 		return out, nil
 	}
@@ -59,6 +61,9 @@ func LoadPreferences(ctx context.Context, q querier, owners []PreferenceOwner) (
 	if _, err := pgx.ForEachRow(rows, []any{&i, (*pgtype.DriverBytes)(&stored)}, func() error {
 		set, err := decodePreferences(stored)
 		out.Variables = out.Variables || bytes.Contains(stored, []byte("vars"))
+		if bytes.Contains(stored, []byte(audienceOperator)) && out.audiences[set] == nil {
+			out.audiences[set] = set.audiences()
+		}
 		switch {
 		case i > 0:
 			out.sets[setKey{belfry.RecipientID(a.recipients[i-1]), a.sets[i-1]}] = set

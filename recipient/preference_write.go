@@ -30,6 +30,9 @@ func LevelOf(set string) belfry.PreferenceLevel {
 
 // validatePreferences checks what an identity brings inline. field is that of the identity.
 func (i *Identity) validatePreferences(field string) error {
+	if i.Repeated > 0 {
+		return belfry.Errorf(belfry.Invalid, "the set is given already: say everything about it in one place").At("%s.preferences[%d].set", field, i.Repeated)
+	}
 	if len(i.Preferences) > MaxInlinePreferences {
 		return belfry.Beyond(field+".preferences", MaxInlinePreferences, "preference sets")
 	}

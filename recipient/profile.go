@@ -66,7 +66,7 @@ func (s *Service) ChangeOwn(ctx context.Context, env belfry.EnvironmentID, ident
 	}
 	var changed *Known
 	err = postgres.InTx(ctx, s.pool, func(tx *postgres.Tx) error {
-		known, err := lockKnown(ctx, tx, env, []belfry.RecipientRef{identity.RecipientRef})
+		known, err := lockToChange(ctx, tx, env, []belfry.RecipientRef{identity.RecipientRef})
 		if err != nil {
 			return err
 		}

@@ -90,12 +90,16 @@ func (s *Service) ID(ctx context.Context, env belfry.EnvironmentID, ref belfry.R
 
 // Find returns the ids of those recipients that are known, in the caller's transaction.
 func (s *Service) Find(ctx context.Context, tx pgx.Tx, env belfry.EnvironmentID, refs []belfry.RecipientRef) (map[belfry.RecipientRef]belfry.RecipientID, error) {
+	return find(ctx, tx, selectIDs, env, refs)
+}
+
+func find(ctx context.Context, tx pgx.Tx, sql string, env belfry.EnvironmentID, refs []belfry.RecipientRef) (map[belfry.RecipientRef]belfry.RecipientID, error) {
 	out := make(map[belfry.RecipientRef]belfry.RecipientID, len(refs))
 	if len(refs) == 0 {
 		return out, nil
 	}
 	collections, externals := columnsOf(refs)
-	rows, err := tx.Query(ctx, selectIDs, env, collections, externals)
+	rows, err := tx.Query(ctx, sql, env, collections, externals)
 	if err != nil {
 		return nil, err
 	}
@@ -165,7 +169,7 @@ func (s *Service) lock(ctx context.Context, tx pgx.Tx, env belfry.EnvironmentID,
 		if _, err := tx.Exec(ctx, insertMissing, env, collections, externals, s.now()); err != nil {
 			return nil, err
 		}
-		out, err := lockKnown(ctx, tx, env, refs)
+		out, err := lockToChange(ctx, tx, env, refs)
 		if err != nil || len(out) == len(refs) {
 			return out, err
 		}
@@ -176,10 +180,20 @@ func (s *Service) lock(ctx context.Context, tx pgx.Tx, env belfry.EnvironmentID,
 // maxDeletions is how often somebody may be deleted under the hands of one identification.
 const maxDeletions = 5
 
-// lockKnown locks those recipients that are known, in the order of refs.
+// lockToChange locks those recipients that are known, in the order of refs, for everybody but those who refer to them.
+func lockToChange(ctx context.Context, tx pgx.Tx, env belfry.EnvironmentID, refs []belfry.RecipientRef) (map[belfry.RecipientRef]*locked, error) {
+	return readLocked(ctx, tx, lockProperties, env, refs)
+}
+
+// lockKnown locks those recipients that are known, in the order of refs, so that they can be deleted: such
+// a transaction may be the victim of a deadlock with those that refer to them, and is to be done again.
 func lockKnown(ctx context.Context, tx pgx.Tx, env belfry.EnvironmentID, refs []belfry.RecipientRef) (map[belfry.RecipientRef]*locked, error) {
+	return readLocked(ctx, tx, lockRows, env, refs)
+}
+
+func readLocked(ctx context.Context, tx pgx.Tx, sql string, env belfry.EnvironmentID, refs []belfry.RecipientRef) (map[belfry.RecipientRef]*locked, error) {
 	collections, externals := columnsOf(refs)
-	rows, err := tx.Query(ctx, lockProperties, env, collections, externals)
+	rows, err := tx.Query(ctx, sql, env, collections, externals)
 	if err != nil {
 		return nil, err
 	}

@@ -36,6 +36,9 @@ const selectIDs = `SELECT r.id, r.collection, r.external_id
   FROM unnest($2::text[], $3::text[]) AS t (collection, external_id)
   JOIN recipients r ON r.environment_id = $1 AND r.collection = t.collection AND r.external_id = t.external_id`
 
+// lockIDs keeps those from being deleted who are about to be referred to.
+const lockIDs = selectIDs + ` ORDER BY r.collection, r.external_id FOR KEY SHARE OF r`
+
 // insertMissing waits for whoever is creating the same recipient, so it inserts in a fixed order. It only inserts
 // what seems to be missing: ids are not used up by each identification of a known recipient.
 const insertMissing = `INSERT INTO recipients (environment_id, collection, external_id, created_at, updated_at)
@@ -45,11 +48,16 @@ SELECT $1, t.collection, t.external_id, $4, $4
  ORDER BY t.collection COLLATE "C", t.external_id COLLATE "C"
 ON CONFLICT (environment_id, collection, external_id) DO NOTHING`
 
-const lockProperties = `SELECT r.id, r.collection, r.external_id, r.properties
+const selectProperties = `SELECT r.id, r.collection, r.external_id, r.properties
   FROM unnest($2::text[], $3::text[]) AS t (collection, external_id)
   JOIN recipients r ON r.environment_id = $1 AND r.collection = t.collection AND r.external_id = t.external_id
- ORDER BY r.collection, r.external_id
-   FOR UPDATE OF r`
+ ORDER BY r.collection, r.external_id`
+
+// lockProperties lets others refer to the rows meanwhile: foreign keys lock them in whatever order.
+const lockProperties = selectProperties + ` FOR NO KEY UPDATE OF r`
+
+// lockRows is for those that delete them.
+const lockRows = selectProperties + ` FOR UPDATE OF r`
 
 const updateProperties = `UPDATE recipients r SET properties = t.properties, updated_at = $4
   FROM unnest($2::bigint[], $3::jsonb[]) AS t (id, properties)
@@ -67,7 +75,7 @@ const selectKnownByIDs = `SELECT ` + columns + `, created_at, updated_at
 const selectByIDs = `SELECT ` + columns + ` FROM recipients WHERE environment_id = ANY ($1) AND id = ANY ($2)`
 
 var statements = map[string]string{
-	"selectID": selectID, "selectIDs": selectIDs, "insertMissing": insertMissing, "lockProperties": lockProperties,
+	"selectID": selectID, "selectIDs": selectIDs, "lockIDs": lockIDs, "insertMissing": insertMissing, "lockProperties": lockProperties, "lockRows": lockRows,
 	"updateProperties": updateProperties, "selectKnown": selectKnown, "selectKnownByID": selectKnownByID, "selectByIDs": selectByIDs, "selectKnownByIDs": selectKnownByIDs,
 	"insertForgotten": insertForgotten, "deleteRecipients": deleteRecipients, "selectForgotten": selectForgotten, "claimForgotten": claimForgotten,
 	"deleteForgotten": deleteForgotten, "postponeForgotten": postponeForgotten, "mergeForgotten": mergeForgotten, "deleteTenantPreferences": deleteTenantPreferences, "settleForgotten": settleForgotten, "deleteAllChannelData": deleteAllChannelData,

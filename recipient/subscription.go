@@ -209,7 +209,7 @@ func (s *Service) parties(ctx context.Context, tx *postgres.Tx, env belfry.Envir
 			refs = append(refs, p.Ref)
 		}
 	}
-	ids, err := s.Find(ctx, tx, env, refs)
+	ids, err := find(ctx, tx, lockIDs, env, refs)
 	if err != nil {
 		return nil, nil, err
 	}

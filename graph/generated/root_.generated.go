@@ -5746,7 +5746,8 @@ extend type Mutation {
 `, BuiltIn: false},
 	{Name: "../schema/preference.graphqls", Input: `"""
 What somebody wants to be told. docs/preferences.md says what each part means. A setting is true, false, ` + "`" + `{condition: "…"}` + "`" + ` or
-` + "`" + `{conditions: {…}}` + "`" + `; an entry is true, false, or an object with channelTypes, channels, otherwise and a condition.
+` + "`" + `{conditions: {…}}` + "`" + `; an entry is true, false, or an object with channelTypes, channels, otherwise and a condition. With a user token a
+condition is ` + "`" + `conditional: true` + "`" + `: what it asks is for backends. That can't be written.
 """
 type PreferenceSet {
   "Of a recipient: ` + "`" + `default` + "`" + `, or your own id of the tenant that it is for. Of a default: empty, or your id of the tenant."
@@ -6013,13 +6014,13 @@ type PreferenceToggle {
 extend type User {
   """
   What the user wants to be told: as it was written, or, resolved, with everything that defaults add. ` + "`" + `set` + "`" + ` is ` + "`" + `default` + "`" + ` or your own id
-  of a tenant. Users see their own only.
+  of a tenant. Users see their own only; but what the defaults of any tenant add to them, plain true and false, they can read.
   """
   preferences(set: String! = "default", resolved: Boolean! = false): PreferenceSet!
 }
 
 extend input IdentifyUserInput {
-  "Merged into the user's preferences. At most 20 sets."
+  "Merged into the user's preferences. At most 20 sets, each given once."
   preferences: [PreferenceSetInput!]
 }
 

@@ -730,7 +730,7 @@ type IdentifyUserInput struct {
 	Properties UncheckedJSON `json:"properties,omitempty"`
 	// Properties to remove once the others are merged: paths such as `plan` or `address.street`. At most 100.
 	Unset []string `json:"unset,omitempty"`
-	// Merged into the user's preferences. At most 20 sets.
+	// Merged into the user's preferences. At most 20 sets, each given once.
 	Preferences []PreferenceSetInput `json:"preferences,omitempty"`
 }
 
@@ -955,7 +955,8 @@ type PreferenceRowInput struct {
 }
 
 // What somebody wants to be told. docs/preferences.md says what each part means. A setting is true, false, `{condition: "…"}` or
-// `{conditions: {…}}`; an entry is true, false, or an object with channelTypes, channels, otherwise and a condition.
+// `{conditions: {…}}`; an entry is true, false, or an object with channelTypes, channels, otherwise and a condition. With a user token a
+// condition is `conditional: true`: what it asks is for backends. That can't be written.
 type PreferenceSet struct {
 	// Of a recipient: `default`, or your own id of the tenant that it is for. Of a default: empty, or your id of the tenant.
 	ID string `json:"id"`
@@ -2018,7 +2019,7 @@ type User struct {
 	UpdatedAt   time.Time            `json:"updatedAt"`
 	ChannelData []belfry.ChannelData `json:"channelData"`
 	// What the user wants to be told: as it was written, or, resolved, with everything that defaults add. `set` is `default` or your own id
-	// of a tenant. Users see their own only.
+	// of a tenant. Users see their own only; but what the defaults of any tenant add to them, plain true and false, they can read.
 	Preferences PreferenceSet `json:"preferences"`
 }
 

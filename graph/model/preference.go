@@ -1,7 +1,6 @@
 package model
 
 import (
-	"maps"
 	"strings"
 
 	"github.com/belfryhq/belfry"
@@ -54,21 +53,19 @@ func (in *PreferencesInput) Content() map[string]any {
 	return content
 }
 
-// contents is preferences by their set. Those for the same set count together, the latter before the former.
-func contents(in []PreferenceSetInput) map[string]map[string]any {
+// contents is preferences by their set, and the place of one whose set is given already; 0: there is none.
+func contents(in []PreferenceSetInput) (out map[string]map[string]any, repeated int) {
 	if len(in) == 0 {
-		return nil
+		return nil, 0
 	}
-	out := make(map[string]map[string]any, len(in))
+	out = make(map[string]map[string]any, len(in))
 	for i := range in {
-		content := in[i].Preferences.Content()
-		if before := out[in[i].Set]; before != nil {
-			maps.Copy(before, content)
-			continue
+		if _, given := out[in[i].Set]; given {
+			return nil, i
 		}
-		out[in[i].Set] = content
+		out[in[i].Set] = in[i].Preferences.Content()
 	}
-	return out
+	return out, 0
 }
 
 // NewDecision makes the API's form of a decision. What conditions saw is for backends: it may be the environment's variables.

@@ -117,7 +117,7 @@ func setGiven(into map[string]any, fields map[string]graphql.Omittable[*string])
 func (in *IdentifyUserInput) Identity() *recipient.Identity {
 	out := identity(belfry.User(in.ID), in.Properties, in.Unset, in.CreatedAt, map[string]graphql.Omittable[*string]{"name": in.Name,
 		"email": in.Email, "phone_number": in.PhoneNumber, "avatar": in.Avatar, "locale": in.Locale, "timezone": in.Timezone})
-	out.Preferences = contents(in.Preferences)
+	out.Preferences, out.Repeated = contents(in.Preferences)
 	return out
 }
 
