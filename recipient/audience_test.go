@@ -155,6 +155,28 @@ func TestMembersOfAStaticAudience(t *testing.T) {
 	}
 }
 
+// With a tenant go the memberships in its name, and no others.
+func TestMembershipsEndWithTheirTenant(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	if _, err := w.identify(t.Context(), w.production, user("ann", nil)); err != nil {
+		t.Fatal(err)
+	}
+	a := w.audience(t, Audience{Key: "vips"})
+	for _, tenant := range []string{"", "acme", "globex"} {
+		if _, err := w.AddMembers(t.Context(), w.production, "vips", named("ann"), tenant); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.Delete(t.Context(), w.production, []belfry.RecipientRef{{Collection: belfry.Tenants, ExternalID: "acme"}}, ""); err != nil {
+		t.Fatal(err)
+	}
+	left, _, err := w.Members(t.Context(), a.ID, nil, 10)
+	if err != nil || len(left) != 2 || left[0].TenantID != "" || left[1].TenantID != "globex" {
+		t.Errorf("left: %+v, %v", left, err)
+	}
+}
+
 // Users of an audience with a condition are found by looking at all of them, in chunks, in their environment alone.
 func TestMembersOfADynamicAudience(t *testing.T) {
 	t.Parallel()

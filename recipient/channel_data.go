@@ -39,22 +39,27 @@ func (s *Service) SetChannelData(ctx context.Context, env belfry.EnvironmentID, 
 		if _, err := tx.Exec(ctx, upsertChannelData, known[ref].id, data.Channel, env, data.Type(), data.Destinations(), encoded, data.UpdatedAt); err != nil {
 			return err
 		}
-		var channels, size int
-		if err := tx.QueryRow(ctx, countChannels, env, known[ref].id).Scan(&channels, &size); err != nil {
-			return err
-		}
-		switch {
-		case channels > MaxChannels:
-			return belfry.Beyond("input.channel", MaxChannels, "channels with data of one recipient: unset one first")
-		case size > MaxChannelDataSize:
-			return belfry.Beyond("input", MaxChannelDataSize, "bytes of channel data of one recipient: unset a channel first")
-		}
-		return nil
+		return withinChannels(ctx, tx, env, known[ref].id, "input.channel", "input")
 	})
 	if err != nil {
 		return nil, err
 	}
 	return &data, nil
+}
+
+// withinChannels refuses more channels than a recipient may have data of, or more data.
+func withinChannels(ctx context.Context, tx pgx.Tx, env belfry.EnvironmentID, id belfry.RecipientID, numberField, sizeField string) error {
+	var channels, size int
+	if err := tx.QueryRow(ctx, countChannels, env, id).Scan(&channels, &size); err != nil {
+		return err
+	}
+	switch {
+	case channels > MaxChannels:
+		return belfry.Beyond(numberField, MaxChannels, "channels with data of one recipient: unset one first")
+	case size > MaxChannelDataSize:
+		return belfry.Beyond(sizeField, MaxChannelDataSize, "bytes of channel data of one recipient: unset a channel first")
+	}
+	return nil
 }
 
 // UnsetChannelData forgets where a recipient is reached on a channel, and reports whether there was anything to forget.

@@ -99,6 +99,68 @@ func TestDeletionsOfOtherNodesAreNoticed(t *testing.T) {
 }
 
 // Others forget in bounded parts, each in a transaction of its own; one that fails is tried again.
+// A node that didn't look for so long that nothing tells of a deletion any more remembers nobody.
+func TestANodeThatWasAwayRemembersNobody(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var away time.Duration
+	other := New(w.pool, func() time.Time { return w.now().Add(away) })
+	old, err := w.IdentifyUser(t.Context(), w.production, user("ann", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.evict(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if id, _ := other.UserID(t.Context(), w.production, "ann"); id != old.ID {
+		t.Fatal(id)
+	}
+	if _, err := w.Delete(t.Context(), w.production, []belfry.RecipientRef{belfry.User("ann")}, ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.pool.Exec(t.Context(), `DELETE FROM forgotten`); err != nil { // as it is when all is gone
+		t.Fatal(err)
+	}
+	again, err := w.IdentifyUser(t.Context(), w.production, user("ann", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	away = settleTime + time.Minute
+	if err := other.evict(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if id, err := other.UserID(t.Context(), w.production, "ann"); id != again.ID || err != nil {
+		t.Errorf("the other node takes ann for %d, %v; want %d", id, err, again.ID)
+	}
+}
+
+// Nor does one that only was busy: it looks at everything since it last did.
+func TestABusyNodeStillNoticesDeletions(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var late time.Duration
+	other := New(w.pool, func() time.Time { return w.now().Add(late) })
+	if _, err := w.IdentifyUser(t.Context(), w.production, user("ann", nil)); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.evict(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if id, err := other.UserID(t.Context(), w.production, "ann"); id == 0 || err != nil {
+		t.Fatal(id, err)
+	}
+	if _, err := w.Delete(t.Context(), w.production, []belfry.RecipientRef{belfry.User("ann")}, ""); err != nil {
+		t.Fatal(err)
+	}
+	late = settleTime - time.Minute
+	if err := other.evict(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if id, err := other.UserID(t.Context(), w.production, "ann"); id != 0 || err != nil {
+		t.Errorf("the other node takes ann for %d, %v", id, err)
+	}
+}
+
 func TestForgettingGoesOnUntilAllIsGone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

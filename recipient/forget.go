@@ -18,7 +18,7 @@ const (
 	forgetTogether  = 50              // recipients in one transaction
 	forgetChunk     = 5000            // rows of this package that one transaction deletes
 	maxEvicted      = 10_000          // deletions that are looked at one by one; beyond, no id is remembered
-	evictionOverlap = 15 * time.Second
+	evictionOverlap = time.Minute     // longer than a deletion may take to commit, and than clocks of nodes may differ
 )
 
 // Forget deletes what another package keeps about recipients that are deleted: a bounded part of it, and says whether
@@ -44,11 +44,14 @@ func (s *Service) Wake() {
 func (s *Service) Run(ctx context.Context) error {
 	tick := time.NewTicker(watchInterval)
 	defer tick.Stop()
-	for {
-		if err := s.evict(ctx); err != nil && ctx.Err() == nil {
-			s.Log.Error("the ids of deleted recipients could not be read; it is tried again", "error", err)
-		}
+	for looked := (time.Time{}); ; {
 		for forget, bulk := true, true; forget || bulk; { // by turns: neither waits for all of the other
+			if time.Since(looked) >= watchInterval/2 {
+				looked = time.Now()
+				if err := s.evict(ctx); err != nil && ctx.Err() == nil {
+					s.Log.Error("the ids of deleted recipients could not be read; it is tried again", "error", err)
+				}
+			}
 			if forget {
 				forget = s.some(ctx, s.forgetSome, "what belonged to deleted recipients could not be removed; it is tried again")
 			}
@@ -74,9 +77,10 @@ func (s *Service) some(ctx context.Context, do func(context.Context) (bool, erro
 	return more && err == nil
 }
 
-// evict drops ids from memory whose recipients were deleted on any node.
+// evict drops ids from memory whose recipients were deleted on any node since it last did.
 func (s *Service) evict(ctx context.Context) error {
-	rows, err := s.pool.Query(ctx, selectForgotten, s.now().Add(-evictionOverlap), maxEvicted)
+	now := s.now()
+	rows, err := s.pool.Query(ctx, selectForgotten, s.evicted.Add(-evictionOverlap), maxEvicted)
 	if err != nil {
 		return err
 	}
@@ -88,10 +92,14 @@ func (s *Service) evict(ctx context.Context) error {
 		}
 		return nil
 	})
-	if err == nil && tag.RowsAffected() == maxEvicted {
+	if err != nil {
+		return err
+	}
+	if tag.RowsAffected() == maxEvicted || now.Sub(s.evicted) > settleTime { // after that time nothing tells of a deletion any more
 		s.ids.Purge()
 	}
-	return err
+	s.evicted = now
+	return nil
 }
 
 // forgotten is somebody who is deleted.

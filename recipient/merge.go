@@ -66,15 +66,22 @@ func lockTwo(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, int
 
 // absorb adds what is said of one recipient, and kept beside it, to another, as far as that has nothing of its own there.
 func (s *Service) absorb(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, primary, secondary *locked) error {
-	properties, err := encode(Merge(secondary.properties, primary.properties), "input")
+	properties, err := encode(Merge(secondary.properties, primary.properties), "input.from")
 	if err != nil {
 		return err
 	}
 	batch := &pgx.Batch{}
 	batch.Queue(updateProperties, env, []int64{int64(primary.id)}, []string{string(properties)}, s.now())
-	batch.Queue(absorbChannelData, env, primary.id, secondary.id)
-	batch.Queue(absorbPreferences, env, primary.id, secondary.id)
-	return tx.SendBatch(ctx, batch).Close()
+	for _, sql := range []string{absorbChannelData, absorbPreferences, absorbSubscriptions, absorbMemberships} {
+		batch.Queue(sql, env, primary.id, secondary.id)
+	}
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		return err
+	}
+	if err := withinChannels(ctx, tx, env, primary.id, "input.from", "input.from"); err != nil {
+		return err
+	}
+	return notCrowded(ctx, tx, []int64{int64(primary.id)}, "input.from")
 }
 
 // mergeForgotten leaves the messages of $2 to $1, and those that were to become its own, too.
@@ -87,3 +94,12 @@ SELECT $2, channel, environment_id, channel_type, destinations, data, updated_at
 const absorbPreferences = `INSERT INTO preference_sets (recipient_id, set, environment_id, preferences, updated_at)
 SELECT $2, set, environment_id, preferences, updated_at FROM preference_sets WHERE environment_id = $1 AND recipient_id = $3
     ON CONFLICT (recipient_id, set) DO NOTHING`
+
+// A subscription that is absorbed is a new one: a fan-out that is under way may not find it.
+const absorbSubscriptions = `INSERT INTO subscriptions (object_id, recipient_id, environment_id, nested, properties, created_at, updated_at)
+SELECT object_id, $2, environment_id, nested, properties, created_at, updated_at FROM subscriptions WHERE environment_id = $1 AND recipient_id = $3
+    ON CONFLICT (object_id, recipient_id) DO NOTHING`
+
+const absorbMemberships = `INSERT INTO audience_members (audience_id, tenant_id, recipient_id, environment_id, created_at)
+SELECT audience_id, tenant_id, $2, environment_id, created_at FROM audience_members WHERE environment_id = $1 AND recipient_id = $3
+    ON CONFLICT (audience_id, tenant_id, recipient_id) DO NOTHING`

@@ -50,6 +50,73 @@ func isAt(err error, field string) bool {
 	return ok && e.Field == field
 }
 
+// Who is merged stays subscribed, and a member, as the one who stays; what that one has itself counts.
+func TestMergedUsersStaySubscribed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	if _, err := w.identify(t.Context(), w.production, user("ann", nil), user("ann@work", nil), Identity{RecipientRef: project("p")}, Identity{RecipientRef: project("q")}); err != nil {
+		t.Fatal(err)
+	}
+	w.subscribe(t, "p", map[string]any{"role": "owner"}, "ann")
+	w.subscribe(t, "p", map[string]any{"role": "reader"}, "ann@work")
+	w.subscribe(t, "q", map[string]any{"role": "reader"}, "ann@work")
+	w.audience(t, Audience{Key: "vips"})
+	for _, tenant := range []string{"", "acme"} {
+		if _, err := w.AddMembers(t.Context(), w.production, "vips", named("ann@work"), tenant); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.MergeUsers(t.Context(), w.production, "ann", "ann@work"); err != nil {
+		t.Fatal(err)
+	}
+	for object, role := range map[string]string{"p": "owner", "q": "reader"} {
+		found := w.readAll(t, w.open(t, project(object)), 0, 10, nil)
+		if len(found) != 1 || found[0].Properties["role"] != role || w.names(t, found)["ann"] != 1 {
+			t.Errorf("subscribed to %s: %+v", object, found)
+		}
+	}
+	if n := w.count(t, `SELECT count(*) FROM audience_members WHERE recipient_id = $1`, w.id(t, belfry.User("ann"))); n != 2 {
+		t.Errorf("member %d times, want 2", n)
+	}
+}
+
+// Together they may have no more than one may.
+func TestMergedUsersHaveTheLimitsOfOne(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	if _, err := w.identify(t.Context(), w.production, user("ann", nil), user("ann@work", nil)); err != nil {
+		t.Fatal(err)
+	}
+	fill := func(who string, channels, sets int) {
+		t.Helper()
+		id := w.id(t, belfry.User(who))
+		if _, err := w.pool.Exec(t.Context(), `INSERT INTO channel_data (recipient_id, channel, environment_id, channel_type, destinations, data, updated_at)
+			SELECT $1, $3 || i, $2, 'push', 1, '{}', 'epoch' FROM generate_series(1, $4::int) i`, id, w.production, who, channels); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.pool.Exec(t.Context(), `INSERT INTO preference_sets (recipient_id, set, environment_id, preferences, updated_at)
+			SELECT $1, $3 || i, $2, '{}', 'epoch' FROM generate_series(1, $4::int) i`, id, w.production, who, sets); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fill("ann", MaxChannels, MaxPreferenceSets)
+	fill("ann@work", 1, 0)
+	_, err := w.MergeUsers(t.Context(), w.production, "ann", "ann@work")
+	wantError(t, err, belfry.TooLarge, "input.from", MaxChannels)
+	if _, err := w.pool.Exec(t.Context(), `DELETE FROM channel_data WHERE recipient_id = $1`, w.id(t, belfry.User("ann@work"))); err != nil {
+		t.Fatal(err)
+	}
+	fill("ann@work", 0, 1)
+	_, err = w.MergeUsers(t.Context(), w.production, "ann", "ann@work")
+	wantError(t, err, belfry.TooLarge, "input.from", MaxPreferenceSets)
+	if _, err := w.pool.Exec(t.Context(), `DELETE FROM preference_sets WHERE recipient_id = $1`, w.id(t, belfry.User("ann@work"))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err = w.MergeUsers(t.Context(), w.production, "ann", "ann@work"); err != nil {
+		t.Error(err)
+	}
+}
+
 // What others keep is given to the one who stays, in parts, before the rest is forgotten; nobody else waits for it.
 func TestMergedUsersHandOver(t *testing.T) {
 	t.Parallel()

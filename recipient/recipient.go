@@ -28,6 +28,7 @@ type Service struct {
 	now  func() time.Time
 
 	ids        *lru.Cache[address, belfry.RecipientID]
+	evicted    time.Time                                // when ids of deleted recipients were last dropped from it; Run's
 	conditions *lru.Cache[string, *condition.Condition] // of audiences, by how they are stored
 	wake       chan struct{}
 	bulks      watch.Bells[uuid.UUID]
@@ -71,7 +72,7 @@ func (s *Service) UserID(ctx context.Context, env belfry.EnvironmentID, external
 }
 
 // ID finds a recipient's internal id; 0 if the recipient is not known. Ids never change, so they are remembered: until the
-// recipient is deleted here, or has been elsewhere for no longer than watchInterval.
+// recipient is deleted here, or has been elsewhere and Run has looked, which it does each watchInterval.
 func (s *Service) ID(ctx context.Context, env belfry.EnvironmentID, ref belfry.RecipientRef) (belfry.RecipientID, error) {
 	a := address{env, ref}
 	if id, ok := s.ids.Get(a); ok {
