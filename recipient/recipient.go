@@ -33,6 +33,9 @@ type Service struct {
 	Observe func(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, ids []belfry.RecipientID) error
 	// Forget is how other packages delete what they keep about recipients that are deleted.
 	Forget []Forget
+	// PublicURL is where people reach this server, such as https://notify.example.com, without a slash at its end. Empty: links
+	// can't be made.
+	PublicURL string
 	// Log is told what Run could not do. Default: nobody.
 	Log *slog.Logger
 }
