@@ -138,6 +138,9 @@ func (s PreferenceSets) row(topic PreferenceTopic, workflows []PreferenceWorkflo
 func usedBy(topic PreferenceTopic, workflows []PreferenceWorkflow) (types []belfry.ChannelType) {
 	for i := range workflows {
 		w := &workflows[i]
+		if w.Override { // whatever is chosen, it is sent
+			continue
+		}
 		if topic.Rule == belfry.ChannelRule || topic.Rule == belfry.CategoryRule && slices.Contains(w.Categories, topic.Key) ||
 			topic.Rule == belfry.WorkflowRule && w.Key == topic.Key {
 			types = append(types, w.ChannelTypes...)

@@ -33,7 +33,7 @@ type toggle struct {
 }
 
 // fixed is what the reader can't change, and why.
-type fixed struct{ Label, State, Why string }
+type fixed struct{ Channels, State, Why string }
 
 // channelNames are what people call channel types, in the order in which they are shown. Webhooks are no matter of people's.
 var channelNames = []struct {
@@ -140,7 +140,7 @@ func newRow(in *recipient.PreferenceRow, sender string) row {
 		}
 		t := &in.Toggles[i]
 		if t.ReadOnly() {
-			out.Fixed = append(out.Fixed, newFixed(c.name, t.PreferenceChoice, sender))
+			out.fix(c.name, t.PreferenceChoice, sender)
 			continue
 		}
 		out.Switches = append(out.Switches, toggle{string(t.Type), c.name, t.On})
@@ -152,19 +152,28 @@ func newRow(in *recipient.PreferenceRow, sender string) row {
 	return out
 }
 
-func newFixed(name string, c recipient.PreferenceChoice, sender string) fixed {
+// fix adds a channel that can't be changed to those for which the same holds.
+func (r *row) fix(channel string, c recipient.PreferenceChoice, sender string) {
 	if sender == "" {
 		sender = "the sender"
 	}
+	f := fixed{channel, "Sometimes", "a rule decides for each message"}
 	switch {
-	case !c.Outranked:
-		return fixed{name, "Sometimes", "a rule decides for each message"}
-	case c.Conditional:
-		return fixed{name, "Sometimes", "a rule of " + sender + " decides for each message"}
-	case c.On:
-		return fixed{name, "On", "set by " + sender}
+	case c.Outranked && c.Conditional:
+		f.Why = "a rule of " + sender + " decides for each message"
+	case c.Outranked:
+		f.Why = "set by " + sender
+		if f.State = "Off"; c.On {
+			f.State = "On"
+		}
 	}
-	return fixed{name, "Off", "set by " + sender}
+	for i := range r.Fixed {
+		if same := &r.Fixed[i]; same.State == f.State && same.Why == f.Why {
+			same.Channels += ", " + strings.ToLower(channel[:1]) + channel[1:]
+			return
+		}
+	}
+	r.Fixed = append(r.Fixed, f)
 }
 
 // wishesOf is what the reader changed. Fields of rows that there are no more, or that can't be changed, mean nothing.
