@@ -1,6 +1,8 @@
 package preference
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"net/http"
 	"net/url"
 	"slices"
@@ -111,9 +113,11 @@ func (h *handler) rows(r *http.Request, link *recipient.OpenedLink, topics []rec
 	return rows, nil
 }
 
-// fieldOf names the checkboxes of a row. It is of the topic, not of its place: rows may have changed when the form comes back.
+// fieldOf names the checkboxes of a row. It is of the topic, not of its place: rows may have changed when the form comes back. It is
+// short, however long the key is.
 func fieldOf(t recipient.PreferenceTopic) string {
-	return strings.ToLower(string(t.Rule)) + ":" + t.Key
+	sum := sha256.Sum256([]byte(string(t.Rule) + ":" + t.Key))
+	return base64.RawURLEncoding.EncodeToString(sum[:9])
 }
 
 func newRow(in *recipient.PreferenceRow, sender string) row {

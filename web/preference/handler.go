@@ -27,7 +27,7 @@ type Config struct {
 
 // Limits of requests. Nobody has to say who they are to make one.
 const (
-	maxChoicesBody     = 256 << 10 // bytes
+	maxChoicesBody     = 128 << 10 // bytes
 	maxUnsubscribeBody = 4 << 10   // bytes
 	maxFields          = 2000      // values of a form: MaxPreferenceRows rows of seven, and to spare
 	maxAtOnce          = 8         // requests; the others wait
@@ -110,15 +110,18 @@ func (h *handler) failed(r *http.Request, err error) *view {
 	case ok && known.Code == belfry.NotFound:
 		return saying(http.StatusNotFound, "This link doesn’t work", "It is incomplete, or whoever it was for is no longer known here. Please use the link in your latest message.")
 	case ok && known.Code == belfry.TooLarge:
-		return saying(http.StatusRequestEntityTooLarge, "That was too much", known.Message+". Nothing was changed.")
+		return saying(http.StatusRequestEntityTooLarge, "That was too much", sentence(known.Message)+" Nothing was changed.")
 	case ok && known.Code == belfry.Invalid:
-		return saying(http.StatusBadRequest, "That can’t be read", known.Message+". Nothing was changed.")
+		return saying(http.StatusBadRequest, "That can’t be read", sentence(known.Message)+" Nothing was changed.")
 	}
 	if r.Context().Err() == nil || errors.Is(r.Context().Err(), context.DeadlineExceeded) { // otherwise the reader has gone
 		h.Log.Error("a preference page failed", "error", err) // without the address: it holds the token
 	}
 	return saying(http.StatusInternalServerError, "Something went wrong", "It is our fault, and nothing was changed. Please try again later.")
 }
+
+// sentence makes one of an error's message, which is ASCII at its beginning.
+func sentence(message string) string { return strings.ToUpper(message[:1]) + message[1:] + "." }
 
 func saying(status int, title, text string) *view {
 	return &view{Title: title, Content: notice{title, text}, name: "notice", status: status}
@@ -127,9 +130,11 @@ func saying(status int, title, text string) *view {
 // form reads a form in either of the two forms that browsers and mail providers send.
 func form(w http.ResponseWriter, r *http.Request, maxBody int64) error {
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-	err := r.ParseMultipartForm(maxBody)
-	if errors.Is(err, http.ErrNotMultipart) {
-		err = nil // it has been read as the other
+	err := r.ParseForm() // ParseMultipartForm would hide its error
+	if err == nil {
+		if err = r.ParseMultipartForm(maxBody); errors.Is(err, http.ErrNotMultipart) {
+			err = nil // it has been read as the other
+		}
 	}
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return err
