@@ -123,7 +123,7 @@ func fieldOf(t recipient.PreferenceTopic) string {
 func newRow(in *recipient.PreferenceRow, sender string) row {
 	out := row{Field: fieldOf(in.PreferenceTopic), Label: in.Label}
 	if in.Rule == belfry.CommercialRule {
-		out.Hint = "Advertising. Messages about what you do and order come all the same."
+		out.Hint = "Advertising. Messages about your account and your orders still come."
 		out.Switches = []toggle{{commercialValue, "Send me these", in.On}}
 		if in.Conditional {
 			out.Hint += " At the moment a rule decides for each message; off is off."
