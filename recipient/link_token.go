@@ -88,11 +88,11 @@ func parseLink(token string) (u unverifiedLink, ok bool) {
 	if len(token) > MaxLinkToken {
 		return u, false
 	}
-	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
+	b, err := base64.RawURLEncoding.DecodeString(token)
 	if err != nil || len(b) < 2+3+linkMACSize || b[0] != linkVersion {
 		return u, false
 	}
-	if base64.RawURLEncoding.EncodeToString(b) != token { // decoding overlooks line breaks
+	if base64.RawURLEncoding.EncodeToString(b) != token { // decoding overlooks line breaks and bits at the end
 		return u, false
 	}
 	u.payload, u.mac = b[:len(b)-linkMACSize], b[len(b)-linkMACSize:]
