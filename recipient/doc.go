@@ -13,11 +13,14 @@
 //     the deleted one is removed by Run.
 //   - Rows are locked in the order of (collection, external id): no two calls deadlock.
 //   - Decide is pure, and the only one who knows the rules: docs/preferences.md has them, and their order.
+//   - A Link opens what it was made for, of the recipient it was made for, and nothing else; it dies with the recipient, and is only made
+//     by whoever has the environment's secret.
 //   - A Source is read in chunks, in memory that doesn't depend on its size, and comes to an end however many join meanwhile.
 //
 // Footguns
 //   - Merging is deep for objects, and replaces arrays. A null clears a value; leaving it out keeps it. What
 //     Unset names is removed afterwards. Preferences merge by rules of their own (PreferenceSet.Merge).
 //   - Other nodes take a deleted user for known for as long as a second: internal ids are remembered.
+//   - Links don't expire. Whoever has one may use it: it belongs into messages to the recipient alone.
 //   - Channel data holds secrets. Nothing that people see may show them.
 package recipient

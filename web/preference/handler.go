@@ -32,6 +32,7 @@ const (
 	maxFields          = 2000      // values of a form: MaxPreferenceRows rows of seven, and to spare
 	maxAtOnce          = 8         // requests; the others wait
 	maxWait            = 10 * time.Second
+	maxRead            = 5 * time.Second // to receive a form
 )
 
 //go:embed *.html style.css
@@ -130,6 +131,8 @@ func saying(status int, title, text string) *view {
 // form reads a form in either of the two forms that browsers and mail providers send.
 func form(w http.ResponseWriter, r *http.Request, maxBody int64) error {
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	// Whoever sends slowly holds up those who wait. Where that can't be set, the server's own timeout counts.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(maxRead))
 	err := r.ParseForm() // ParseMultipartForm would hide its error
 	if err == nil {
 		if err = r.ParseMultipartForm(maxBody); errors.Is(err, http.ErrNotMultipart) {
