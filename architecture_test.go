@@ -41,6 +41,7 @@ var rules = map[string]struct {
 	"postgres/pgtest":       {[]string{"", "postgres", "internal/..."}, "test databases"},
 	"internal":              {[]string{"internal/..."}, "plumbing that a newcomer never needs to learn"},
 	"web":                   {nil, "pages and their assets: what they show comes from the API, like anybody else's"},
+	"web/preference":        {[]string{"", "recipient"}, "a page for people without a key or a script can't come from the API: like graph it is an edge, which reads a form, calls the domain and renders"},
 	"test":                  {[]string{"", "postgres/...", "realtime/realtimetest", "graph", "engine", "feed"}, "end to end: it drives real processes, and takes from packages no more than the limits they promise"},
 }
 

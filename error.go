@@ -18,7 +18,9 @@ const (
 	TooLarge        Code = "TOO_LARGE"       // Invalid by size: Field and Limit are set
 	// WorkflowInactive: the workflow is switched off, so nothing was triggered.
 	WorkflowInactive Code = "WORKFLOW_INACTIVE"
-	Internal         Code = "INTERNAL" // our fault; the message never leaves the server
+	// NotConfigured: the operator of the server hasn't set what this needs.
+	NotConfigured Code = "NOT_CONFIGURED"
+	Internal      Code = "INTERNAL" // our fault; the message never leaves the server
 )
 
 // Error is an error that its reader can act upon.

@@ -93,13 +93,14 @@ func (m *Message) ID() MessageID { return MessageID{m.Recipient, m.Channel, m.Se
 
 // Content is what a message shows. It is stored as JSON in exactly this shape. Body is for all channels but webhooks.
 type Content struct {
-	Body      Body           `json:"body,omitzero"`
-	Subject   string         `json:"subject,omitempty"`   // email: the subject; push: the title
-	To        string         `json:"to,omitempty"`        // email: the address; sms: the number; empty: the provider knows
-	ActionURL string         `json:"actionUrl,omitempty"` // in-app, push
-	Buttons   []Button       `json:"buttons,omitempty"`   // in-app
-	Data      map[string]any `json:"data,omitempty"`      // in-app, push, chat
-	Request   *Request       `json:"request,omitempty"`   // webhook
+	Body      Body              `json:"body,omitzero"`
+	Subject   string            `json:"subject,omitempty"`   // email: the subject; push: the title
+	To        string            `json:"to,omitempty"`        // email: the address; sms: the number; empty: the provider knows
+	Headers   map[string]string `json:"headers,omitempty"`   // email: besides those that follow from the rest, such as List-Unsubscribe
+	ActionURL string            `json:"actionUrl,omitempty"` // in-app, push
+	Buttons   []Button          `json:"buttons,omitempty"`   // in-app
+	Data      map[string]any    `json:"data,omitempty"`      // in-app, push, chat
+	Request   *Request          `json:"request,omitempty"`   // webhook
 }
 
 // Request is the HTTP request that a webhook message is.

@@ -25,7 +25,9 @@ type course struct {
 	now     time.Time
 
 	preferences recipient.PreferenceSets // what its recipient wants to be told
-	firstData   map[string]any           // of the batch that it carries; nil: there is none
+	recipient   belfry.RecipientID
+	links       *recipient.Links // makes those to its recipient's preferences; nil: they can't be made
+	firstData   map[string]any   // of the batch that it carries; nil: there is none
 
 	wake   *wake // why a waiting run goes on; nil: it doesn't wait, or its wait has been dealt with
 	answer any   // to the question that it stopped with

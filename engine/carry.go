@@ -42,6 +42,9 @@ func (e *Engine) load(ctx context.Context, tx *postgres.Tx, c *claim) (*surround
 	if err := s.loadVariables(ctx, tx, c.runs); err != nil {
 		return nil, err
 	}
+	if err := e.loadLinks(ctx, tx, c.runs); err != nil {
+		return nil, err
+	}
 	if err := loadTombstones(ctx, tx, c.runs); err != nil {
 		return nil, err
 	}

@@ -90,7 +90,9 @@ func newWorld(t *testing.T, configure ...func(*Config)) *world {
 
 // node is another engine on the same database.
 func (w *world) node(configure ...func(*Config)) *Engine {
-	c := Config{Pool: w.pool, Recipients: recipient.New(w.pool, w.clock.now), Enqueue: record, Statuses: unread, Now: w.clock.now, Log: slog.New(slog.DiscardHandler)}
+	people := recipient.New(w.pool, w.clock.now)
+	people.PublicURL = "https://notify.example.com"
+	c := Config{Pool: w.pool, Recipients: people, Enqueue: record, Statuses: unread, Now: w.clock.now, Log: slog.New(slog.DiscardHandler)}
 	if testing.Verbose() && os.Getenv("TEST_LOG") != "" {
 		c.Log = slog.Default()
 	}

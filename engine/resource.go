@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -113,6 +114,9 @@ func (e *Engine) Variables(ctx context.Context, env belfry.EnvironmentID) (map[s
 func (e *Engine) SetVariable(ctx context.Context, env belfry.EnvironmentID, name string, value any) error {
 	if err := belfry.ValidateKey(name, "input.name"); err != nil {
 		return err
+	}
+	if value != nil && slices.Contains(systemVariables, name) {
+		return belfry.Errorf(belfry.Invalid, "vars.%s is set by the system: choose another name", name).At("input.name")
 	}
 	if value == nil {
 		_, err := e.Pool.Exec(ctx, deleteVariable, env, name)

@@ -66,6 +66,7 @@ type run struct {
 	statuses  map[belfry.MessageID]belfry.MessageStatus // of the messages that it sent before
 
 	preferences recipient.PreferenceSets // what its recipient wants to be told
+	links       *recipient.Links         // makes those to its recipient's preferences; nil: they can't be made
 
 	scope  Scope
 	answer any
@@ -105,6 +106,9 @@ func (r *run) prepare(shared Scope, person *belfry.Recipient, now time.Time) {
 	}
 	r.user = person.ExternalID
 	r.scope = shared.with(person)
+	if r.version.program.Links {
+		r.scope["vars"] = r.linked(r.scope["vars"])
+	}
 	r.scope.schedule(t.occurrence)
 	r.scope.subscription(r.subscription)
 	r.askAudiences()
@@ -183,7 +187,7 @@ func (r *run) end(s Status, e LogEntry) {
 func (r *run) advance(ctx context.Context, now time.Time) {
 	r.ask = nil
 	c := course{ctx: ctx, program: r.version.program, version: r.version, trigger: r.trigger, scope: r.scope, now: now,
-		preferences: r.preferences, firstData: r.firstData(), reach: r.reach, wake: r.wake, answer: r.answer, decision: r.decision}
+		recipient: r.recipient, links: r.links, preferences: r.preferences, firstData: r.firstData(), reach: r.reach, wake: r.wake, answer: r.answer, decision: r.decision}
 	c.advance()
 	r.wake, r.decision = c.wake, c.decision
 	if stays := r.status == Waiting && len(r.log) == 0; !r.trigger.active && !stays {

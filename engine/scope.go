@@ -12,7 +12,8 @@ import (
 //
 //	data              of the trigger, with what the run's steps added; after a batch merged from its activities
 //	recipient         properties, id and collection of whom the run is for; likewise actor and tenant, nil if there is none
-//	vars              the environment's variables
+//	vars              the environment's variables; branding of the tenant; and manage_preferences_url and, of commercial
+//	                  workflows, commercial_unsubscribe_url, if a template names them
 //	workflow          key, id, name, version, categories, commercial, override_preferences, cancellation_key
 //	run               trigger_id, total_activities, total_actors
 //	refs              what became of steps: see Ref
@@ -32,7 +33,7 @@ func (t *trigger) scope(v *version, people map[belfry.RecipientID]*belfry.Recipi
 		"data":   t.data,
 		"actor":  actor,
 		"tenant": party(people[t.tenant]),
-		"vars":   vars,
+		"vars":   t.variables(v, vars, people[t.tenant]),
 		"workflow": map[string]any{"key": v.Key, "id": v.Key, "name": v.Definition.Name, "version": v.Number,
 			"categories": anySlice(v.Definition.Categories), "commercial": v.Definition.Settings.Commercial,
 			"override_preferences": v.Definition.Settings.OverridePreferences, "cancellation_key": t.cancellationKey},

@@ -23,6 +23,7 @@ type simulation struct {
 	request *TestRequest
 	version *version
 	vars    map[string]any
+	links   *recipient.Links // examples
 	wishes  *recipient.Preferences
 	ids     map[belfry.RecipientRef]belfry.RecipientID
 	people  map[belfry.RecipientID]*belfry.Recipient
@@ -56,8 +57,12 @@ type happening struct {
 }
 
 func newSimulation(e *Engine, env belfry.EnvironmentID, r *TestRequest) *simulation {
+	var links *recipient.Links
+	if public := e.Recipients.PublicURL; public != "" {
+		links = recipient.ExampleLinks(public)
+	}
 	return &simulation{
-		engine: e, env: env, request: r, now: r.At,
+		engine: e, env: env, request: r, now: r.At, links: links,
 		ids: map[belfry.RecipientRef]belfry.RecipientID{}, people: map[belfry.RecipientID]*belfry.Recipient{},
 		activities: map[batchKey][]activity{}, summaries: map[batchKey]*summary{}, throttles: map[throttleKey]*throttleRow{},
 		seqs: map[string]int64{}, statuses: map[belfry.MessageID]belfry.MessageStatus{}, started: map[string]string{},
@@ -196,6 +201,7 @@ func (s *simulation) carry(ctx context.Context, r *simulatedRun) error {
 	r.preferences = s.wishes.Of(r.owner(s.people))
 	r.reach = s.reachOf(r.run)
 	r.memberships = s.memberships
+	r.links = s.links
 	r.prepare(r.trigger.scope(s.version, s.people, s.vars, s.now), s.people[r.recipient], s.now)
 	for r.status == "" {
 		if r.advance(ctx, s.now); r.ask == nil {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/belfryhq/belfry"
@@ -21,6 +22,10 @@ func (c *course) send(op *workflow.Op) flow {
 	if missing != "" {
 		return c.skip(LogEntry{Step: op.Step, Reason: "missing_recipient_data", Detail: missing})
 	}
+	advertises := m.Type == belfry.Email && c.version.Definition.Settings.Commercial
+	if advertises && c.links == nil {
+		return c.skip(LogEntry{Step: op.Step, Reason: "no_public_url", Detail: noPublicURL})
+	}
 	e := effect{step: op.Step, message: m, entry: len(c.log)}
 	entry := LogEntry{Step: op.Step, Outcome: OutcomeSent, Preferences: wanted.Because}
 	at, reason, ok := c.hold(m, wanted, question)
@@ -36,6 +41,13 @@ func (c *course) send(op *workflow.Op) flow {
 	}
 	e.content = rendered.Content
 	e.content.To = to
+	if advertises {
+		e.content.Headers = c.unsubscribeHeaders()
+		rendered.Size += unsubscribeHeadersSize
+	}
+	if m.Links && c.links == nil {
+		rendered.Warnings = append(slices.Clip(rendered.Warnings), noLinks)
+	}
 	if len(rendered.Warnings) > 0 && entry.Reason == "" {
 		entry.Reason, entry.Detail = "warning", strings.Join(rendered.Warnings, "; ")
 	}

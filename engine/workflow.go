@@ -10,6 +10,7 @@ import (
 
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/postgres"
+	"github.com/belfryhq/belfry/recipient"
 	"github.com/belfryhq/belfry/workflow"
 	"github.com/belfryhq/belfry/workflow/template"
 )
@@ -139,6 +140,18 @@ func (e *Engine) WorkflowNames(ctx context.Context, env belfry.EnvironmentID, ke
 		return nil
 	})
 	return names, err
+}
+
+// PreferenceWorkflows is what preference centers know of an environment's workflows: of the first MaxWorkflowPage.
+func (e *Engine) PreferenceWorkflows(ctx context.Context, env belfry.EnvironmentID) ([]recipient.PreferenceWorkflow, error) {
+	page, _, err := e.Workflows(ctx, env, "", MaxWorkflowPage)
+	out := make([]recipient.PreferenceWorkflow, len(page))
+	for i := range page {
+		d := &page[i].Definition
+		out[i] = recipient.PreferenceWorkflow{Key: page[i].Key, Name: d.Name, Categories: d.Categories, Commercial: d.Settings.Commercial,
+			Override: d.Settings.OverridePreferences, ChannelTypes: d.ChannelTypes()}
+	}
+	return out, err
 }
 
 // WorkflowVersion reads a version by id; NotFound if it is not in the environment.

@@ -46,6 +46,27 @@ func ownPreferences(viewer belfry.Viewer, set string, in *model.PreferencesInput
 	return news, err
 }
 
+// preferenceLink makes a link for a user: it is as good as the right to choose for them.
+func (r *Resolver) preferenceLink(ctx context.Context, obj *model.User, tenant *string, link recipient.Link) (*string, error) {
+	viewer := auth.ViewerFrom(ctx)
+	if !viewer.IsBackend() && viewer.User != obj.ExternalID {
+		return nil, belfry.Errorf(belfry.Forbidden, "users see links to their own preferences only")
+	}
+	name, err := tenantOf(tenant, "tenant")
+	if err != nil {
+		return nil, err
+	}
+	var ok bool
+	if link.Recipient, ok = model.ParseRecipientID(obj.ID); !ok {
+		return nil, belfry.Errorf(belfry.NotFound, "no such user")
+	}
+	url, err := r.Recipients.LinkURL(ctx, viewer.Environment, link, name)
+	if err != nil {
+		return nil, err
+	}
+	return &url, nil
+}
+
 func (r *Resolver) setDefaults(ctx context.Context, env belfry.EnvironmentID, input *model.SetDefaultPreferencesInput) (*model.PreferenceSet, error) {
 	tenant, err := tenantOf(input.Tenant, "input.tenant")
 	if err != nil {

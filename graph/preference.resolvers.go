@@ -11,6 +11,7 @@ import (
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/auth"
 	"github.com/belfryhq/belfry/graph/model"
+	"github.com/belfryhq/belfry/recipient"
 )
 
 func (r *mutationResolver) SetPreferences(ctx context.Context, input model.SetPreferencesInput) (*model.SetPreferencesPayload, error) {
@@ -118,4 +119,21 @@ func (r *userResolver) Preferences(ctx context.Context, obj *model.User, set str
 		return nil, err
 	}
 	return r.preferencesOf(ctx, viewer.Environment, obj.ExternalID, set, resolved)
+}
+
+func (r *userResolver) ManagePreferencesURL(ctx context.Context, obj *model.User, tenant *string) (*string, error) {
+	return r.preferenceLink(ctx, obj, tenant, recipient.Link{Purpose: recipient.ToPreferences})
+}
+
+func (r *userResolver) UnsubscribeURL(ctx context.Context, obj *model.User, tenant *string, category *string, workflow *string) (*string, error) {
+	link := recipient.Link{Purpose: recipient.LeaveCommercial}
+	switch {
+	case category != nil && workflow != nil:
+		return nil, belfry.Errorf(belfry.Invalid, "give one of category and workflow: a link leaves one thing").At("workflow")
+	case category != nil:
+		link.Purpose, link.Key = recipient.LeaveCategory, *category
+	case workflow != nil:
+		link.Purpose, link.Key = recipient.LeaveWorkflow, *workflow
+	}
+	return r.preferenceLink(ctx, obj, tenant, link)
 }

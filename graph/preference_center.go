@@ -3,65 +3,90 @@ package graph
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/belfryhq/belfry"
-	"github.com/belfryhq/belfry/engine"
 	"github.com/belfryhq/belfry/graph/model"
 	"github.com/belfryhq/belfry/recipient"
 )
 
-// Limits of a preference center.
-const (
-	MaxPreferenceRows  = 200
-	MaxPreferenceLabel = 255 // characters
-)
+// MaxPreferenceLabel bounds the label of a row, in characters.
+const MaxPreferenceLabel = 255
 
 // preferenceCenter is what a page shows on which somebody chooses.
 func (r *Resolver) preferenceCenter(ctx context.Context, env belfry.EnvironmentID, who belfry.RecipientRef, tenant string, rows []model.PreferenceRowInput) (*model.PreferenceCenter, error) {
-	if len(rows) > MaxPreferenceRows {
-		return nil, belfry.Beyond("rows", MaxPreferenceRows, "rows")
-	}
-	for i := range rows {
-		if err := validateRow(&rows[i], fmt.Sprintf("rows[%d]", i)); err != nil {
-			return nil, err
-		}
+	topics, err := topicsOf(rows)
+	if err != nil {
+		return nil, err
 	}
 	sets, err := r.Recipients.PreferenceSetsOf(ctx, env, who, tenant)
 	if err != nil {
 		return nil, err
 	}
-	if rows == nil {
-		workflows, _, err := r.Engine.Workflows(ctx, env, "", engine.MaxWorkflowPage)
-		if err != nil {
-			return nil, err
-		}
-		rows = usualRows(workflows)
-	}
-	names, err := r.Engine.WorkflowNames(ctx, env, workflowsOf(rows))
+	workflows, err := r.Engine.PreferenceWorkflows(ctx, env)
 	if err != nil {
 		return nil, err
 	}
-	out := &model.PreferenceCenter{Set: tenant, Rows: make([]model.PreferenceRow, len(rows))}
+	if err := r.nameTopics(ctx, env, topics); err != nil {
+		return nil, err
+	}
+	out := &model.PreferenceCenter{Set: tenant, Rows: []model.PreferenceRow{}}
 	if tenant == "" {
 		out.Set = belfry.DefaultPreferences
 	}
-	for i := range rows {
-		out.Rows[i] = newRow(&sets, &rows[i], names)
+	for _, row := range sets.Rows(topics, workflows) {
+		out.Rows = append(out.Rows, newRow(&row))
 	}
 	return out, nil
 }
 
-// workflowsOf is the keys of the workflows that rows are about.
-func workflowsOf(rows []model.PreferenceRowInput) (keys []string) {
-	for i := range rows {
-		if rows[i].Kind == model.PreferenceRowKindWorkflow {
-			keys = append(keys, *rows[i].Key)
+// nameTopics labels workflows by their names. Not all of them are among the ones that a preference center knows.
+func (r *Resolver) nameTopics(ctx context.Context, env belfry.EnvironmentID, topics []recipient.PreferenceTopic) error {
+	var keys []string
+	for _, t := range topics {
+		if t.Rule == belfry.WorkflowRule && t.Label == "" {
+			keys = append(keys, t.Key)
 		}
 	}
-	return keys
+	names, err := r.Engine.WorkflowNames(ctx, env, keys)
+	for i := range topics {
+		if t := &topics[i]; t.Rule == belfry.WorkflowRule && t.Label == "" {
+			t.Label = names[t.Key]
+		}
+	}
+	return err
+}
+
+// rowRules says which rule a row is about.
+var rowRules = map[model.PreferenceRowKind]belfry.PreferenceRule{
+	model.PreferenceRowKindChannelTypes: belfry.ChannelRule, model.PreferenceRowKindChannel: belfry.ChannelRule, model.PreferenceRowKindCategory: belfry.CategoryRule,
+	model.PreferenceRowKindWorkflow: belfry.WorkflowRule, model.PreferenceRowKindCommercial: belfry.CommercialRule,
+}
+
+// topicsOf checks what rows are asked for; nil if nothing in particular is.
+func topicsOf(rows []model.PreferenceRowInput) ([]recipient.PreferenceTopic, error) {
+	if len(rows) > recipient.MaxPreferenceRows {
+		return nil, belfry.Beyond("rows", recipient.MaxPreferenceRows, "rows")
+	}
+	if rows == nil {
+		return nil, nil
+	}
+	topics := make([]recipient.PreferenceTopic, len(rows))
+	for i := range rows {
+		row := &rows[i]
+		if err := validateRow(row, fmt.Sprintf("rows[%d]", i)); err != nil {
+			return nil, err
+		}
+		topics[i].Rule = rowRules[row.Kind]
+		if row.Key != nil {
+			topics[i].Key = *row.Key
+		}
+		if row.Label != nil {
+			topics[i].Label = *row.Label
+		}
+	}
+	return topics, nil
 }
 
 func validateRow(row *model.PreferenceRowInput, field string) error {
@@ -81,70 +106,21 @@ func validateRow(row *model.PreferenceRowInput, field string) error {
 	return nil
 }
 
-// usualRows are what somebody can choose who isn't asked about anything in particular.
-func usualRows(workflows []engine.Version) []model.PreferenceRowInput {
-	rows := []model.PreferenceRowInput{{Kind: model.PreferenceRowKindChannelTypes}}
-	var categories []string
-	commercial := false
-	for i := range workflows {
-		d := &workflows[i].Definition
-		if d.Settings.OverridePreferences && !d.Settings.Commercial { // there is nothing to choose
-			continue
-		}
-		categories = append(categories, d.Categories...)
-		commercial = commercial || d.Settings.Commercial
+func newRow(row *recipient.PreferenceRow) model.PreferenceRow {
+	out := model.PreferenceRow{Kind: kindOf(row.PreferenceTopic), Label: row.Label, On: row.On, ReadOnly: row.ReadOnly(), ChannelTypes: []model.PreferenceToggle{}}
+	if row.Key != "" {
+		out.Key = &row.Key
 	}
-	slices.Sort(categories)
-	for _, name := range slices.Compact(categories) {
-		if len(rows) < MaxPreferenceRows-1 {
-			rows = append(rows, model.PreferenceRowInput{Kind: model.PreferenceRowKindCategory, Key: &name})
-		}
-	}
-	if commercial {
-		rows = append(rows, model.PreferenceRowInput{Kind: model.PreferenceRowKindCommercial})
-	}
-	return rows
-}
-
-// rowRules says which rule a row is about.
-var rowRules = map[model.PreferenceRowKind]belfry.PreferenceRule{
-	model.PreferenceRowKindChannelTypes: belfry.ChannelRule, model.PreferenceRowKindChannel: belfry.ChannelRule, model.PreferenceRowKindCategory: belfry.CategoryRule,
-	model.PreferenceRowKindWorkflow: belfry.WorkflowRule, model.PreferenceRowKindCommercial: belfry.CommercialRule,
-}
-
-func newRow(sets *recipient.PreferenceSets, in *model.PreferenceRowInput, names map[string]string) model.PreferenceRow {
-	key := ""
-	if in.Key != nil {
-		key = *in.Key
-	}
-	out := model.PreferenceRow{Kind: in.Kind, Key: in.Key, Label: labelOf(in, names), ChannelTypes: []model.PreferenceToggle{}}
-	rule := rowRules[in.Kind]
-	if in.Kind == model.PreferenceRowKindChannel || in.Kind == model.PreferenceRowKindCommercial {
-		choice := sets.Choice(rule, key, "")
-		out.On, out.ReadOnly = choice.On, choice.ReadOnly
-		return out
-	}
-	out.ReadOnly = true
-	for _, t := range belfry.ChannelTypes {
-		choice := sets.Choice(rule, key, t)
-		out.On = out.On || choice.On
-		out.ReadOnly = out.ReadOnly && choice.ReadOnly
-		out.ChannelTypes = append(out.ChannelTypes, model.PreferenceToggle{Type: model.ChannelType(strings.ToUpper(string(t))), On: choice.On, ReadOnly: choice.ReadOnly})
+	for _, t := range row.Toggles {
+		out.ChannelTypes = append(out.ChannelTypes, model.PreferenceToggle{Type: model.ChannelType(strings.ToUpper(string(t.Type))), On: t.On, ReadOnly: t.ReadOnly()})
 	}
 	return out
 }
 
-// labelOf is what people read.
-func labelOf(in *model.PreferenceRowInput, names map[string]string) string {
-	switch {
-	case in.Label != nil:
-		return *in.Label
-	case in.Kind == model.PreferenceRowKindChannelTypes:
-		return "All messages"
-	case in.Kind == model.PreferenceRowKindCommercial:
-		return "Offers and news"
-	case in.Kind == model.PreferenceRowKindWorkflow && names[*in.Key] != "":
-		return names[*in.Key]
+func kindOf(t recipient.PreferenceTopic) model.PreferenceRowKind {
+	if t.Rule == belfry.ChannelRule && t.Key == "" {
+		return model.PreferenceRowKindChannelTypes
 	}
-	return *in.Key
+	return map[belfry.PreferenceRule]model.PreferenceRowKind{belfry.ChannelRule: model.PreferenceRowKindChannel, belfry.CategoryRule: model.PreferenceRowKindCategory,
+		belfry.WorkflowRule: model.PreferenceRowKindWorkflow, belfry.CommercialRule: model.PreferenceRowKindCommercial}[t.Rule]
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/belfryhq/belfry/auth"
 	"github.com/belfryhq/belfry/engine"
+	"github.com/belfryhq/belfry/recipient"
 )
 
 // as is a user's browser: a public key and a token.
@@ -133,7 +134,7 @@ func TestBadPreferencesAreRefusedWithTheirPlace(t *testing.T) {
 	c.refused(setPreferences, set(vars{}, vars{"user": "nobody"}), "NOT_FOUND", "")
 	c.refused(setDefaults, vars{"input": vars{"preferences": vars{"mutes": vars{"workflows": vars{"w": true}}}}}, "INVALID", "input.preferences.mutes")
 	c.refused(explainPreference, vars{"input": vars{"user": "ana", "workflow": "none", "channel": "in-app", "channelType": "IN_APP"}}, "NOT_FOUND", "")
-	rows := make([]vars, MaxPreferenceRows+1)
+	rows := make([]vars, recipient.MaxPreferenceRows+1)
 	for i := range rows {
 		rows[i] = vars{"kind": "COMMERCIAL"}
 	}

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/graph/model"
+	"github.com/belfryhq/belfry/recipient"
 	"github.com/belfryhq/belfry/workflow"
 	"github.com/belfryhq/belfry/workflow/condition"
 	"github.com/belfryhq/belfry/workflow/template"
@@ -58,7 +60,7 @@ func (r *Resolver) previewScope(ctx context.Context, env belfry.EnvironmentID, i
 	if data == nil {
 		data = map[string]any{}
 	}
-	scope := map[string]any{"data": data, "vars": vars, "recipient": nil, "actor": nil, "tenant": nil}
+	scope := map[string]any{"data": data, "vars": r.systemVariables(vars, in.Scope["tenant"]), "recipient": nil, "actor": nil, "tenant": nil}
 	for name, id := range map[string]*string{"recipient": in.Recipient, "actor": in.Actor} {
 		if id == nil {
 			continue
@@ -77,6 +79,19 @@ func (r *Resolver) previewScope(ctx context.Context, env belfry.EnvironmentID, i
 	}
 	maps.Copy(scope, in.Scope)
 	return scope, nil
+}
+
+// examplePublicURL stands in previews for an address that isn't set.
+const examplePublicURL = "https://notify.example.com"
+
+// systemVariables adds to vars what runs do. The links are examples: a preview gives nobody any right.
+func (r *Resolver) systemVariables(own map[string]any, tenant any) map[string]any {
+	links := recipient.ExampleLinks(cmp.Or(r.Recipients.PublicURL, examplePublicURL))
+	properties, _ := tenant.(map[string]any)
+	own[workflow.ManagePreferencesURL] = links.URL(recipient.Link{Purpose: recipient.ToPreferences})
+	own[workflow.CommercialUnsubscribeURL] = links.URL(recipient.Link{Purpose: recipient.LeaveCommercial})
+	own[workflow.BrandingVariable] = recipient.BrandingOf(properties).Scope()
+	return own
 }
 
 func templateProblems(err error) []model.TemplateProblem {

@@ -49,6 +49,7 @@ func TestPartialsAndVariables(t *testing.T) {
 	c.refused(setPartial, vars{"key": "c", "source": "{{ x"}, "INVALID", "input.source")
 	c.refused(setPartial, vars{"key": "c", "source": "x\x00"}, "INVALID", "input.source")
 	c.refused(setVariable, vars{"name": "A", "value": 1}, "INVALID", "input.name")
+	c.refused(setVariable, vars{"name": "branding", "value": 1}, "INVALID", "input.name")
 	c.refused(setVariable, vars{"name": "a", "value": "x\x00"}, "INVALID", "input.value")
 	c.refused(setVariable, vars{"name": "a", "value": strings.Repeat("x", 16<<10-1)}, "TOO_LARGE", "input.value")
 	c.refused(setVariable, vars{"name": "a", "value": deep(33)}, "TOO_LARGE", "input.value"+strings.Repeat(".a", 32))
@@ -83,6 +84,9 @@ func TestPreviewsSeeWhatMessagesSee(t *testing.T) {
 		{vars{"template": "{{ total_activities }} in {{ tenant.name }}", "format": "TEXT", "scope": vars{"total_activities": 3, "tenant": vars{"name": "Acme"}}}, "3 in Acme", ""},
 		{vars{"template": "{% render 'footer', name: recipient.id %}", "format": "TEXT", "recipient": "ana"}, "-- ana", ""},
 		{vars{"template": "plain", "format": "TEXT"}, "plain", ""},
+		{vars{"template": "{{ vars.manage_preferences_url }} {{ vars.commercial_unsubscribe_url }} {{ vars.branding.primary_color }}", "format": "TEXT"},
+			"https://notify.example.com/preferences/example https://notify.example.com/unsubscribe/example #000000", ""},
+		{vars{"template": "{{ vars.branding.primary_color }} {{ vars.site }}", "format": "TEXT", "scope": vars{"tenant": vars{"settings": vars{"branding": vars{"primary_color": "#123456"}}}}}, "#123456 Example", ""},
 	} {
 		got := ask[previewed](c, preview, vars{"input": x.input}).PreviewTemplate
 		if len(got.Problems) > 0 || got.Rendered == nil || *got.Rendered != x.rendered || (got.HTML == nil) != (x.html == "") || got.HTML != nil && *got.HTML != x.html {

@@ -96,3 +96,27 @@ func TestTriggersOfDeletedWorkflowsAreMigrated(t *testing.T) {
 		t.Errorf("workflows of the triggers = %v, %v; want the first, and 0 for the one that is gone", got, err)
 	}
 }
+
+// Environments that were there before links get a secret each, and so does every new one.
+func TestEnvironmentsGetSecretsForLinks(t *testing.T) {
+	t.Parallel()
+	pool := open(t, postgres.Config{URL: pgtest.EmptyURL(t)})
+	if err := postgres.MigrateFiles(t.Context(), pool, before(t, "0014")); err != nil {
+		t.Fatal(err)
+	}
+	environments := func(keys string) {
+		t.Helper()
+		if _, err := pool.Exec(t.Context(), `INSERT INTO environments (key, created_at) SELECT unnest($1::text[]), '2026-01-01Z'`, keys); err != nil {
+			t.Fatal(err)
+		}
+	}
+	environments("{old,older}")
+	if err := postgres.Migrate(t.Context(), pool); err != nil {
+		t.Fatal(err)
+	}
+	environments("{new,newer}")
+	var secrets int
+	if err := pool.QueryRow(t.Context(), `SELECT count(DISTINCT link_secrets) FROM environments WHERE length(link_secrets[1]) = 32`).Scan(&secrets); err != nil || secrets != 4 {
+		t.Errorf("%d different secrets, %v; want 4", secrets, err)
+	}
+}

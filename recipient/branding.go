@@ -37,6 +37,19 @@ func BrandingOf(properties map[string]any) Branding {
 	}
 }
 
+// Scope is the branding as templates see it, with the keys of settings.branding. What there is none of is nil.
+func (b Branding) Scope() map[string]any {
+	out := map[string]any{}
+	for key, value := range map[string]string{"logo_url": b.LogoURL, "icon_url": b.IconURL, "dark_logo_url": b.DarkLogoURL, "dark_icon_url": b.DarkIconURL,
+		"primary_color": b.PrimaryColor, "primary_color_contrast": b.PrimaryColorContrast,
+		"dark_primary_color": b.DarkPrimaryColor, "dark_primary_color_contrast": b.DarkPrimaryColorContrast} {
+		if out[key] = nil; value != "" {
+			out[key] = value
+		}
+	}
+	return out
+}
+
 var color = regexp.MustCompile(`^#[0-9a-fA-F]{6}$`)
 
 // validateBranding checks the branding in what a caller says about a tenant. Other keys of it are the customer's own.

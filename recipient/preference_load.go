@@ -136,11 +136,12 @@ func (s *Service) PreferenceSetsOf(ctx context.Context, env belfry.EnvironmentID
 			o.Tenant = -1 // nobody knows it, and still somebody may have said something for it
 		}
 	}
-	loaded, err := LoadPreferences(ctx, s.pool, []PreferenceOwner{o})
-	if err != nil {
-		return PreferenceSets{}, err
-	}
-	return loaded.Of(o), nil
+	return readPreferences(ctx, s.pool, o)
+}
+
+func readPreferences(ctx context.Context, q querier, o PreferenceOwner) (PreferenceSets, error) {
+	loaded, err := LoadPreferences(ctx, q, []PreferenceOwner{o})
+	return loaded.Of(o), err
 }
 
 const lockRecipient = `SELECT id FROM recipients WHERE environment_id = $1 AND collection = $2 AND external_id = $3 FOR NO KEY UPDATE`

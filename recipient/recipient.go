@@ -39,6 +39,9 @@ type Service struct {
 	Forget []Forget
 	// HandOver is how other packages give what they keep about a user who was merged into another one to that one.
 	HandOver []HandOver
+	// PublicURL is where people reach this server, such as https://notify.example.com, without a slash at its end. Empty: links
+	// can't be made.
+	PublicURL string
 	// Log is told what Run could not do. Default: nobody.
 	Log *slog.Logger
 }

@@ -91,7 +91,8 @@ var statements = map[string]string{
 	"selectMembers": selectMembers, "scanUsers": scanUsers, "selectAudienceExtents": selectAudienceExtents, "insertAudience": insertAudience,
 	"updateAudience": updateAudience, "deleteAudience": deleteAudience, "selectAudience": selectAudience, "selectAudiences": selectAudiences,
 	"insertMembers": insertMembers, "deleteMembers": deleteMembers, "selectMemberPage": selectMemberPage, "selectConditions": selectConditions,
-	"selectMemberships": selectMemberships, "selectAudiencesByKey": selectAudiencesByKey,
+	"selectLinkSecret": selectLinkSecret, "selectLinkSecrets": selectLinkSecrets, "rotateLinkSecret": rotateLinkSecret, "revokeLinkSecrets": revokeLinkSecrets,
+	"lockRecipientByID": lockRecipientByID, "selectMemberships": selectMemberships, "selectAudiencesByKey": selectAudiencesByKey,
 }
 
 // querier is what reads: the pool or a transaction.

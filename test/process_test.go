@@ -149,7 +149,7 @@ type node struct {
 // serve starts a node and waits until it serves.
 func serve(t *testing.T, databaseURL string, more ...settings) *node {
 	t.Helper()
-	all := settings{"BELFRY_DATABASE_URL": databaseURL, "BELFRY_LISTEN": "127.0.0.1:0"}
+	all := settings{"BELFRY_DATABASE_URL": databaseURL, "BELFRY_LISTEN": "127.0.0.1:0", "BELFRY_PUBLIC_URL": publicURL}
 	for _, s := range more {
 		for k, v := range s {
 			all[k] = v

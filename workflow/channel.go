@@ -85,6 +85,8 @@ type MessageTemplate struct {
 	// SharedBody is set if the body is the same for all recipients of a trigger: no template in it mentions the recipient or
 	// what only one run knows. SharedRest says so of everything else.
 	SharedBody, SharedRest bool
+	// Links is set if a template may name a link to the recipient's preferences.
+	Links bool
 
 	format    Format
 	body      *template.Template
@@ -99,7 +101,7 @@ type buttonTemplate struct{ label, action *template.Template }
 
 // channelSteps compiles the channel step that s has; false if it has none.
 func (c *compiler) channelStep(path string, s *Step) bool {
-	c.personal = false
+	c.personal, c.linked = false, false
 	var t *MessageTemplate
 	switch {
 	case s.InApp != nil:
@@ -124,7 +126,7 @@ func (c *compiler) channelStep(path string, s *Step) bool {
 	default:
 		return false
 	}
-	t.SharedRest = !c.personal
+	t.SharedRest, t.Links = !c.personal, c.linked
 	c.program.Reach = c.program.Reach || t.Type.NeedsData()
 	if len(s.SendWindows) > 0 {
 		for _, err := range s.SendWindows.Validate(path + ".sendWindows") {
@@ -134,6 +136,7 @@ func (c *compiler) channelStep(path string, s *Step) bool {
 	}
 	c.emit(Op{Kind: OpSend, Step: s.Ref, Message: t})
 	c.program.Sends = true
+	c.program.Mails = c.program.Mails || t.Type == belfry.Email
 	return true
 }
 
@@ -326,6 +329,13 @@ func (out *Rendered) renderURL(ctx context.Context, t *template.Template, scope 
 	}
 	return url, nil
 }
+
+// Keys of vars that the system sets, whatever an environment has under these names.
+const (
+	ManagePreferencesURL     = "manage_preferences_url"     // of the recipient's page of preferences
+	CommercialUnsubscribeURL = "commercial_unsubscribe_url" // of commercial workflows only
+	BrandingVariable         = "branding"                   // of the tenant
+)
 
 // personalRoots are what only one run of a trigger knows.
 var personalRoots = []string{"recipient", "refs", "activities", "total_activities", "actors", "total_actors", "current_message", "event"}

@@ -46,6 +46,7 @@ type compiler struct {
 	sends     map[string]bool // those of channel steps
 	later     []func()        // checks that need to know all steps
 	personal  bool            // a template since this was reset sees what only one run knows
+	linked    bool            // a template since this was reset may name a link to preferences
 	anyRef    bool            // a template mentions refs: it may be any
 	seesEvent bool            // conditions see event
 }
@@ -329,6 +330,9 @@ func (c *compiler) template(path, src string, f template.Format) *template.Templ
 		c.anyRef = c.anyRef || root == "refs"
 		c.program.SeesRefs = c.program.SeesRefs || root == "refs"
 		c.program.Activities = c.program.Activities || root == "activities"
+	}
+	if t.SeesVariable(ManagePreferencesURL) || t.SeesVariable(CommercialUnsubscribeURL) {
+		c.personal, c.linked, c.program.Links = true, true, true
 	}
 	return t
 }

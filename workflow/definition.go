@@ -2,7 +2,9 @@ package workflow
 
 import (
 	"encoding/json"
+	"slices"
 
+	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/workflow/calendar"
 )
 
@@ -81,6 +83,34 @@ type Step struct {
 	UpdateUser      *UpdateRecipient `json:"updateUser,omitempty"`
 	UpdateObject    *UpdateRecipient `json:"updateObject,omitempty"`
 	UpdateTenant    *UpdateRecipient `json:"updateTenant,omitempty"`
+}
+
+// ChannelTypes are those that the workflow sends by, wherever in its branches, in the order of belfry.ChannelTypes.
+func (d *Definition) ChannelTypes() []belfry.ChannelType {
+	found := map[belfry.ChannelType]bool{}
+	var look func([]Step)
+	look = func(steps []Step) {
+		for i := range steps {
+			s := &steps[i]
+			for t, is := range map[belfry.ChannelType]bool{belfry.InApp: s.InApp != nil, belfry.Email: s.Email != nil, belfry.SMS: s.SMS != nil,
+				belfry.Push: s.Push != nil, belfry.Chat: s.Chat != nil, belfry.Webhook: s.Webhook != nil} {
+				found[t] = found[t] || is
+			}
+			if s.Branch != nil {
+				for _, b := range s.Branch.Branches {
+					look(b.Steps)
+				}
+				look(s.Branch.Default.Steps)
+			}
+			if s.RandomCohort != nil {
+				for _, c := range s.RandomCohort.Cohorts {
+					look(c.Steps)
+				}
+			}
+		}
+	}
+	look(d.Steps)
+	return slices.DeleteFunc(slices.Clone(belfry.ChannelTypes), func(t belfry.ChannelType) bool { return !found[t] })
 }
 
 // Problem is something that is wrong in a definition.

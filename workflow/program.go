@@ -16,7 +16,9 @@ type Program struct {
 	Audiences  []string // keys of those that conditions ask for
 	SeesRefs   bool     // something mentions refs, or waits for what happens to a step's message
 	Variables  bool     // something mentions vars
+	Links      bool     // a template may name a link to the recipient's preferences
 	Sends      bool     // a step sends messages
+	Mails      bool     // a step sends e-mail
 	Reach      bool     // something is sent to devices or connections
 	Activities bool     // something mentions activities
 }

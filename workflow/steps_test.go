@@ -173,6 +173,7 @@ func TestSharedMessagesMentionNobody(t *testing.T) {
 	for body, want := range map[string]bool{
 		"plain": true, "{{ data.x }} {{ actor.name }} {{ tenant.id }} {{ vars.y }} {{ timestamp }}": true,
 		"{{ recipient.name }}": false, "{% if total_activities > 1 %}x{% endif %}": false, "{% for a in activities %}x{% endfor %}": false, "{{ refs.a.seen }}": false,
+		"{{ vars.branding.logo_url }}": true, "{{ vars.manage_preferences_url }}": false, "{{ vars.commercial_unsubscribe_url }}": false, "{{ vars | json }}": false,
 	} {
 		p, problems := workflow.Compile(parse(t, steps(fmt.Sprintf(`{"ref": "a", "sms": {"channel": "sms", "body": %q}}`, body))), nil)
 		if len(problems) > 0 || p.Ops[0].Message.SharedBody != want || !p.Ops[0].Message.SharedRest {

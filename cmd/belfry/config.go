@@ -21,6 +21,7 @@ type commands struct {
 	Environments environmentsCommand `cmd:"" help:"Create and list environments."`
 	Keys         keysCommand         `cmd:"" help:"Create, list and revoke API keys."`
 	SigningKeys  signingKeysCommand  `cmd:"" help:"Create, import, list and revoke the keys that verify user tokens."`
+	LinkSecrets  linkSecretsCommand  `cmd:"" help:"Replace and revoke what links in messages are signed with."`
 	Segment      segmentCommand      `cmd:"" help:"Send an environment's engagement events to Segment."`
 	Version      versionCommand      `cmd:"" help:"Print the version."`
 }
@@ -46,6 +47,7 @@ func (d *database) Validate() error {
 
 // node is how a node behaves, in production and in development.
 type node struct {
+	PublicURL      string         `name:"public-url" env:"BELFRY_PUBLIC_URL" placeholder:"URL" help:"Where people reach this server, such as https://notify.example.com: links in messages lead there ($$BELFRY_PUBLIC_URL)."`
 	Listen         string         `env:"BELFRY_LISTEN" default:"${listen}" placeholder:"HOST:PORT" help:"Where to serve HTTP ($$BELFRY_LISTEN)."`
 	AllowedOrigins []string       `env:"BELFRY_ALLOWED_ORIGINS" placeholder:"ORIGIN" help:"Origins whose pages may call, such as https://app.example.com, separated by commas; * for all ($$BELFRY_ALLOWED_ORIGINS). Empty: the server's own only."`
 	DatabaseConns  int32          `env:"BELFRY_DATABASE_CONNS" default:"20" help:"Connections to PostgreSQL at most ($$BELFRY_DATABASE_CONNS)."`
@@ -69,6 +71,9 @@ func (n *node) Validate() error {
 			return fmt.Errorf("BELFRY_ALLOWED_ORIGINS (or --allowed-origins) has %q: give origins such as https://app.example.com, or *", o)
 		}
 	}
+	if err := validPublicURL(n.PublicURL); err != nil {
+		return err
+	}
 	for _, limit := range []struct {
 		name       string
 		value      int
@@ -86,6 +91,29 @@ func (n *node) Validate() error {
 		return fmt.Errorf("BELFRY_READY_LAG and BELFRY_SHUTDOWN_GRACE must be positive durations, such as 30s")
 	}
 	return nil
+}
+
+// maxPublicURL keeps headers with links in one line.
+const maxPublicURL = 200
+
+// validPublicURL insists on https, because links are as good as a password for what they do, and because without it no mail program
+// offers one click. A machine's own address is for trying things out.
+func validPublicURL(s string) error {
+	if s == "" {
+		return nil
+	}
+	u, err := url.Parse(s)
+	local := err == nil && (u.Hostname() == "localhost" || isLoopback(u.Hostname()))
+	if err != nil || len(s) > maxPublicURL || u.Scheme != "https" && !(u.Scheme == "http" && local) || u.Host == "" || u.User != nil ||
+		s != u.Scheme+"://"+u.Host+u.EscapedPath() || strings.HasSuffix(s, "/") || strings.ContainsAny(s, "<>\"' ,") {
+		return fmt.Errorf("BELFRY_PUBLIC_URL (or --public-url) is %.250q: give https://, a host and perhaps a path, with no slash at the end, such as https://notify.example.com", s)
+	}
+	return nil
+}
+
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
 }
 
 // serveCommand runs a production node.

@@ -23,6 +23,9 @@ func (c *devCommand) Run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	defer listener.Close() // again, if it was served
+	if c.PublicURL == "" {
+		c.PublicURL = "http://" + browsable(listener.Addr().String())
+	}
 	data, err := filepath.Abs(c.Data)
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"github.com/belfryhq/belfry/analytics"
 	"github.com/belfryhq/belfry/auth"
 	"github.com/belfryhq/belfry/postgres"
+	"github.com/belfryhq/belfry/recipient"
 )
 
 // environmentsCommand makes and lists environments.
@@ -33,6 +34,12 @@ type signingKeysCommand struct {
 	Import importSigningKey `cmd:"" help:"Import the public half of a key pair of your own."`
 	List   listSigningKeys  `cmd:"" help:"List an environment's signing keys."`
 	Revoke revokeSigningKey `cmd:"" help:"Revoke a signing key. Its tokens stop working at once."`
+}
+
+// linkSecretsCommand replaces and revokes what links in messages are signed with.
+type linkSecretsCommand struct {
+	Rotate rotateLinkSecret  `cmd:"" help:"Sign links with a new secret. Links in messages that were sent go on working."`
+	Revoke revokeLinkSecrets `cmd:"" help:"Forget all secrets but the newest: links that were made before the last rotation stop working at once."`
 }
 
 // segmentCommand says where an environment's engagement events go.
@@ -232,6 +239,38 @@ func (c *revokeSigningKey) Run(ctx context.Context, out io.Writer) error {
 			return err
 		}
 		_, err = fmt.Fprintf(out, "Tokens of the signing key %d (%s) no longer work.\n", key.ID, key.Name)
+		return err
+	})
+}
+
+type rotateLinkSecret struct{ inEnvironment }
+
+// Run makes a new secret.
+func (c *rotateLinkSecret) Run(ctx context.Context, out io.Writer) error {
+	return c.with(ctx, func(service *auth.Service, env belfry.EnvironmentID) error {
+		secrets, err := recipient.New(service.Pool, time.Now).RotateLinkSecret(ctx, env)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(out, "New links of %s are signed with a new secret. Those of %d older ones work until belfry link-secrets revoke.\n", c.Environment, secrets-1)
+		return err
+	})
+}
+
+type revokeLinkSecrets struct{ inEnvironment }
+
+// Run forgets the older secrets.
+func (c *revokeLinkSecrets) Run(ctx context.Context, out io.Writer) error {
+	return c.with(ctx, func(service *auth.Service, env belfry.EnvironmentID) error {
+		revoked, err := recipient.New(service.Pool, time.Now).RevokeLinkSecrets(ctx, env)
+		if err != nil {
+			return err
+		}
+		if revoked == 0 {
+			_, err = fmt.Fprintf(out, "%s has one secret, which stays. To end its links, too: belfry link-secrets rotate first.\n", c.Environment)
+			return err
+		}
+		_, err = fmt.Fprintf(out, "Links of %s that were signed with %d older secrets no longer work.\n", c.Environment, revoked)
 		return err
 	})
 }

@@ -16,6 +16,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/belfryhq/belfry/postgres"
+	"github.com/belfryhq/belfry/recipient"
+	"github.com/belfryhq/belfry/web/preference"
 )
 
 // Run serves until ctx ends.
@@ -29,6 +31,9 @@ func (c *serveCommand) Run(ctx context.Context, _ io.Writer) error {
 	if err != nil {
 		_ = listener.Close() // nothing was served
 		return err
+	}
+	if c.PublicURL == "" {
+		log.Warn("BELFRY_PUBLIC_URL is not set: messages have no links to preferences, and commercial e-mail is not sent")
 	}
 	log.Info("serving", "listen", listener.Addr().String(), "version", version())
 	return n.serve(ctx, listener, n.routes())
@@ -53,6 +58,9 @@ func (n *belfryNode) routes() *http.ServeMux {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "ok\n") // the prober may be gone
 	})
+	pages := preference.New(preference.Config{Recipients: n.people, Workflows: n.engine.PreferenceWorkflows, Log: n.log})
+	mux.Handle(recipient.PreferencesPath, pages)
+	mux.Handle(recipient.UnsubscribePath, pages)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(n.metrics, promhttp.HandlerOpts{}))
 	return mux
 }

@@ -78,7 +78,7 @@ func build(ctx context.Context, config node, o options, log *slog.Logger) (_ *be
 	n.hub = realtime.NewHub(bus)
 	n.auth = &auth.Service{Pool: n.pool, Now: time.Now, AllowDemoKeys: o.demoKeys}
 	n.people = recipient.New(n.pool, time.Now)
-	n.people.Log = log
+	n.people.Log, n.people.PublicURL = log, config.PublicURL
 	n.people.Observe = func(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, ids []belfry.RecipientID) error {
 		return n.engine.RecipientsChanged(ctx, tx, env, ids)
 	}

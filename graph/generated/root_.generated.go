@@ -850,19 +850,21 @@ type ComplexityRoot struct {
 	}
 
 	User struct {
-		Avatar      func(childComplexity int) int
-		ChannelData func(childComplexity int) int
-		CreatedAt   func(childComplexity int) int
-		Email       func(childComplexity int) int
-		ExternalID  func(childComplexity int) int
-		ID          func(childComplexity int) int
-		Locale      func(childComplexity int) int
-		Name        func(childComplexity int) int
-		PhoneNumber func(childComplexity int) int
-		Preferences func(childComplexity int, set string, resolved bool) int
-		Properties  func(childComplexity int) int
-		Timezone    func(childComplexity int) int
-		UpdatedAt   func(childComplexity int) int
+		Avatar               func(childComplexity int) int
+		ChannelData          func(childComplexity int) int
+		CreatedAt            func(childComplexity int) int
+		Email                func(childComplexity int) int
+		ExternalID           func(childComplexity int) int
+		ID                   func(childComplexity int) int
+		Locale               func(childComplexity int) int
+		ManagePreferencesURL func(childComplexity int, tenant *string) int
+		Name                 func(childComplexity int) int
+		PhoneNumber          func(childComplexity int) int
+		Preferences          func(childComplexity int, set string, resolved bool) int
+		Properties           func(childComplexity int) int
+		Timezone             func(childComplexity int) int
+		UnsubscribeURL       func(childComplexity int, tenant *string, category *string, workflow *string) int
+		UpdatedAt            func(childComplexity int) int
 	}
 
 	UserConnection struct {
@@ -4168,6 +4170,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.User.Locale(childComplexity), true
+	case "User.managePreferencesUrl":
+		if e.ComplexityRoot.User.ManagePreferencesURL == nil {
+			break
+		}
+
+		args, err := field_User_managePreferencesUrl_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.User.ManagePreferencesURL(childComplexity, args["tenant"].(*string)), true
 	case "User.name":
 		if e.ComplexityRoot.User.Name == nil {
 			break
@@ -4203,6 +4216,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.User.Timezone(childComplexity), true
+	case "User.unsubscribeUrl":
+		if e.ComplexityRoot.User.UnsubscribeURL == nil {
+			break
+		}
+
+		args, err := field_User_unsubscribeUrl_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.User.UnsubscribeURL(childComplexity, args["tenant"].(*string), args["category"].(*string), args["workflow"].(*string)), true
 	case "User.updatedAt":
 		if e.ComplexityRoot.User.UpdatedAt == nil {
 			break
@@ -5487,7 +5511,7 @@ type Message implements Node {
   categories: [String!]!
   "How many triggers it sums up: more than 1 behind a batch."
   totalActivities: Int!
-  "What it shows, by channel: body, subject, to, actionUrl, buttons, data, request."
+  "What it shows, by channel: body, subject, to, headers, actionUrl, buttons, data, request."
   content: JSON!
   "How far it came."
   status: DeliveryStatus!
@@ -6017,6 +6041,17 @@ extend type User {
   of a tenant. Users see their own only; but what the defaults of any tenant add to them, plain true and false, they can read.
   """
   preferences(set: String! = "default", resolved: Boolean! = false): PreferenceSet!
+  """
+  The user's hosted page of preferences. Whoever has the address may choose for the user, without signing in; it works until the user
+  is deleted. ` + "`" + `tenant` + "`" + `, your own id: choices for messages in its name, on a page with its branding. NOT_CONFIGURED if the server has
+  no public address. Users see their own only.
+  """
+  managePreferencesUrl(tenant: String): String
+  """
+  A page on which the user leaves one thing with one click (RFC 8058): the category or workflow, or else all advertising. At most one
+  of ` + "`" + `category` + "`" + ` and ` + "`" + `workflow` + "`" + `. Otherwise like managePreferencesUrl.
+  """
+  unsubscribeUrl(tenant: String, category: String, workflow: String): String
 }
 
 extend input IdentifyUserInput {
@@ -9366,6 +9401,10 @@ func childFields_User(ctx context.Context, ec *executionContext, field graphql.C
 		return fieldContext_User_channelData(ctx, ec, field)
 	case "preferences":
 		return fieldContext_User_preferences(ctx, ec, field)
+	case "managePreferencesUrl":
+		return fieldContext_User_managePreferencesUrl(ctx, ec, field)
+	case "unsubscribeUrl":
+		return fieldContext_User_unsubscribeUrl(ctx, ec, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type User", field.Name)
 }

@@ -2021,6 +2021,13 @@ type User struct {
 	// What the user wants to be told: as it was written, or, resolved, with everything that defaults add. `set` is `default` or your own id
 	// of a tenant. Users see their own only; but what the defaults of any tenant add to them, plain true and false, they can read.
 	Preferences PreferenceSet `json:"preferences"`
+	// The user's hosted page of preferences. Whoever has the address may choose for the user, without signing in; it works until the user
+	// is deleted. `tenant`, your own id: choices for messages in its name, on a page with its branding. NOT_CONFIGURED if the server has
+	// no public address. Users see their own only.
+	ManagePreferencesURL *string `json:"managePreferencesUrl,omitempty"`
+	// A page on which the user leaves one thing with one click (RFC 8058): the category or workflow, or else all advertising. At most one
+	// of `category` and `workflow`. Otherwise like managePreferencesUrl.
+	UnsubscribeURL *string `json:"unsubscribeUrl,omitempty"`
 }
 
 func (User) IsRecipient() {}

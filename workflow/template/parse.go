@@ -65,7 +65,8 @@ type unit struct {
 	bytes      int
 	tokens     int
 	roots      map[string]bool
-	anyRoot    bool // a name is made when rendering
+	vars       map[string]bool // keys of vars; empty: any
+	anyRoot    bool            // a name is made when rendering
 	lax        bool
 	everything bool // all partials were compiled
 }

@@ -134,8 +134,7 @@ func (p *parser) operand(l *lexer) (operand, *Error) {
 		if v, ok := words[name]; ok && !l.is(".") && !l.is("[") {
 			return constant{v}, nil
 		}
-		p.mention(name)
-		return p.steps(l, &path{root: name})
+		return p.variable(l, name)
 	case l.is("["):
 		l.advance()
 		name, err := p.index(l)
@@ -144,8 +143,7 @@ func (p *parser) operand(l *lexer) (operand, *Error) {
 		}
 		if c, ok := name.(constant); ok {
 			if text, ok := c.value.(string); ok {
-				p.mention(text)
-				return p.steps(l, &path{root: text})
+				return p.variable(l, text)
 			}
 		}
 		p.unit.anyRoot = true
@@ -154,6 +152,21 @@ func (p *parser) operand(l *lexer) (operand, *Error) {
 		return p.rangeOf(l)
 	}
 	return nil, l.unexpected("a value")
+}
+
+// variable reads what is behind the name of a variable.
+func (p *parser) variable(l *lexer, name string) (operand, *Error) {
+	to := &path{root: name}
+	key := ""
+	out, err := p.steps(l, to)
+	if len(to.steps) > 0 {
+		key = to.steps[0].name
+		if c, ok := to.steps[0].index.(constant); ok {
+			key, _ = c.value.(string)
+		}
+	}
+	p.mention(name, key)
+	return out, err
 }
 
 func (p *parser) rangeOf(l *lexer) (operand, *Error) {

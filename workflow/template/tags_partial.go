@@ -189,7 +189,7 @@ func (p *parser) parsePartial(t token, isolated bool) (node, bool, *Error) {
 	case ok && isText:
 		n.static, err = p.unit.partial(place{p.src, at}, name, isolated)
 		if err == nil && !isolated && n.with == nil {
-			p.mention(name)
+			p.mention(name, "")
 		}
 	case isolated || ok:
 		err = p.src.at(at, "%s takes the name of a partial in quotes, as in {%% %s 'card' %%}", t.name, t.name)

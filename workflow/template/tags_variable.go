@@ -88,7 +88,7 @@ func (p *parser) parseCounter(t token) (node, bool, *Error) {
 	if !isName(t.args) {
 		return nil, false, p.src.at(t.offset, "%s takes one plain name", t.name)
 	}
-	p.mention(t.args)
+	p.mention(t.args, "")
 	n := &counterNode{p.place(t), t.args, 1}
 	if t.name == "decrement" {
 		n.by = -1

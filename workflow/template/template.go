@@ -85,6 +85,7 @@ type Template struct {
 	format Format
 	root   *body // nil when static
 	roots  []string
+	vars   map[string]bool // keys of vars that it names; empty: any
 }
 
 // Compile checks and compiles a template without partials. An error is always an *[Error].
@@ -121,12 +122,12 @@ func compile(text string, format Format, partials Partials, lax bool) (t *Templa
 			t, err = nil, &Error{Message: fmt.Sprintf("this template can't be compiled (%s); write it differently", brief(r))}
 		}
 	}()
-	u := &unit{partials: partials, compiled: map[string]*partial{}, bytes: len(text), roots: map[string]bool{}, lax: lax}
+	u := &unit{partials: partials, compiled: map[string]*partial{}, bytes: len(text), roots: map[string]bool{}, vars: map[string]bool{}, lax: lax}
 	root, parseErr := u.parse(src, false)
 	if parseErr != nil {
 		return nil, parseErr
 	}
-	return &Template{source: text, format: format, root: root, roots: u.scopeRoots()}, nil
+	return &Template{source: text, format: format, root: root, roots: u.scopeRoots(), vars: u.vars}, nil
 }
 
 func checkText(src *source) *Error {
@@ -145,6 +146,9 @@ func (t *Template) IsStatic() bool { return t.root == nil }
 // Roots lists the names of the scope that a rendering may look at, sorted: those the template and its partials mention
 // and don't set themselves. Names that are no roots of every scope bring "data" with them, whose keys they may be.
 func (t *Template) Roots() []string { return slices.Clone(t.roots) }
+
+// SeesVariable reports whether a rendering may look at vars.name: the template names it, all of vars, or what is only known then.
+func (t *Template) SeesVariable(name string) bool { return t.vars[name] || t.vars[""] }
 
 // Render renders the template for a scope: map[string]any, []any, string, float64,
 // int, json.Number, bool and nil. An error is always an *[Error]; it wraps the

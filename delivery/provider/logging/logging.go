@@ -2,7 +2,7 @@
 // for media that nobody has configured yet.
 //
 // Bodies, addresses and requests stay out of the log: they are personal, and may hold secrets. Only their length, or
-// whether there is one, is logged.
+// whether there is one, is logged. Headers are shown: whoever finds a link to unsubscribe there can do nothing else with it.
 //
 // Footgun: it always succeeds, so messages count as sent.
 package logging
@@ -32,7 +32,7 @@ func (p *Provider) Send(ctx context.Context, m *delivery.Outgoing) (delivery.Rec
 	p.log.InfoContext(ctx, "a message would have been sent",
 		"environment", m.Environment, "recipient", m.UserID, "channel", m.Channel, "medium", m.ChannelType,
 		"workflow", m.Workflow, "step", m.StepRef, "message", m.ID().String(), "attempt", m.Attempt,
-		"subject", beginning(m.Content.Subject), "body_bytes", len(m.Content.Body.Rendered), "addressed", m.Content.To != "")
+		"subject", beginning(m.Content.Subject), "body_bytes", len(m.Content.Body.Rendered), "addressed", m.Content.To != "", "headers", m.Content.Headers)
 	return delivery.Receipt{ID: m.IdempotencyKey}, nil
 }
 
