@@ -56,10 +56,9 @@ func (s *Service) merge(ctx context.Context, tx *postgres.Tx, m belfry.Merge) (a
 		return free, nil
 	}
 	batch := &pgx.Batch{}
-	for _, sql := range moveMessages {
-		batch.Queue(sql, m.From, m.Environment, kept, m.Into)
-	}
-	batch.Queue(renameUser, m.Into, m.Environment, kept, m.User)
+	batch.Queue(moveDeliveries, m.From, m.Environment, kept, m.Into) // in the order in which workers lock
+	batch.Queue(moveAttempts, m.From, m.Environment, kept, m.Into)
+	batch.Queue(moveMessages, m.From, m.Environment, kept, m.Into, m.User)
 	for _, sql := range deleteMessages {
 		batch.Queue(sql, m.From, m.Environment, gone)
 	}
@@ -89,21 +88,24 @@ func (s *Service) leasedAmong(ctx context.Context, tx *postgres.Tx, m belfry.Mer
 
 const selectOldest = `SELECT id, created_at >= $3 AND moved_to IS NULL FROM messages WHERE recipient_id = $1 AND environment_id = $2 ORDER BY id LIMIT $4`
 
+// Parts are at the head of what somebody has, and the upper bound says so: with the ids alone the planner may read all of it.
+const (
+	theseDeliveries = ` WHERE recipient_id = $1 AND environment_id = $2 AND message_id = ANY ($3) AND message_id <= (SELECT max(n) FROM unnest($3::bigint[]) n)`
+	theseMessages   = ` WHERE recipient_id = $1 AND environment_id = $2 AND id = ANY ($3) AND id <= (SELECT max(n) FROM unnest($3::bigint[]) n)`
+)
+
 // lockDeliveries makes those that claim pass them over.
-const lockDeliveries = `SELECT message_id, leased_until > $4, nullif(leased_until, '-infinity')
-  FROM deliveries WHERE recipient_id = $1 AND environment_id = $2 AND message_id = ANY ($3) ORDER BY message_id FOR UPDATE`
+const lockDeliveries = `SELECT message_id, leased_until > $4, nullif(leased_until, '-infinity') FROM deliveries` + theseDeliveries + ` ORDER BY message_id FOR UPDATE`
 
-// moveMessages is in the order in which workers lock. Ids of messages are unique, whoever they belong to.
-var moveMessages = []string{
-	`UPDATE deliveries SET recipient_id = $4 WHERE recipient_id = $1 AND environment_id = $2 AND message_id = ANY ($3)`,
-	`UPDATE attempts SET recipient_id = $4 WHERE recipient_id = $1 AND environment_id = $2 AND message_id = ANY ($3)`,
-	`UPDATE messages SET recipient_id = $4 WHERE recipient_id = $1 AND environment_id = $2 AND id = ANY ($3)`,
-}
-
-const renameUser = `UPDATE messages SET user_id = $4 WHERE recipient_id = $1 AND environment_id = $2 AND id = ANY ($3)`
+// Ids of messages are unique, whoever they belong to.
+const (
+	moveDeliveries = `UPDATE deliveries SET recipient_id = $4` + theseDeliveries
+	moveAttempts   = `UPDATE attempts SET recipient_id = $4` + theseDeliveries
+	moveMessages   = `UPDATE messages SET recipient_id = $4, user_id = $5` + theseMessages
+)
 
 var deleteMessages = []string{
-	`DELETE FROM deliveries WHERE recipient_id = $1 AND environment_id = $2 AND message_id = ANY ($3)`,
-	`DELETE FROM attempts WHERE recipient_id = $1 AND environment_id = $2 AND message_id = ANY ($3)`,
-	`DELETE FROM messages WHERE recipient_id = $1 AND environment_id = $2 AND id = ANY ($3)`,
+	`DELETE FROM deliveries` + theseDeliveries,
+	`DELETE FROM attempts` + theseDeliveries,
+	`DELETE FROM messages` + theseMessages,
 }

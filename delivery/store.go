@@ -110,8 +110,8 @@ var statements = map[string]string{
 	"insertDeliveries": insertDeliveries, "finish": finish, "postpone": postpone, "giveBack": giveBack,
 	"insertAttempts": insertAttempts, "updateOutcomes": updateOutcomes, "selectMessages": selectMessages,
 	"selectAttempts": selectAttempts, "selectStatuses": selectStatuses,
-	"selectOldest": selectOldest, "lockDeliveries": lockDeliveries, "renameUser": renameUser,
-	"moveDeliveries": moveMessages[0], "moveAttempts": moveMessages[1], "moveMessages": moveMessages[2],
+	"selectOldest": selectOldest, "lockDeliveries": lockDeliveries,
+	"moveDeliveries": moveDeliveries, "moveAttempts": moveAttempts, "moveMessages": moveMessages,
 	"deleteDeliveries": deleteMessages[0], "deleteAttempts": deleteMessages[1], "deleteMessages": deleteMessages[2],
 	"forgetDeliveries": forgetDeliveries, "forgetAttempts": forgetAttempts, "forgetMessages": forgetMessages,
 }

@@ -50,7 +50,7 @@ func TestClaimsReadTheQueueFromItsHead(t *testing.T) {
 			{"selectMessages", `('{1,2}', '{mail,mail}', '{1,2}', 1)`, 20},
 			{"selectAttempts", `('{1,2}', '{1,2}', 1)`, 20},
 			{"lockDeliveries", `(3, 3, '{3,5003}', '2026-05-04')`, 30},
-			{"moveMessages", `(3, 3, '{3,5003}', 4)`, 30},
+			{"moveMessages", `(3, 3, '{3,5003}', 4, 'u')`, 30},
 			{"moveDeliveries", `(3, 3, '{3,5003}', 4)`, 30},
 		} {
 			name := row.name

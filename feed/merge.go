@@ -23,7 +23,7 @@ const mergeChunk = maxReplay
 // reset if there are too many, as ever. Nobody is told that they were sent: they were before.
 func (s *Service) Merge(ctx context.Context, tx *postgres.Tx, m belfry.Merge) (again time.Time, err error) {
 	from := key{m.Environment, m.From, ""}
-	err = tx.QueryRow(ctx, selectFirstItem, from.recipient, from.env).Scan(&from.channel)
+	err = tx.QueryRow(ctx, selectAnyItem, from.recipient, from.env).Scan(&from.channel)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return again, nil
 	}
@@ -47,18 +47,16 @@ func (s *Service) mergeFeed(ctx context.Context, tx *postgres.Tx, from key, m be
 		return err
 	}
 	var moved []stored
-	var seqs, gone []int64
-	var it stored
+	var it stored // in the end, the last one
 	var created time.Time
 	if _, err := pgx.ForEachRow(rows, append(it.fields(), &created), func() error {
 		it.State = old.watermarks.Effective(it.seq, it.State)
 		old.cells.Add(it.State, -1)
 		if created.Before(m.Since) {
-			gone = append(gone, it.seq)
 			return nil
 		}
 		into.cells.Add(it.State, 1)
-		moved, seqs = append(moved, it), append(seqs, it.seq)
+		moved = append(moved, it)
 		return nil
 	}); err != nil {
 		return err
@@ -69,8 +67,8 @@ func (s *Service) mergeFeed(ctx context.Context, tx *postgres.Tx, from key, m be
 		}
 	}
 	batch := &pgx.Batch{}
-	batch.Queue(moveItems, from.recipient, from.channel, from.env, into.recipient, into.version, seqs)
-	batch.Queue(deleteItems, from.recipient, from.channel, from.env, gone)
+	batch.Queue(deleteOlder, from.recipient, from.channel, from.env, it.seq, m.Since)
+	batch.Queue(moveItems, from.recipient, from.channel, from.env, it.seq, into.recipient, into.version)
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return err
 	}
@@ -108,7 +106,7 @@ func (s *Service) lockTwo(ctx context.Context, tx *postgres.Tx, from, into key) 
 	return old, current, err
 }
 
-const selectFirstItem = `SELECT channel FROM feed_items WHERE recipient_id = $1 AND environment_id = $2 ORDER BY channel, seq LIMIT 1`
+const selectAnyItem = `SELECT channel FROM feed_items WHERE recipient_id = $1 AND environment_id = $2 LIMIT 1`
 
 const selectOldest = `SELECT ` + stateColumns + `, created_at
   FROM feed_items WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 ORDER BY seq LIMIT $4`
@@ -116,9 +114,10 @@ const selectOldest = `SELECT ` + stateColumns + `, created_at
 const insertEmpty = `INSERT INTO feeds (recipient_id, channel, environment_id, epoch, version, last_seq, unseen)
 VALUES ($1, $2, $3, $4, 0, 0, 0) ON CONFLICT DO NOTHING`
 
-// moveItems numbers them anew, behind the version $5 of their new feed. A state is as old as its item there.
-const moveItems = `UPDATE feed_items AS i SET recipient_id = $4, seq = $5 + m.n, state_version = $5 + m.n
-  FROM unnest($6::bigint[]) WITH ORDINALITY AS m (seq, n)
- WHERE i.recipient_id = $1 AND i.channel = $2 AND i.environment_id = $3 AND i.seq = m.seq`
+const deleteOlder = `DELETE FROM feed_items WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 AND seq <= $4 AND created_at < $5`
 
-const deleteItems = `DELETE FROM feed_items WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 AND seq = ANY ($4)`
+// moveItems numbers what there is up to $4 anew, behind the version $6 of the new feed. A state is as old as its item there.
+const moveItems = `UPDATE feed_items AS i SET recipient_id = $5, seq = $6 + q.n, state_version = $6 + q.n
+  FROM (SELECT ctid AS place, row_number() OVER (ORDER BY seq) AS n
+          FROM feed_items WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 AND seq <= $4) q
+ WHERE i.ctid = q.place`

@@ -92,12 +92,15 @@ const selectStates = `SELECT ` + stateColumns + `
   FROM feed_items WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 AND seq > $4 AND seq <= $5
  ORDER BY seq LIMIT $6`
 
+// updateStates looks items up by their keys, whatever the planner thinks of the feed's size: it might read all of it for each.
 const updateStates = `UPDATE feed_items AS i
    SET state_version = s.state_version, state = s.state, archived = s.archived,
        seen_at = s.seen_at, read_at = s.read_at, interacted_at = s.interacted_at, archived_at = s.archived_at
   FROM unnest($4::bigint[], $5::bigint[], $6::smallint[], $7::boolean[], $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[])
     AS s (seq, state_version, state, archived, seen_at, read_at, interacted_at, archived_at)
- WHERE i.recipient_id = $1 AND i.channel = $2 AND i.environment_id = $3 AND i.seq = s.seq`
+ CROSS JOIN LATERAL (SELECT ctid AS place FROM feed_items
+   WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 AND seq = s.seq OFFSET 0) k
+ WHERE i.ctid = k.place`
 
 // stored is what the state columns of one item hold.
 type stored struct {
@@ -197,7 +200,7 @@ const selectStatuses = `SELECT t.recipient_id, t.channel, i.*, f.watermarks
 
 // statements is every statement of this package by name, for the test that prepares them on the migrated schema.
 var statements = map[string]string{
-	"selectFirstItem": selectFirstItem, "selectOldest": selectOldest, "insertEmpty": insertEmpty, "moveItems": moveItems, "deleteItems": deleteItems,
+	"selectAnyItem": selectAnyItem, "selectOldest": selectOldest, "insertEmpty": insertEmpty, "moveItems": moveItems, "deleteOlder": deleteOlder,
 	"forgetItems": forgetItems, "forgetChanges": forgetChanges, "forgetFeeds": forgetFeeds,
 	"selectHeader": selectHeader, "lockHeader": lockHeader, "updateHeader": updateHeader, "selectItems": selectItems,
 	"selectMarkable": selectMarkable, "selectStates": selectStates, "updateStates": updateStates,

@@ -2,6 +2,7 @@ package watch
 
 import (
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,29 +15,31 @@ func TestFollow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var bells Bells[string]
-		state, told := 0, -1
+		var state atomic.Int64
+		told := -1
 		states := Follow(t.Context(), &bells, "a", time.Second, func() (int, bool, bool) {
-			news := state != told
-			told = state
-			return state, news, state == 3
+			now := int(state.Load())
+			news := now != told
+			told = now
+			return now, news, now == 3
 		})
 		began := time.Now()
 		got := []int{<-states}
 		synctest.Wait()
-		state = 1
+		state.Store(1)
 		bells.Ring(slices.Values([]string{"b", "a"}))
 		got = append(got, <-states)
 		if d := time.Since(began); d != 0 {
 			t.Errorf("a ring was heard after %v", d)
 		}
 		synctest.Wait()
-		state = 2 // elsewhere
+		state.Store(2) // elsewhere
 		got = append(got, <-states)
 		if d := time.Since(began); d != time.Second {
 			t.Errorf("what another node did was seen after %v", d)
 		}
 		synctest.Wait()
-		state = 3
+		state.Store(3)
 		for s := range states {
 			got = append(got, s)
 		}
