@@ -35,9 +35,11 @@ func TestBulkOperations(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	c := w.environment(t, "production")
-	id := c.bulk(`bulkIdentifyUsers(input: {users: [{id: "ana", name: "Ana"}, {id: "a/b"}, {id: "bob", email: "nobody"}, {id: "eve"}]})`)
-	expectJSON(t, parse(t, `{"node": {"kind": "IDENTIFY_USERS", "total": 4, "done": 4, "failures": [
-		{"index": 1, "error": {"code": "INVALID", "field": "input.users[1].id"}}, {"index": 2, "error": {"code": "INVALID", "field": "input.users[2].email"}}]}}`), c.finished(id))
+	id := c.bulk(`bulkIdentifyUsers(input: {users: [{id: "ana", name: "Ana"}, {id: "a/b"}, {id: "bob", email: "nobody"}, {id: "eve"},
+		{id: "kim", preferences: [{set: "default", workflows: {a: false}}, {set: "default", workflows: {b: false}}]}]})`)
+	expectJSON(t, parse(t, `{"node": {"kind": "IDENTIFY_USERS", "total": 5, "done": 5, "failures": [
+		{"index": 1, "error": {"code": "INVALID", "field": "input.users[1].id"}}, {"index": 2, "error": {"code": "INVALID", "field": "input.users[2].email"}},
+		{"index": 4, "error": {"code": "INVALID", "field": "input.users[4].preferences[1].set"}}]}}`), c.finished(id))
 	expectJSON(t, parse(t, `{"users": {"edges": [{"node": {"name": "Ana"}}, {"node": {"name": null}}]}}`), ask[any](c, `{ users { edges { node { name } } } }`, nil))
 	id = c.bulk(`bulkDeleteUsers(input: {ids: ["ana", "nobody", "eve"]})`)
 	expectJSON(t, parse(t, `{"node": {"kind": "DELETE_USERS", "total": 3, "done": 3, "failures": []}}`), c.finished(id))

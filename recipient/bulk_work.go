@@ -35,6 +35,7 @@ type BulkItem struct {
 	Properties  map[string]any            `json:"properties,omitempty"`
 	Unset       []string                  `json:"unset,omitempty"`
 	Preferences map[string]map[string]any `json:"preferences,omitempty"`
+	Repeated    int                       `json:"-"` // what is repeated is refused at once
 	// What they subscribe to, or don't any more, as in Subscribe.
 	Object       *belfry.RecipientRef `json:"object,omitempty"`
 	Identify     bool                 `json:"identify,omitempty"` // the subscriber, with what is said above
@@ -44,7 +45,7 @@ type BulkItem struct {
 // BulkIdentity is an item that says something about a recipient.
 func BulkIdentity(i *Identity) BulkItem {
 	item := BulkRef(i.RecipientRef)
-	item.Properties, item.Unset, item.Preferences = i.Properties, i.Unset, i.Preferences
+	item.Properties, item.Unset, item.Preferences, item.Repeated = i.Properties, i.Unset, i.Preferences, i.Repeated
 	return item
 }
 
@@ -58,7 +59,7 @@ func (i *BulkItem) ref() belfry.RecipientRef {
 }
 
 func (i *BulkItem) identity() *Identity {
-	return &Identity{RecipientRef: i.ref(), Properties: i.Properties, Unset: i.Unset, Preferences: i.Preferences}
+	return &Identity{RecipientRef: i.ref(), Properties: i.Properties, Unset: i.Unset, Preferences: i.Preferences, Repeated: i.Repeated}
 }
 
 func (i *BulkItem) party() Party {
@@ -153,7 +154,7 @@ func checkPreferences(i *BulkItem, field string) error {
 }
 
 func (s *Service) bulkPreferences(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, items []BulkItem, fields []string) ([]error, error) {
-	known, err := lockKnown(ctx, tx, env, refsOf(items))
+	known, err := lockToChange(ctx, tx, env, refsOf(items))
 	if err != nil {
 		return nil, err
 	}

@@ -25,7 +25,6 @@
 // Footguns
 //   - Merging is deep for objects, and replaces arrays. A null clears a value; leaving it out keeps it. What
 //     Unset names is removed afterwards. Preferences merge by rules of their own (PreferenceSet.Merge).
-//   - What a merged user is subscribed to, and the audiences it belongs to, end with it.
 //   - Other nodes take a deleted user for known for as long as a second: internal ids are remembered.
 //   - Links don't expire. Whoever has one may use it: it belongs into messages to the recipient alone.
 //   - Channel data holds secrets. Nothing that people see may show them.

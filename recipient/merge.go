@@ -10,9 +10,9 @@ import (
 )
 
 // MergeUsers makes two users one, for good: what is known of from is added to into, which wins where both say something,
-// channel data by channel. Then from is deleted. Its messages of the last belfry.MergedHistory follow into soon, see Run;
-// whatever else belonged to it goes: runs, schedules, subscriptions, memberships. Errors: NotFound at "input.into" or
-// "input.from", Invalid if they are the same, TooLarge if what both say is too much for one.
+// channel data by channel; so are its subscriptions and memberships. Then from is deleted. Its messages of the last
+// belfry.MergedHistory follow into soon, see Run; whatever else belonged to it goes: runs, schedules. Errors: NotFound at
+// "input.into" or "input.from", Invalid if they are the same, TooLarge if what both have is too much for one.
 func (s *Service) MergeUsers(ctx context.Context, env belfry.EnvironmentID, into, from string) (*Known, error) {
 	if err := belfry.ValidateExternalID(into, "input.into"); err != nil {
 		return nil, err

@@ -6174,7 +6174,7 @@ type IdentifyUserPayload {
   user: User!
 }
 
-"One of your objects that was made known before: a project, a team. Where somebody to be told is meant, a tenant is one, too."
+"One of your objects, such as a project or a team. Where somebody to be told is meant, a tenant is one, too."
 input ObjectRefInput {
   "Which kind of object: your own word, such as projects, or $tenants. Nothing else begins with '$'."
   collection: String!
@@ -6213,9 +6213,10 @@ extend type Mutation {
   """
   deleteUser(input: DeleteUserInput!): DeleteUserPayload!
   """
-  Make two users one, for good. What is known of ` + "`" + `from` + "`" + ` is added to ` + "`" + `into` + "`" + `, which wins where both say something; then ` + "`" + `from` + "`" + `
-  is deleted. Its messages and feed items of the last 30 days follow within minutes: they come at the end of the feed of
-  ` + "`" + `into` + "`" + `, in their order, with new ids. Its runs, schedules, subscriptions and memberships end. Backends.
+  Make two users one, for good. What is known of ` + "`" + `from` + "`" + ` is added to ` + "`" + `into` + "`" + `, which wins where both say something, and so are
+  its subscriptions and memberships of audiences; then ` + "`" + `from` + "`" + ` is deleted. Its messages and feed items of the last 30 days
+  follow within minutes: they come at the end of the feed of ` + "`" + `into` + "`" + `, in their order, with new ids. Its runs and schedules
+  end. Backends.
   """
   mergeUsers(input: MergeUsersInput!): MergeUsersPayload!
   "Say what users may change of their own profile with their token. Backends."

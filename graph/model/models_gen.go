@@ -862,7 +862,7 @@ type ObjectEdge struct {
 	Node Object `json:"node"`
 }
 
-// One of your objects that was made known before: a project, a team. Where somebody to be told is meant, a tenant is one, too.
+// One of your objects, such as a project or a team. Where somebody to be told is meant, a tenant is one, too.
 type ObjectRefInput struct {
 	// Which kind of object: your own word, such as projects, or $tenants. Nothing else begins with '$'.
 	Collection string `json:"collection"`
