@@ -250,10 +250,10 @@ func (b bell) Publish(notices []feed.Notice) error {
 	return b.hub.Publish(ctx, pubs)
 }
 
-func (b bell) Listen(topic string) (feed.Line, error) {
+func (b bell) Listen(topic string, wake func()) (feed.Line, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), listenTimeout)
 	defer cancel()
-	s, err := b.hub.Subscribe(ctx, topic)
+	s, err := b.hub.SubscribeFunc(ctx, topic, wake)
 	if err != nil {
 		return nil, fmt.Errorf("listen to %s: %w", topic, err)
 	}

@@ -107,9 +107,11 @@ func (c *conn) end(answered bool) {
 	c.readerGone = true
 	flush := answered && c.startFlush()
 	wait := answered && c.queue.flushing
-	cancel := c.cancel
+	c.cancel()
+	for _, o := range c.operations {
+		o.Wake() // to be done
+	}
 	c.mu.Unlock()
-	cancel()
 	switch {
 	case flush:
 		c.flush() // closes the socket

@@ -6,9 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/belfryhq/belfry/internal/pull"
 )
 
 // CodeTooManyOperations is the extensions.code of an operation refused because of Config.MaxOperations.
@@ -16,6 +20,9 @@ const CodeTooManyOperations = "TOO_MANY_OPERATIONS"
 
 // operation is a query, a mutation or a subscription. It belongs to the client's view of the connection while it is in
 // conn.operations, and to ours, as one that is running, until done.
+//
+// It has a goroutine while there is something to do. A subscription whose source can be pulled, see [pull.Channel], has
+// none in between: the source's wake starts one, which takes from it what there is, once.
 type operation struct {
 	conn *conn
 	id   string
@@ -23,7 +30,23 @@ type operation struct {
 
 	ctx    context.Context
 	cancel context.CancelFunc
+	stage  atomic.Int32
+
+	// The following are of the goroutine.
+	opCtx       *graphql.OperationContext
+	responses   graphql.ResponseHandler
+	responseCtx context.Context
+	fill        func() bool // what responses receives from; nil: it waits by itself
 }
+
+// Stages of an operation. After its end it stays in the last one.
+const (
+	working int32 = iota // on a goroutine
+	again                // on a goroutine, which looks again before it rests
+	resting
+)
+
+var _ pull.Consumer = (*operation)(nil)
 
 // subscribe begins an operation. The reader calls it.
 func (c *conn) subscribe(m message) {
@@ -75,45 +98,99 @@ func (c *conn) complete(id string) {
 	c.mu.Unlock()
 	if o != nil {
 		o.cancel()
+		o.Wake() // to be done
 	}
 }
 
-// run executes the operation.
+// run begins the operation, and works on it.
 func (o *operation) run(payload []byte) {
-	defer o.done()
-	var opCtx *graphql.OperationContext
-	defer func() {
-		if p := recover(); p != nil {
-			o.panicked(opCtx, p)
-		}
-	}()
+	if o.begin(payload) {
+		o.work()
+	} else {
+		o.done()
+	}
+}
+
+// begin reports whether there are responses to come.
+func (o *operation) begin(payload []byte) (ok bool) {
+	defer o.recoverPanic(&ok)
 	start := graphql.Now()
 	params, err := decodeParams(payload)
 	if err != nil {
 		o.conn.shut(CloseInvalidMessage, "Invalid message: "+err.Error())
-		return
+		return false
 	}
 	params.ReadTime = graphql.TraceTiming{Start: start, End: graphql.Now()}
 	exec := o.conn.exec
 	ctx := graphql.StartOperationTrace(o.ctx)
 	opCtx, errs := exec.CreateOperationContext(ctx, params)
+	o.opCtx = opCtx
 	ctx = graphql.WithOperationContext(ctx, opCtx)
 	if errs != nil {
 		o.fail(exec.DispatchError(ctx, errs).Errors)
-		return
+		return false
 	}
-	responses, ctx := exec.DispatchOperation(ctx, opCtx)
-	for {
-		response := responses(ctx)
-		if response == nil {
-			break
-		}
-		if !o.tell(response) {
+	if opCtx.Operation.Operation == ast.Subscription {
+		ctx = pull.With(ctx, o)
+	}
+	o.responses, o.responseCtx = exec.DispatchOperation(ctx, opCtx)
+	return true
+}
+
+// work sends responses until there are no more, or none at present.
+func (o *operation) work() {
+	for o.respond() {
+		if o.stage.CompareAndSwap(working, resting) {
 			return
 		}
-		o.conn.flushNow()
+		o.stage.Store(working)
 	}
-	o.complete()
+	o.done()
+}
+
+// respond sends the responses that there are, and reports whether there may be more later.
+func (o *operation) respond() (more bool) {
+	defer o.conn.flushNow()
+	defer o.recoverPanic(&more)
+	for o.ctx.Err() == nil {
+		if o.fill != nil && !o.fill() {
+			return true
+		}
+		response := o.responses(o.responseCtx)
+		if response == nil {
+			o.complete()
+			return false
+		}
+		if !o.tell(response) {
+			return false
+		}
+		if o.fill == nil { // the next one may take a while
+			o.conn.flushNow()
+		}
+	}
+	return false
+}
+
+// Fill implements pull.Consumer.
+func (o *operation) Fill(fill func() bool) { o.fill = fill }
+
+// Wake implements pull.Consumer.
+func (o *operation) Wake() {
+	for {
+		switch o.stage.Load() {
+		case again:
+			return
+		case working:
+			if o.stage.CompareAndSwap(working, again) {
+				return
+			}
+		case resting:
+			if o.stage.CompareAndSwap(resting, working) {
+				go o.work()
+				return
+			}
+		}
+	}
 }
 
 // decodeParams decodes the payload of subscribe.
@@ -142,9 +219,7 @@ func (o *operation) tell(response *graphql.Response) bool {
 
 // complete tells the client that there is no more.
 func (o *operation) complete() {
-	if o.conn.enqueue(o, true, o.head(), []byte(`"complete"}`)) {
-		o.conn.flushNow()
-	}
+	o.conn.enqueue(o, true, o.head(), []byte(`"complete"}`))
 }
 
 // fail tells the client that the operation can't be executed.
@@ -165,20 +240,26 @@ func (o *operation) errorMessage(errs []byte) [][]byte {
 // head is the beginning of any message, up to the type's value.
 func (o *operation) head() []byte { return bytes.TrimSuffix(o.next, []byte(`"next","payload":`)) }
 
-// panicked tells the client no more than the server's own recover function makes of it.
-func (o *operation) panicked(opCtx *graphql.OperationContext, p any) {
+// recoverPanic is to be deferred. It tells the client no more of a panic than the server's recover function makes of it,
+// and sets ok to false.
+func (o *operation) recoverPanic(ok *bool) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	*ok = false
 	defer func() {
 		if again := recover(); again != nil {
 			o.conn.shut(CloseTryAgainLater, "Try again later")
 			o.conn.transport.config.Panicked(again)
 		}
 	}()
-	if opCtx == nil {
+	if o.opCtx == nil {
 		panic(p)
 	}
-	err := opCtx.Recover(o.ctx, p)
-	presented, ok := errors.AsType[*gqlerror.Error](err)
-	if !ok {
+	err := o.opCtx.Recover(o.ctx, p)
+	presented, isGraphQL := errors.AsType[*gqlerror.Error](err)
+	if !isGraphQL {
 		presented = gqlerror.Wrap(err)
 	}
 	o.fail(gqlerror.List{presented})
