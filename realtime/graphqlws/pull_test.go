@@ -27,7 +27,7 @@ type counter struct {
 
 	mu      sync.Mutex
 	reached int
-	ended   bool
+	ends    int // of all subscriptions that there were
 	wakes   map[int]func()
 	opened  int
 }
@@ -38,6 +38,9 @@ func newCounter() *counter {
 	n.SchemaFunc = func() *ast.Schema { return schema }
 	n.ComplexityFunc = func(context.Context, string, string, int, map[string]any) (int, bool) { return 0, false }
 	n.ExecFunc = func(ctx context.Context) graphql.ResponseHandler {
+		if graphql.GetOperationContext(ctx).Operation.Operation == ast.Query {
+			return graphql.OneShot(&graphql.Response{Data: []byte(`{"n":0}`)})
+		}
 		numbers, _ := pull.Channel(ctx, func(wake func()) (pull.Next[int], error) { return n.open(ctx, wake), nil })
 		return func(ctx context.Context) *graphql.Response {
 			select {
@@ -58,7 +61,7 @@ func (n *counter) open(ctx context.Context, wake func()) pull.Next[int] {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.opened++
-	key, told := n.opened, n.reached
+	key, told, ends := n.opened, n.reached, n.ends
 	n.wakes[key] = wake
 	context.AfterFunc(ctx, func() {
 		n.mu.Lock()
@@ -69,7 +72,7 @@ func (n *counter) open(ctx context.Context, wake func()) pull.Next[int] {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		if told == n.reached {
-			if n.ended {
+			if n.ends != ends {
 				return 0, false, io.EOF
 			}
 			return 0, false, nil
@@ -79,15 +82,18 @@ func (n *counter) open(ctx context.Context, wake func()) pull.Next[int] {
 	}
 }
 
-// count counts on, and wakes everybody.
-func (n *counter) count(by int, end bool) {
+// count counts on, ends all subscriptions if asked to, wakes everybody, and returns what has been reached.
+func (n *counter) count(by int, end bool) int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.reached += by
-	n.ended = end
+	if end {
+		n.ends++
+	}
 	for _, wake := range n.wakes {
 		wake() // under a lock that fill needs: it must not block
 	}
+	return n.reached
 }
 
 func (n *counter) listeners() int {
