@@ -206,7 +206,7 @@ func decodeParams(payload []byte) (*graphql.RawParams, error) {
 
 // tell sends a response, and reports whether more are wanted.
 func (o *operation) tell(response *graphql.Response) bool {
-	if len(response.Errors) == 0 && response.Extensions == nil && response.Data != nil {
+	if len(response.Errors) == 0 && len(response.Extensions) == 0 && response.Data != nil && response.HasNext == nil {
 		// Its data is JSON already; encoding/json would read it twice more.
 		return o.conn.enqueue(o, false, o.next, []byte(`{"data":`), response.Data, []byte(`}}`))
 	}

@@ -30,7 +30,7 @@ const (
 const (
 	protocol         = "graphql-transport-ws"
 	handshakeTimeout = 5 * time.Second
-	readBuffer       = 1 << 10 // bytes, for each connection
+	readBuffer       = 512 // bytes, for each connection: a usual message
 	minTick          = time.Millisecond
 	maxTick          = 100 * time.Millisecond // exact enough for timeouts of seconds
 )
