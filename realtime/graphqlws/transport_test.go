@@ -37,8 +37,9 @@ func TestSubscription(t *testing.T) {
 	c.subscribe("1") // the id is free again
 	s.SendNextSubscriptionMessage()
 	c.expect(event)
-	c.send(`{"id":"1","type":"complete"}`)
-	c.subscribe("1") // it is free without an answer, too
+	c.send(`{"id":"1","type":"complete"}`) // which isn't answered
+	eventually(t, "it has ended", func() bool { return s.transport.Stats().Operations == 0 })
+	c.subscribe("1")
 	s.SendNextSubscriptionMessage()
 	c.expect(event)
 	_ = c.Close()
