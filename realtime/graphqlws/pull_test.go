@@ -192,6 +192,22 @@ func TestEveryWakeCounts(t *testing.T) {
 	reading.Wait()
 }
 
+// A wake may come while the last event is on its way: after the source was asked, before the operation has come to rest.
+func TestAWakeWhileWritingCounts(t *testing.T) {
+	t.Parallel()
+	n := newCounter()
+	_, url := n.serve(t, graphqlws.Config{})
+	c := dialInit(t, url)
+	c.send(countAlong)
+	eventually(t, "it listens", func() bool { return n.listeners() == 1 })
+	for want := 1; want <= 3000; want++ {
+		n.count(1, false)
+		if got := c.number(); got != want {
+			t.Fatalf("got %d, want %d", got, want)
+		}
+	}
+}
+
 // A source goes on while a client doesn't read; the client gets everything once it does.
 func TestASlowClientHoldsUpNobody(t *testing.T) {
 	t.Parallel()
