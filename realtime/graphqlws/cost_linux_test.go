@@ -46,6 +46,7 @@ type figures struct {
 	rss        int // KiB
 	goroutines int
 	cpu        time.Duration
+	heap       int // KiB that are reachable
 }
 
 func TestCost(t *testing.T) {
@@ -58,17 +59,18 @@ func TestCost(t *testing.T) {
 	}
 	perConnection, perDelivery := map[string]float64{}, map[string]float64{}
 	for _, which := range []string{"stock", "ours"} {
-		begin, idle, delivered := measure(t, which)
+		begin, idle, delivered, after := measure(t, which)
 		perConnection[which] = float64(idle.rss-begin.rss) / costConnections
 		perDelivery[which] = float64((delivered.cpu - idle.cpu).Microseconds()) / (costConnections * costDeliveries)
 		t.Logf("%-5s  %5.1f KiB and %.2f goroutines for each idle connection with one subscription, %5.1f ms of CPU for 1,000 deliveries",
 			which, perConnection[which], float64(idle.goroutines-begin.goroutines)/costConnections, perDelivery[which])
+		t.Logf("       reachable: %d KiB and %d goroutines before the first connection, %d and %d after the last", begin.heap, begin.goroutines, after.heap, after.goroutines)
 	}
 	t.Logf("ours / stock: memory %.2f, CPU %.2f", perConnection["ours"]/perConnection["stock"], perDelivery["ours"]/perDelivery["stock"])
 }
 
 // measure opens connections with one subscription each, and counts along.
-func measure(t *testing.T, which string) (begin, idle, delivered figures) {
+func measure(t *testing.T, which string) (begin, idle, delivered, after figures) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -95,14 +97,17 @@ func measure(t *testing.T, which string) (begin, idle, delivered figures) {
 		f.rss, _ = strconv.Atoi(a[0])
 		f.goroutines, _ = strconv.Atoi(a[1])
 		f.cpu, _ = time.ParseDuration(a[2])
+		f.heap, _ = strconv.Atoi(a[3])
 		return f
 	}
 	address := ask("address")[0]
 	warm(t, address) // what is there once is not a connection's
 	begin = say()
 	var told sync.WaitGroup
+	var clients []client
 	for range costConnections {
 		c := dialInit(t, "ws://"+address)
+		clients = append(clients, c)
 		c.send(countAlong)
 		told.Add(costDeliveries)
 		go func() {
@@ -121,7 +126,12 @@ func measure(t *testing.T, which string) (begin, idle, delivered figures) {
 		time.Sleep(20 * time.Millisecond) // deliveries come one at a time
 	}
 	told.Wait()
-	return begin, idle, say()
+	delivered = say()
+	for _, c := range clients {
+		_ = c.Close()
+	}
+	eventually(t, "all have gone", func() bool { return ask("listeners")[0] == "0" && say().goroutines <= begin.goroutines })
+	return begin, idle, delivered, say()
 }
 
 func warm(t *testing.T, address string) {
@@ -180,5 +190,7 @@ func ownFigures(t *testing.T) string {
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
 		t.Fatal(err)
 	}
-	return fmt.Sprintf("%s %d %v", strings.Fields(rss)[0], runtime.NumGoroutine(), time.Duration(usage.Utime.Nano()+usage.Stime.Nano()))
+	var memory runtime.MemStats
+	runtime.ReadMemStats(&memory)
+	return fmt.Sprintf("%s %d %v %d", strings.Fields(rss)[0], runtime.NumGoroutine(), time.Duration(usage.Utime.Nano()+usage.Stime.Nano()), memory.HeapAlloc>>10)
 }
