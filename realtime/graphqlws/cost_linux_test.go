@@ -177,7 +177,7 @@ func beCostServer(t *testing.T, which string) {
 }
 
 func ownFigures(t *testing.T) string {
-	for range 5 { // stacks shrink by half at a time
+	for range 5 { // stacks shrink by half at a time, and pools are emptied
 		runtime.GC()
 	}
 	debug.FreeOSMemory()

@@ -22,7 +22,7 @@ import (
 // counter is a schema whose subscription tells each number that has been reached, to every subscriber, without a
 // goroutine.
 type counter struct {
-	graphql.ExecutableSchemaMock
+	schema  *ast.Schema
 	padding string
 
 	mu      sync.Mutex
@@ -33,28 +33,35 @@ type counter struct {
 }
 
 func newCounter() *counter {
-	n := &counter{wakes: make(map[int]func())}
 	schema := gqlparser.MustLoadSchema(&ast.Source{Input: `type Query { n: Int! } type Subscription { n: Int! }`})
-	n.SchemaFunc = func() *ast.Schema { return schema }
-	n.ComplexityFunc = func(context.Context, string, string, int, map[string]any) (int, bool) { return 0, false }
-	n.ExecFunc = func(ctx context.Context) graphql.ResponseHandler {
-		if graphql.GetOperationContext(ctx).Operation.Operation == ast.Query {
-			return graphql.OneShot(&graphql.Response{Data: []byte(`{"n":0}`)})
-		}
-		numbers, _ := pull.Channel(ctx, func(wake func()) (pull.Next[int], error) { return n.open(ctx, wake), nil })
-		return func(ctx context.Context) *graphql.Response {
-			select {
-			case i, ok := <-numbers:
-				if !ok {
-					return nil
-				}
-				return &graphql.Response{Data: fmt.Appendf(nil, `{"n":%d%s}`, i, n.padding)}
-			case <-ctx.Done():
+	return &counter{schema: schema, wakes: make(map[int]func())}
+}
+
+// gqlgen's mock of a schema would keep every context that it has seen.
+var _ graphql.ExecutableSchema = (*counter)(nil)
+
+func (n *counter) Schema() *ast.Schema { return n.schema }
+
+func (n *counter) Complexity(context.Context, string, string, int, map[string]any) (int, bool) {
+	return 0, false
+}
+
+func (n *counter) Exec(ctx context.Context) graphql.ResponseHandler {
+	if graphql.GetOperationContext(ctx).Operation.Operation == ast.Query {
+		return graphql.OneShot(&graphql.Response{Data: []byte(`{"n":0}`)})
+	}
+	numbers, _ := pull.Channel(ctx, func(wake func()) (pull.Next[int], error) { return n.open(ctx, wake), nil })
+	return func(ctx context.Context) *graphql.Response {
+		select {
+		case i, ok := <-numbers:
+			if !ok {
 				return nil
 			}
+			return &graphql.Response{Data: fmt.Appendf(nil, `{"n":%d%s}`, i, n.padding)}
+		case <-ctx.Done():
+			return nil
 		}
 	}
-	return n
 }
 
 func (n *counter) open(ctx context.Context, wake func()) pull.Next[int] {
