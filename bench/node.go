@@ -109,6 +109,6 @@ func (b bell) Wanted(topic string) bool { return b.hub.Wanted(topic) }
 
 func (b bell) Publish([]feed.Notice) error { return errNobodyListens }
 
-func (b bell) Listen(string) (feed.Line, error) { return nil, errNobodyListens }
+func (b bell) Listen(string, func()) (feed.Line, error) { return nil, errNobodyListens }
 
 var errNobodyListens = errors.New("nobody listens within the benchmark")

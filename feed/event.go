@@ -48,8 +48,9 @@ type Bus interface {
 	Wanted(topic string) bool
 	// Publish tells all listeners, on every node. At most once; an error means that some may not have heard.
 	Publish(notices []Notice) error
-	// Listen registers a listener. When it returns, every later Publish reaches it, or its Take reports a gap.
-	Listen(topic string) (Line, error)
+	// Listen registers a listener. When it returns, every later Publish reaches it, or its Take reports a gap. wake is
+	// called whenever there may be something to take; it doesn't block.
+	Listen(topic string, wake func()) (Line, error)
 }
 
 // Notice is one event on its way.
@@ -61,7 +62,6 @@ type Notice struct {
 
 // Line is a listener's end of the Bus.
 type Line interface {
-	Wake() <-chan struct{}              // there may be something to take
 	Take() (notices []Notice, gap bool) // in order of arrival; gap: some may be missing
 	Nudge()                             // wakes with a gap
 	Close()

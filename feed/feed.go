@@ -24,7 +24,7 @@ type Service struct {
 	Log     *slog.Logger
 
 	mu            sync.Mutex
-	subscriptions map[*subscription]struct{}
+	subscriptions map[*Subscription]struct{}
 }
 
 const (

@@ -267,10 +267,10 @@ func (b *testBus) release(notices []Notice) {
 	}
 }
 
-func (b *testBus) Listen(topic string) (Line, error) {
+func (b *testBus) Listen(topic string, wake func()) (Line, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	l := &testLine{bus: b, topic: topic, wake: make(chan struct{}, 1)}
+	l := &testLine{bus: b, topic: topic, wake: wake}
 	b.lines[topic] = append(b.lines[topic], l)
 	return l, nil
 }
@@ -278,7 +278,7 @@ func (b *testBus) Listen(topic string) (Line, error) {
 type testLine struct {
 	bus   *testBus
 	topic string
-	wake  chan struct{}
+	wake  func()
 
 	mu      sync.Mutex
 	notices []Notice
@@ -289,14 +289,10 @@ func (l *testLine) put(gap bool, notices ...Notice) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.notices, l.gap = append(l.notices, notices...), l.gap || gap
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
+	l.wake()
 }
 
-func (l *testLine) Wake() <-chan struct{} { return l.wake }
-func (l *testLine) Nudge()                { l.put(true) }
+func (l *testLine) Nudge() { l.put(true) }
 
 func (l *testLine) Take() ([]Notice, bool) {
 	l.mu.Lock()

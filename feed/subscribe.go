@@ -12,45 +12,44 @@ import (
 	"github.com/belfryhq/belfry"
 )
 
-// subscription is one listener to one feed.
-type subscription struct {
+// Subscription is one listener to one feed. It has no goroutine: whoever asked for it is woken, and calls Next.
+type Subscription struct {
 	service *Service
+	ctx     context.Context
 	ref     Ref
 	line    Line
-	out     chan<- Event
 	last    belfry.Position // what the listener has been told
+	pending []Event         // to be told
+	behind  bool            // then the database is to be read
 
 	epoch, version atomic.Int64 // last again, for the sweep: torn between two events it wakes once too often
 }
 
 // Subscribe tells what happens to a feed: what came after since, then a Synced event, then live. Without since it
-// begins at the present. The channel is closed when ctx ends, or when the database can't be read: then the listener
-// comes back with its last position, and misses nothing.
+// begins at the present. It ends with ctx. wake is called whenever Next may have something new to tell; it must not
+// block, and may be called before Subscribe has returned, or after the end.
 //
 // The order matters: first listen, then read the past, so that nothing falls in between.
-func (s *Service) Subscribe(ctx context.Context, ref Ref, since *belfry.Position) (<-chan Event, error) {
-	line, err := s.Bus.Listen(topic(ref.Environment, ref.Channel, ref.User))
+func (s *Service) Subscribe(ctx context.Context, ref Ref, since *belfry.Position, wake func()) (*Subscription, error) {
+	line, err := s.Bus.Listen(topic(ref.Environment, ref.Channel, ref.User), wake)
 	if err != nil {
 		return nil, err
 	}
-	out := make(chan Event)
-	sub := &subscription{service: s, ref: ref, line: line, out: out}
 	past, err := s.past(ctx, ref, since)
 	if err != nil {
 		line.Close()
 		return nil, err
 	}
+	sub := &Subscription{service: s, ctx: ctx, ref: ref, line: line, pending: past}
 	s.register(sub, true)
-	go func() {
-		defer close(out)
-		defer s.register(sub, false)
-		defer line.Close()
-		sub.run(ctx, past)
-	}()
-	return out, nil
+	context.AfterFunc(ctx, func() {
+		s.register(sub, false)
+		line.Close()
+	})
+	return sub, nil
 }
 
-func (s *Service) register(sub *subscription, add bool) {
+func (s *Service) register(sub *Subscription, add bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !add {
@@ -58,47 +57,60 @@ func (s *Service) register(sub *subscription, add bool) {
 		return
 	}
 	if s.subscriptions == nil {
-		s.subscriptions = make(map[*subscription]struct{})
+		s.subscriptions = make(map[*Subscription]struct{})
 	}
 	s.subscriptions[sub] = struct{}{}
 }
 
-// run tells the past, then whatever the line brings, until ctx ends.
-func (sub *subscription) run(ctx context.Context, past []Event) {
-	if !sub.tell(ctx, past) {
-		return
-	}
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-sub.line.Wake():
+// Next returns the next event; ok is false if there is none until wake is called again. It may read the database. An
+// error is the end, because ctx has ended or the database can't be read: then the listener comes back with its last
+// position, and misses nothing. Next is meant for one goroutine at a time.
+func (sub *Subscription) Next() (e Event, ok bool, err error) {
+	for len(sub.pending) == 0 {
+		if err := sub.ctx.Err(); err != nil {
+			return Event{}, false, err
+		}
+		if sub.behind {
+			if err := sub.catchUp(); err != nil {
+				return Event{}, false, err
+			}
+			continue
 		}
 		notices, gap := sub.line.Take()
-		events, complete := sub.next(notices)
-		if !sub.tell(ctx, events) {
-			return
+		if len(notices) == 0 && !gap {
+			return Event{}, false, nil
 		}
-		if gap || !complete {
-			missed, err := sub.service.past(ctx, sub.ref, &sub.last)
-			if err != nil {
-				if ctx.Err() == nil {
-					sub.service.Log.Warn("a feed subscription ends: what it missed can't be read; the client comes back",
-						"environment", sub.ref.Environment, "channel", sub.ref.Channel, "error", err)
-				}
-				return
-			}
-			missed = slices.DeleteFunc(missed, func(e Event) bool { return e.Kind == Synced })
-			if !sub.tell(ctx, missed) {
-				return
-			}
-		}
+		events, complete := sub.follow(notices)
+		sub.pending, sub.behind = events, gap || !complete
 	}
+	e = sub.pending[0]
+	if sub.pending = sub.pending[1:]; len(sub.pending) == 0 {
+		sub.pending = nil // and all that it held
+	}
+	sub.last = e.Position
+	sub.epoch.Store(e.Position.Epoch)
+	sub.version.Store(e.Position.Version)
+	return e, true, nil
 }
 
-// next decodes those notices that follow on what was told. It stops at the first hole, and at an event of another
+// catchUp reads what the line didn't bring.
+func (sub *Subscription) catchUp() error {
+	missed, err := sub.service.past(sub.ctx, sub.ref, &sub.last)
+	if err != nil {
+		if sub.ctx.Err() == nil {
+			sub.service.Log.Warn("a feed subscription ends: what it missed can't be read; the client comes back",
+				"environment", sub.ref.Environment, "channel", sub.ref.Channel, "error", err)
+		}
+		return err
+	}
+	sub.pending = slices.DeleteFunc(missed, func(e Event) bool { return e.Kind == Synced })
+	sub.behind = false
+	return nil
+}
+
+// follow decodes those notices that follow on what was told. It stops at the first hole, and at an event of another
 // epoch: what there is to tell is then read.
-func (sub *subscription) next(notices []Notice) (events []Event, complete bool) {
+func (sub *Subscription) follow(notices []Notice) (events []Event, complete bool) {
 	slices.SortStableFunc(notices, func(a, b Notice) int { return cmp.Compare(a.Version, b.Version) }) // two publishers may overtake each other
 	at := sub.last
 	for _, n := range notices {
@@ -125,21 +137,6 @@ func (sub *subscription) next(notices []Notice) (events []Event, complete bool) 
 		events, at = append(events, e), e.Position
 	}
 	return events, true
-}
-
-// tell hands events to the listener, at its pace.
-func (sub *subscription) tell(ctx context.Context, events []Event) bool {
-	for _, e := range events {
-		select {
-		case sub.out <- e:
-			sub.last = e.Position
-			sub.epoch.Store(e.Position.Epoch)
-			sub.version.Store(e.Position.Version)
-		case <-ctx.Done():
-			return false
-		}
-	}
-	return true
 }
 
 // past reads what happened since a position, ending with Synced; or Reset alone if it can't be told.
@@ -215,7 +212,7 @@ func replay(ctx context.Context, tx pgx.Tx, h *header, after int64) ([]Event, er
 // than there is: their bell was lost between a commit and its publication.
 func (s *Service) Sweep(ctx context.Context) error {
 	s.mu.Lock()
-	subs := make([]*subscription, 0, len(s.subscriptions))
+	subs := make([]*Subscription, 0, len(s.subscriptions))
 	for sub := range s.subscriptions {
 		subs = append(subs, sub)
 	}
@@ -228,7 +225,7 @@ func (s *Service) Sweep(ctx context.Context) error {
 	return nil
 }
 
-func (s *Service) sweep(ctx context.Context, subs []*subscription) error {
+func (s *Service) sweep(ctx context.Context, subs []*Subscription) error {
 	recipients, channels, envs := make([]int64, len(subs)), make([]string, len(subs)), make([]int64, len(subs))
 	for i, sub := range subs {
 		id, err := s.UserID(ctx, sub.ref.Environment, sub.ref.User)

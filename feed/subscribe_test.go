@@ -7,10 +7,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
 	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/internal/pull"
 )
 
 // listener is a subscription under test.
@@ -22,7 +22,13 @@ type listener struct {
 func (w *world) subscribe(t testing.TB, ref Ref, since *belfry.Position) listener {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	events, err := w.Subscribe(ctx, ref, since)
+	events, err := pull.Channel(ctx, func(wake func()) (pull.Next[Event], error) {
+		sub, err := w.Subscribe(ctx, ref, since, wake)
+		if err != nil {
+			return nil, err
+		}
+		return sub.Next, nil
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,8 +248,8 @@ func TestOvertakenNoticesAreSorted(t *testing.T) {
 	w := newWorld(t)
 	w.bus.loud = true
 	w.fill(t, w.know(env, "ann"), 3)
-	sub := &subscription{}
-	events, complete := sub.next([]Notice{w.bus.sent[2], w.bus.sent[0], w.bus.sent[1]})
+	sub := &Subscription{}
+	events, complete := sub.follow([]Notice{w.bus.sent[2], w.bus.sent[0], w.bus.sent[1]})
 	if !complete || len(events) != 3 || events[2].Position.Version != 3 {
 		t.Errorf("%+v, complete %v", events, complete)
 	}
@@ -354,14 +360,20 @@ func TestSubscriptionsLeaveNothingBehind(t *testing.T) {
 		}
 	}
 	goleak.VerifyNone(t, before)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if n := len(w.subscriptions); n != 0 {
-		t.Errorf("%d subscriptions are still registered", n)
+	// They have no goroutine that could be waited for.
+	var subscriptions, lines int
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		w.Service.mu.Lock()
+		subscriptions = len(w.subscriptions)
+		w.Service.mu.Unlock()
+		w.bus.mu.Lock()
+		lines = len(w.bus.lines["1/in-app/ann"])
+		w.bus.mu.Unlock()
+		if subscriptions == 0 && lines == 0 {
+			return
+		}
 	}
-	if diff := cmp.Diff(map[string][]*testLine{"1/in-app/ann": {}}, w.bus.lines); diff != "" {
-		t.Errorf("lines are still open: %s", diff)
-	}
+	t.Errorf("%d subscriptions and %d lines are still there", subscriptions, lines)
 }
 
 // Nodes of the release before are told from their events: those didn't say whose items were marked, nor how many triggers

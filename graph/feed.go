@@ -9,6 +9,7 @@ import (
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/feed"
 	"github.com/belfryhq/belfry/graph/model"
+	"github.com/belfryhq/belfry/internal/pull"
 	"github.com/belfryhq/belfry/recipient"
 )
 
@@ -143,9 +144,17 @@ func (r *Resolver) subscribe(ctx context.Context, ref feed.Ref, since *string) (
 	if err != nil {
 		return nil, err
 	}
-	events, err := r.Feeds.Subscribe(ctx, ref, from)
-	if err != nil {
-		return nil, fmt.Errorf("subscribe: %w", err)
-	}
-	return mapped(ctx, events, func(e feed.Event) model.FeedEvent { return model.NewFeedEvent(ref, e) }), nil
+	return pull.Channel(ctx, func(wake func()) (pull.Next[model.FeedEvent], error) {
+		sub, err := r.Feeds.Subscribe(ctx, ref, from, wake)
+		if err != nil {
+			return nil, fmt.Errorf("subscribe: %w", err)
+		}
+		return func() (model.FeedEvent, bool, error) {
+			e, ok, err := sub.Next()
+			if !ok {
+				return nil, false, err
+			}
+			return model.NewFeedEvent(ref, e), true, nil
+		}, nil
+	})
 }

@@ -24,8 +24,6 @@ type Config struct {
 	Auth     *auth.Service
 	// WebSocket carries subscriptions. Its connection_init is to be decided by InitConnection.
 	WebSocket graphql.Transport
-	// Interceptors run around every operation.
-	Interceptors []graphql.OperationMiddleware
 	// Introspection lets clients ask for the schema, and get suggestions for misspelt fields. For development.
 	Introspection bool
 	Log           *slog.Logger
@@ -51,9 +49,6 @@ func NewServer(c Config) http.Handler {
 		srv.Use(extension.Introspection{})
 	}
 	srv.AroundOperations(subscriptionsNeedSockets)
-	for _, i := range c.Interceptors {
-		srv.AroundOperations(i)
-	}
 	return authenticated(c.Auth, c.Log, bounded(c.Log, srv))
 }
 

@@ -116,7 +116,18 @@ func checkSizes(pubs []Publication) (sendable []Publication, tooLarge error) {
 // returns. It fails when ctx ends or the hub has stopped. When the bus doesn't answer within ConfirmTimeout the
 // subscription is returned all the same, with a gap, and another gap follows the confirmation.
 func (h *Hub) Subscribe(ctx context.Context, topic string) (*Subscription, error) {
-	s, err := h.attach(topic)
+	return h.subscribe(ctx, topic, newQueue(MaxBufferedPublications, MaxBufferedBytes))
+}
+
+// SubscribeFunc is Subscribe for a subscriber without a goroutine of its own: wake is called whenever Take may have
+// something to say, from now on, before SubscribeFunc has returned too. It must not block, nor call the hub: publishers
+// call it, holding a lock.
+func (h *Hub) SubscribeFunc(ctx context.Context, topic string, wake func()) (*Subscription, error) {
+	return h.subscribe(ctx, topic, newQueueFunc(wake, MaxBufferedPublications, MaxBufferedBytes))
+}
+
+func (h *Hub) subscribe(ctx context.Context, topic string, q *queue) (*Subscription, error) {
+	s, err := h.attach(topic, q)
 	if err != nil {
 		return nil, err
 	}

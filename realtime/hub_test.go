@@ -325,3 +325,25 @@ func TestConcurrentUse(t *testing.T) {
 	realtimetest.Publish(t, hub, publications("topic-0", 1, 0)...)
 	realtimetest.Receive(t, sub, 1)
 }
+
+func TestSubscribeFuncCallsInsteadOfSignalling(t *testing.T) {
+	t.Parallel()
+	hub := realtimetest.StartHub(t, realtime.NewMemoryBus())
+	woken := make(chan struct{}, 10)
+	sub, err := hub.SubscribeFunc(t.Context(), "news", func() { woken <- struct{}{} })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(sub.Close)
+	if sub.Wake() != nil {
+		t.Error("it has a channel too")
+	}
+	realtimetest.Publish(t, hub, publications("news", 2, 1)...)
+	sub.Nudge()
+	for range 3 {
+		<-woken
+	}
+	if pubs, gap := sub.Take(); len(pubs) != 2 || !gap {
+		t.Errorf("Take returned %d publications and gap %t", len(pubs), gap)
+	}
+}

@@ -2,10 +2,11 @@ package realtime
 
 import "sync"
 
-// queue is a bounded buffer of publications with a level-triggered signal. When it is full it keeps what it
+// queue is a bounded buffer of publications that signals whenever there may be something to take. When it is full it keeps what it
 // has, drops what comes, and remembers that there is a gap.
 type queue struct {
-	wake     chan struct{} // capacity 1: "there is something to take"
+	signal   func()        // "there may be something to take"; never blocks
+	wake     chan struct{} // what signal fills, level-triggered, with a capacity of 1; nil if it does something else
 	maxCount int
 	maxBytes int
 
@@ -18,7 +19,19 @@ type queue struct {
 }
 
 func newQueue(maxCount, maxBytes int) *queue {
-	return &queue{wake: make(chan struct{}, 1), maxCount: maxCount, maxBytes: maxBytes}
+	wake := make(chan struct{}, 1)
+	q := newQueueFunc(func() {
+		select {
+		case wake <- struct{}{}:
+		default: // a signal is pending already
+		}
+	}, maxCount, maxBytes)
+	q.wake = wake
+	return q
+}
+
+func newQueueFunc(signal func(), maxCount, maxBytes int) *queue {
+	return &queue{signal: signal, maxCount: maxCount, maxBytes: maxBytes}
 }
 
 // push appends pub and reports whether there was room. Pushing to a closed queue is a no-op, not a loss.
@@ -64,11 +77,4 @@ func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.closed, q.pubs, q.bytes = true, nil, 0
-}
-
-func (q *queue) signal() {
-	select {
-	case q.wake <- struct{}{}:
-	default: // a signal is pending already
-	}
 }

@@ -17,8 +17,8 @@ type Subscription struct {
 
 const detached = -1
 
-// Wake returns the signal that Take has something to say. It is level-triggered: one signal may stand for many
-// publications, and Take may then find nothing.
+// Wake returns the signal that Take has something to say; nil for a subscription of SubscribeFunc. It is
+// level-triggered: one signal may stand for many publications, and Take may then find nothing.
 func (s *Subscription) Wake() <-chan struct{} { return s.queue.wake }
 
 // Take returns what has arrived since the last call, in order. gap means that publications may be missing,

@@ -29,8 +29,8 @@ func (t *topic) isConfirmed() bool {
 	}
 }
 
-// attach registers a new subscription, buffering from now on.
-func (h *Hub) attach(name string) (*Subscription, error) {
+// attach registers a new subscription, buffering in q from now on.
+func (h *Hub) attach(name string, q *queue) (*Subscription, error) {
 	sh := h.shard(name)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -47,7 +47,7 @@ func (h *Hub) attach(name string) (*Subscription, error) {
 		t.linger.Stop()
 		t.linger = nil
 	}
-	s := &Subscription{hub: h, topic: t, index: len(t.subs), queue: newQueue(MaxBufferedPublications, MaxBufferedBytes)}
+	s := &Subscription{hub: h, topic: t, index: len(t.subs), queue: q}
 	t.subs = append(t.subs, s)
 	sh.subscriptions++
 	return s, nil

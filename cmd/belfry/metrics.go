@@ -36,6 +36,8 @@ func (n *belfryNode) newMetrics() *prometheus.Registry {
 	counter("belfry_delivery_transaction_errors_total", "Transactions of the delivery that were undone.", nil, func() float64 { return float64(n.delivery.Stats().Errors) })
 	gauge("belfry_delivery_lag_seconds", "For how long the oldest message has been due; -1 if unknown.", seconds(n.delivery.Lag))
 	gauge("belfry_websocket_connections", "Open WebSockets.", func() float64 { return float64(n.sockets.Connections()) })
+	gauge("belfry_websocket_operations", "Operations running over WebSockets.", func() float64 { return float64(n.sockets.Stats().Operations) })
+	counter("belfry_websockets_slow_total", "WebSockets cut off because their client read too slowly.", nil, func() float64 { return float64(n.sockets.Stats().Slow) })
 	gauge("belfry_feed_subscriptions", "Feeds listened to through this node.", func() float64 { return float64(n.hub.Stats().Subscriptions) })
 	counter("belfry_publications_total", "Feed changes handed to the bus.", nil, func() float64 { return float64(n.hub.Stats().Published) })
 	counter("belfry_publication_failures_total", "Feed changes that the bus did not take: the sweep makes up for them.", nil, func() float64 { return float64(n.hub.Stats().PublishFailures) })

@@ -71,14 +71,14 @@ const (
 	readTimeout       = 30 * time.Second
 	writeTimeout      = 60 * time.Second
 	idleTimeout       = 120 * time.Second
-	socketGrace       = 5 * time.Second // for telling clients to come back
+	leastSocketGrace  = 2 * time.Second // for telling clients to come back, however long requests took
 )
 
 // serve runs the node until ctx ends, then stops it in this order, so that nothing accepted is lost and nobody waits for
 // something that is gone already:
 //
 //  1. /readyz fails, no new connection is taken; requests under way are finished.
-//  2. WebSockets are closed with "service restart": clients come back, to another node.
+//  2. WebSockets are closed with "service restart", spread over time: clients come back, to another node.
 //  3. The engine finishes the batches it has claimed; what remains is other nodes' work, or ours after the restart.
 //  4. Delivery finishes the attempts under way, and keeps what came of them.
 //  5. Recipients, feeds, analytics and the hub stop; the cursors of analytics are as durable as everything else.
@@ -87,10 +87,10 @@ func (n *belfryNode) serve(ctx context.Context, listener net.Listener, mux *http
 	defer n.shut()
 	var stopping atomic.Bool
 	mux.Handle("GET /readyz", n.readiness(&stopping))
-	sockets, closeSockets := context.WithCancel(context.WithoutCancel(ctx))
-	defer closeSockets()
+	requests, cutRequests := context.WithCancel(context.WithoutCancel(ctx))
+	defer cutRequests()
 	srv := &http.Server{
-		Handler: mux, BaseContext: func(net.Listener) context.Context { return sockets },
+		Handler: mux, BaseContext: func(net.Listener) context.Context { return requests },
 		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelWarn),
 	}
@@ -116,8 +116,8 @@ func (n *belfryNode) serve(ctx context.Context, listener net.Listener, mux *http
 	if shutdown := srv.Shutdown(grace); shutdown != nil {
 		n.log.Warn("some requests were not finished in time", "grace", n.config.ShutdownGrace)
 	}
-	closeSockets()
-	n.awaitSockets()
+	cutRequests()
+	n.drainSockets(grace)
 	engine.stop()
 	deliveries.stop()
 	people.stop()
@@ -131,18 +131,21 @@ func (n *belfryNode) serve(ctx context.Context, listener net.Listener, mux *http
 	return err
 }
 
-// awaitSockets waits until every client has been told, for a while.
-func (n *belfryNode) awaitSockets() {
-	deadline := time.After(socketGrace)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for n.sockets.Connections() > 0 {
-		select {
-		case <-deadline:
-			return
-		case <-tick.C:
-		}
+// drainSockets asks the clients of WebSockets to come back, to another node, with what is left of the grace.
+func (n *belfryNode) drainSockets(grace context.Context) {
+	until, _ := grace.Deadline()
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(grace), later(until, time.Now().Add(leastSocketGrace)))
+	defer cancel()
+	if !n.sockets.Drain(ctx) {
+		n.log.Warn("some WebSockets were not closed in time", "connections", n.sockets.Connections())
 	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // service is a part of the node that runs in the background.

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"time"
 
-	"github.com/99designs/gqlgen/graphql"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/cors"
@@ -96,7 +96,10 @@ func build(ctx context.Context, config node, o options, log *slog.Logger) (_ *be
 	})
 	n.people.HandOver = []recipient.HandOver{n.delivery.Merge, n.feeds.Merge}
 	n.people.Forget = []recipient.Forget{n.engine.Forget, n.delivery.Forget, n.feeds.Forget}
-	n.sockets = graphqlws.New(graphqlws.Config{AllowedOrigins: config.AllowedOrigins, Init: n.initConnection()})
+	n.sockets = graphqlws.New(graphqlws.Config{
+		AllowedOrigins: config.AllowedOrigins, Init: n.initConnection(), Owner: socketOwner,
+		Panicked: func(p any) { log.Error("a panic", "panic", p, "stack", string(debug.Stack())) },
+	})
 	n.api = cors.New(cors.Options{
 		AllowOriginFunc: func(origin string) bool { // without one, rs/cors would allow all
 			return slices.Contains(config.AllowedOrigins, "*") || slices.Contains(config.AllowedOrigins, origin)
@@ -108,7 +111,6 @@ func build(ctx context.Context, config node, o options, log *slog.Logger) (_ *be
 		Resolver:      &graph.Resolver{Engine: n.engine, Feeds: n.feeds, Recipients: n.people, Deliveries: n.delivery},
 		Auth:          n.auth,
 		WebSocket:     n.sockets,
-		Interceptors:  []graphql.OperationMiddleware{graphqlws.LimitOperations},
 		Introspection: o.introspection,
 		Log:           log,
 	}))
@@ -212,6 +214,15 @@ func (n *belfryNode) initConnection() func(context.Context, map[string]any) (con
 	}
 }
 
+// socketOwner is whose connections are counted together: those of a user, not those of a backend.
+func socketOwner(ctx context.Context) string {
+	v := auth.ViewerFrom(ctx)
+	if v.IsBackend() {
+		return ""
+	}
+	return fmt.Sprint(v.Environment, "/", v.User)
+}
+
 // shut closes what build opened.
 func (n *belfryNode) shut() {
 	for i := len(n.close) - 1; i >= 0; i-- {
@@ -240,10 +251,10 @@ func (b bell) Publish(notices []feed.Notice) error {
 	return b.hub.Publish(ctx, pubs)
 }
 
-func (b bell) Listen(topic string) (feed.Line, error) {
+func (b bell) Listen(topic string, wake func()) (feed.Line, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), listenTimeout)
 	defer cancel()
-	s, err := b.hub.Subscribe(ctx, topic)
+	s, err := b.hub.SubscribeFunc(ctx, topic, wake)
 	if err != nil {
 		return nil, fmt.Errorf("listen to %s: %w", topic, err)
 	}

@@ -5,13 +5,16 @@ import (
 	"strings"
 )
 
-// Close codes. The standard JavaScript client gives up for good on 4400, 4401, 4406, 4409, 4429 and most below
-// 2000, and connects again, after a while, on the others.
+// Close codes. After 4400, 4401, 4406, 4409, 4429 and 1009 the standard JavaScript client gives up for good, because
+// trying again would end the same way; after the others it connects again, after a while. 1000 is never sent first: the
+// client would come back without any delay.
 const (
 	CloseServiceRestart           = 1012 // the server is going away
-	CloseTryAgainLater            = 1013 // for Init, when it can't decide
+	CloseTryAgainLater            = 1013 // the client reads too slowly, or Init can't decide
+	CloseTooManyMessages          = 4290 // beyond Config.MessageRate
+	CloseTooManyConnections       = 4291 // beyond Config.MaxConnections
 	CloseInvalidMessage           = 4400
-	CloseUnauthorized             = 4401 // a message before connection_init was acknowledged
+	CloseUnauthorized             = 4401 // subscribe before connection_ack
 	CloseForbidden                = 4403 // credentials refused or expired
 	CloseSubprotocolNotAcceptable = 4406
 	CloseInitTimeout              = 4408

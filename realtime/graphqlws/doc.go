@@ -1,22 +1,27 @@
-// Package graphqlws serves GraphQL over WebSocket with the graphql-transport-ws protocol. It puts gorilla/websocket
-// under gqlgen's stock transport and closes that one's gaps: a write deadline, origins, the protocol's close codes,
-// duplicate operation ids, a limit on operations.
+// Package graphqlws serves GraphQL over WebSocket with the graphql-transport-ws protocol, as a transport of gqlgen:
+// queries, mutations and subscriptions. gorilla/websocket shakes hands and reads frames; the rest is written here.
 //
-// It is an interim: a transport of our own, with one goroutine a connection and several frames a write, is to
-// replace it behind the same [New] and [LimitOperations].
+// An idle connection has one goroutine, which reads, and no buffer for writing. The handler returns after the upgrade,
+// so that net/http lets go of the request. Frames are queued as bytes and written many at a time by a goroutine that
+// lives only while there is something to write. Pings and the initialisation's timeout come from one timing wheel.
 //
 // # Guarantees
 //
-//   - A client that stops reading is disconnected within the write timeout, and its operations are cancelled.
-//   - Close codes are those that the protocol names, chosen so that the standard client retries what it should:
-//     4408 for a late init, 4403 for refused or expired credentials, 1012 when the server goes away.
-//   - Only graphql-transport-ws is spoken. Its predecessor, the "graphql-ws" subprotocol, is closed with 4406.
+//   - Nobody waits for a client but its own operations: what one has not read yet is bounded by [MaxQueue], and
+//     operations with more to say wait for room. A client that doesn't take 64 KiB within the write timeout, or that
+//     asks without reading the answers, is disconnected, and its operations are cancelled.
+//   - Close codes are those that the protocol names and some of our own, chosen so that the standard client retries
+//     what it should: see [CloseServiceRestart] and those beside it.
+//   - A connection that ends, for whatever reason, doesn't complete its operations: clients start them again on the
+//     next. After a client's complete nothing is sent for the operation, and its id is free at once.
+//   - Everything that comes from strangers is bounded: messages in size and rate, operations, connections of one owner.
+//   - Only graphql-transport-ws is spoken. Its predecessor, the "graphql-ws" subprotocol, is closed with 4406. Frames
+//     are never compressed: compressing what a user wrote beside what an attacker wrote gives away both, and costs
+//     memory for each connection.
 //
 // # Footguns
 //
-//   - The limit on operations only works with srv.AroundOperations(graphqlws.LimitOperations).
-//   - The request's context ends the connection. On shutdown, cancel the server's BaseContext: http.Server.Shutdown
-//     alone leaves WebSockets open.
-//   - An operation id is free again when the server has completed it. Reusing it right after the client's own
-//     complete, before the server's, counts as a duplicate.
+//   - http.Server.Shutdown and the server's BaseContext don't concern WebSockets: call [Transport.Drain].
+//   - The limit on connections counts those of one node.
+//   - Operations see no request headers: credentials in them must have become values of the request's context before.
 package graphqlws

@@ -3,11 +3,11 @@ package graphqlws
 import (
 	"cmp"
 	"context"
-	"errors"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,16 +18,21 @@ import (
 
 // What Config stands for where it says nothing.
 const (
-	DefaultInitTimeout      = 10 * time.Second
-	DefaultPingPongInterval = 25 * time.Second
-	DefaultWriteTimeout     = 5 * time.Second
-	DefaultReadLimit        = 64 << 10 // bytes in one message
-	DefaultMaxOperations    = 100
+	DefaultInitTimeout    = 10 * time.Second
+	DefaultPingInterval   = 25 * time.Second
+	DefaultWriteTimeout   = 5 * time.Second
+	DefaultReadLimit      = 64 << 10 // bytes in one message
+	DefaultMaxOperations  = 100
+	DefaultMaxConnections = 100
+	DefaultMessageRate    = 25 // a second
 )
 
 const (
 	protocol         = "graphql-transport-ws"
 	handshakeTimeout = 5 * time.Second
+	readBuffer       = 512 // bytes, for each connection: a usual message
+	minTick          = time.Millisecond
+	maxTick          = 100 * time.Millisecond // exact enough for timeouts of seconds
 )
 
 // Config configures the transport. The zero value serves everybody of the same origin.
@@ -37,24 +42,44 @@ type Config struct {
 	AllowedOrigins []string
 
 	// Init decides about a connection from the payload of connection_init, nil if the client sent none, and
-	// returns the context of all its operations. A deadline on that context ends the connection with
-	// CloseForbidden. An error refuses it: a *CloseError with its own code and reason, any other with
-	// CloseForbidden and no more than "Forbidden". Everybody may connect if Init is nil.
+	// returns the context of all its operations. When that context ends so does the connection: with CloseForbidden
+	// at its deadline, with CloseServiceRestart otherwise. An error refuses the connection: a *CloseError with its
+	// own code and reason, any other with CloseForbidden and no more than "Forbidden". The context that Init gets
+	// has the values of the request's, and ends with the connection. Everybody may connect if Init is nil.
 	Init func(ctx context.Context, payload map[string]any) (context.Context, error)
 
-	InitTimeout      time.Duration // for connection_init to arrive; DefaultInitTimeout if zero
-	PingPongInterval time.Duration // two without a pong end the connection; DefaultPingPongInterval if zero
-	WriteTimeout     time.Duration // for each write; DefaultWriteTimeout if zero
-	ReadLimit        int64         // bytes in one message; DefaultReadLimit if zero
-	MaxOperations    int           // at a time on one connection, see LimitOperations; DefaultMaxOperations if zero
+	// Owner names whose connection it is, from the context that Init has returned; MaxConnections are counted by it.
+	// Connections of "" aren't counted, and none is if Owner is nil.
+	Owner func(ctx context.Context) string
+
+	// Panicked is told of a panic of Init, or of the server's own recover function, on the goroutine where it
+	// happened. The client is asked to come back later.
+	Panicked func(value any)
+
+	InitTimeout    time.Duration // for the connection to be acknowledged; DefaultInitTimeout if zero
+	PingInterval   time.Duration // two without a sign of life end the connection; DefaultPingInterval if zero
+	WriteTimeout   time.Duration // for each write, of at most 64 KiB; DefaultWriteTimeout if zero
+	ReadLimit      int64         // bytes in one message; DefaultReadLimit if zero
+	MaxOperations  int           // at a time on one connection; DefaultMaxOperations if zero
+	MaxConnections int           // at a time of one owner on this node; DefaultMaxConnections if zero
+	MessageRate    int           // messages a second, over ten seconds; DefaultMessageRate if zero
 }
 
-// Transport is a graphql.Transport for WebSocket upgrades.
+// Transport is a graphql.Transport for WebSocket upgrades. Its methods are safe for concurrent use.
 type Transport struct {
-	config      Config
-	origins     []string // normalised
-	stock       transport.Websocket
-	connections atomic.Int64
+	config   Config
+	origins  []string // normalised
+	upgrader websocket.Upgrader
+	wheel    *wheel
+
+	operations atomic.Int64
+	slow       atomic.Uint64
+
+	mu       sync.Mutex
+	conns    map[*conn]struct{}
+	owners   map[string]int // connections
+	draining bool
+	nobody   chan struct{} // closed when the last connection has ended; nil if nobody waits
 }
 
 var _ graphql.Transport = (*Transport)(nil)
@@ -62,73 +87,94 @@ var _ graphql.Transport = (*Transport)(nil)
 // New returns a transport for handler.Server.AddTransport.
 func New(cfg Config) *Transport {
 	cfg.InitTimeout = cmp.Or(cfg.InitTimeout, DefaultInitTimeout)
-	cfg.PingPongInterval = cmp.Or(cfg.PingPongInterval, DefaultPingPongInterval)
+	cfg.PingInterval = cmp.Or(cfg.PingInterval, DefaultPingInterval)
 	cfg.WriteTimeout = cmp.Or(cfg.WriteTimeout, DefaultWriteTimeout)
 	cfg.ReadLimit = cmp.Or(cfg.ReadLimit, DefaultReadLimit)
 	cfg.MaxOperations = cmp.Or(cfg.MaxOperations, DefaultMaxOperations)
-	t := &Transport{config: cfg}
+	cfg.MaxConnections = cmp.Or(cfg.MaxConnections, DefaultMaxConnections)
+	cfg.MessageRate = cmp.Or(cfg.MessageRate, DefaultMessageRate)
+	if cfg.Init == nil {
+		cfg.Init = func(ctx context.Context, _ map[string]any) (context.Context, error) { return ctx, nil }
+	}
+	if cfg.Owner == nil {
+		cfg.Owner = func(context.Context) string { return "" }
+	}
+	if cfg.Panicked == nil {
+		cfg.Panicked = func(any) {}
+	}
+	t := &Transport{config: cfg, conns: make(map[*conn]struct{}), owners: make(map[string]int)}
 	for _, origin := range cfg.AllowedOrigins {
 		t.origins = append(t.origins, normaliseOrigin(origin))
 	}
-	t.stock = transport.Websocket{
-		Implementation:   acceptor{},
-		InitFunc:         t.init,
-		InitTimeout:      cfg.InitTimeout,
-		PingPongInterval: cfg.PingPongInterval,
-		PayloadReadLimit: &cfg.ReadLimit,
+	t.upgrader = websocket.Upgrader{
+		HandshakeTimeout: handshakeTimeout,
+		Subprotocols:     []string{protocol},
+		CheckOrigin:      t.allowed,
+		ReadBufferSize:   readBuffer,
+		WriteBufferPool:  &sync.Pool{}, // so that no connection has a buffer of its own for writing: we write ourselves
+		Error: func(w http.ResponseWriter, r *http.Request, status int, reason error) {
+			if status == http.StatusForbidden {
+				transport.SendErrorf(w, status, "this origin may not open WebSockets here: add it to the allowed origins of the server")
+				return
+			}
+			transport.SendErrorf(w, status, "unable to upgrade: %v", reason)
+		},
 	}
+	tick := min(cfg.InitTimeout, cfg.PingInterval) / 8
+	t.wheel = newWheel(min(max(tick, minTick), maxTick), time.Now())
 	return t
 }
 
+// Stats are plain numbers for metrics.
+type Stats struct {
+	Connections int    // open, acknowledged or not
+	Operations  int    // running
+	Slow        uint64 // connections cut because a write took too long; only ever grows
+}
+
+// Stats returns current figures.
+func (t *Transport) Stats() Stats {
+	return Stats{Connections: t.Connections(), Operations: int(t.operations.Load()), Slow: t.slow.Load()}
+}
+
 // Connections returns how many sockets are open.
-func (t *Transport) Connections() int { return int(t.connections.Load()) }
+func (t *Transport) Connections() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.conns)
+}
 
 // Supports implements graphql.Transport.
 func (t *Transport) Supports(r *http.Request) bool { return websocket.IsWebSocketUpgrade(r) }
 
-// Do implements graphql.Transport. It returns when the connection has ended.
+// Do implements graphql.Transport. It returns after the upgrade, upon which net/http lets go of the request and its
+// buffers; the connection lives on with one goroutine.
 func (t *Transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
-	if !t.allowed(r) {
-		transport.SendErrorf(w, http.StatusForbidden, "this origin may not open WebSockets here: add it to the allowed origins of the server")
+	if t.isDraining() {
+		transport.SendErrorf(w, http.StatusServiceUnavailable, "this server is stopping: connect again")
 		return
 	}
-	c := newConn(t.config)
-	// Whatever happens, a panic of Init included: the socket has been taken from net/http, so nobody else closes it.
-	defer c.closeSocket()
-	t.connections.Add(1)
-	defer t.connections.Add(-1)
-	r = r.WithContext(context.WithValue(r.Context(), connKey{}, c))
-	if !slices.Contains(websocket.Subprotocols(r), protocol) {
-		if _, err := (acceptor{}).Accept(w, r, transport.WebsocketAcceptOptions{}); err != nil {
-			transport.SendErrorf(w, http.StatusBadRequest, "unable to upgrade")
-			return
-		}
-		_ = c.WriteClose(CloseSubprotocolNotAcceptable, "Subprotocol not acceptable: want "+protocol)
-		return
+	ws, err := t.upgrader.Upgrade(w, r, nil)
+	if err != nil {
+		return // it has been answered
 	}
-	t.stock.Do(w, r, exec)
+	c := &conn{
+		transport: t, exec: exec, ws: ws, socket: ws.NetConn(),
+		deadline: time.Now().Add(t.config.InitTimeout),
+	}
+	// The request's context ends when we return.
+	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(r.Context()))
+	t.add(c)
+	if ws.Subprotocol() != protocol {
+		c.shut(CloseSubprotocolNotAcceptable, "Subprotocol not acceptable: want "+protocol)
+	}
+	go c.read()
 }
 
-// init is the stock transport's InitFunc. It always returns a context, which the stock transport relies on.
-func (t *Transport) init(ctx context.Context, payload transport.InitPayload) (context.Context, *transport.InitPayload, error) {
-	c := connFrom(ctx)
-	if t.config.Init == nil {
-		c.initialised(ctx)
-		return ctx, nil, nil
-	}
-	next, err := t.config.Init(ctx, payload)
-	if err != nil {
-		refusal := &CloseError{Code: CloseForbidden, Reason: "Forbidden"}
-		errors.As(err, &refusal)
-		ctx = transport.WithWebsocketCloseCode(ctx, refusal.Code)
-		return transport.AppendCloseReason(ctx, refusal.Reason), nil, err
-	}
-	if next == nil {
-		next = ctx
-	}
-	next = context.WithValue(next, connKey{}, c) // Init may have started from another context
-	c.initialised(next)
-	return next, nil, nil
+func (t *Transport) isDraining() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.draining
 }
 
 // allowed checks the origin of a browser's request.
@@ -145,31 +191,3 @@ func (t *Transport) allowed(r *http.Request) bool {
 }
 
 func normaliseOrigin(origin string) string { return strings.ToLower(strings.TrimSuffix(origin, "/")) }
-
-// acceptor is the stock transport's way to a connection: the upgrade to a WebSocket, for the conn in the context.
-type acceptor struct{}
-
-func (acceptor) Accept(w http.ResponseWriter, r *http.Request, o transport.WebsocketAcceptOptions) (transport.WebsocketConn, error) {
-	upgrader := websocket.Upgrader{
-		HandshakeTimeout: handshakeTimeout,
-		Subprotocols:     []string{protocol},
-		CheckOrigin:      func(*http.Request) bool { return true }, // Do has checked it
-		// The stock transport answers a failed upgrade itself.
-		Error: func(http.ResponseWriter, *http.Request, int, error) {},
-	}
-	ws, err := upgrader.Upgrade(w, r, o.ResponseHeader)
-	if err != nil {
-		return nil, err
-	}
-	c := connFrom(r.Context())
-	c.ws = ws
-	return c, nil
-}
-
-type connKey struct{}
-
-// connFrom returns the connection that the context belongs to, nil for plain HTTP.
-func connFrom(ctx context.Context) *conn {
-	c, _ := ctx.Value(connKey{}).(*conn)
-	return c
-}

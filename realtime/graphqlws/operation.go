@@ -1,0 +1,279 @@
+package graphqlws
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/belfryhq/belfry/internal/pull"
+)
+
+// CodeTooManyOperations is the extensions.code of an operation refused because of Config.MaxOperations.
+const CodeTooManyOperations = "TOO_MANY_OPERATIONS"
+
+// operation is a query, a mutation or a subscription. It belongs to the client's view of the connection while it is in
+// conn.operations, and to ours, as one that is running, until done.
+//
+// It has a goroutine while there is something to do. A subscription whose source can be pulled, see [pull.Channel], has
+// none in between: the source's wake starts one, which takes from it what there is, once.
+type operation struct {
+	conn *conn
+	id   string
+	next []byte // the beginning of every next message
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	stage  atomic.Int32
+
+	// The following are of the goroutine.
+	opCtx       *graphql.OperationContext
+	responses   graphql.ResponseHandler
+	responseCtx context.Context
+	fill        func() bool // what responses receives from; nil: it waits by itself
+}
+
+// Stages of an operation. After its end it stays in the last one.
+const (
+	working int32 = iota // on a goroutine
+	again                // on a goroutine, which looks again before it rests
+	resting
+)
+
+var _ pull.Consumer = (*operation)(nil)
+
+// subscribe begins an operation. The reader calls it.
+func (c *conn) subscribe(m message) {
+	quoted, _ := json.Marshal(m.id) // a string
+	o := &operation{conn: c, id: m.id, next: fmt.Appendf(nil, `{"id":%s,"type":"next","payload":`, quoted)}
+	limit := c.transport.config.MaxOperations
+	c.mu.Lock()
+	_, duplicate := c.operations[m.id]
+	switch {
+	case c.phase != acknowledged:
+		c.shutLocked(CloseUnauthorized, "Unauthorized: wait for connection_ack first")
+	case m.id == "" || len(m.id) > MaxIDLength:
+		c.shutLocked(CloseInvalidMessage, fmt.Sprintf("Invalid message: subscribe needs an id of 1 to %d bytes", MaxIDLength))
+	case duplicate:
+		c.shutLocked(CloseDuplicateOperation, fmt.Sprintf("Subscriber for %.40s already exists", m.id))
+	// Those that the client has completed may run on for a moment: not a reason to refuse others, unless they pile up.
+	case len(c.operations) >= limit || c.running >= 2*limit:
+		err, _ := json.Marshal(gqlerror.List{{ // plain values
+			Message:    fmt.Sprintf("This connection has %d operations running, which is the limit: complete one, or open another connection.", limit),
+			Extensions: map[string]any{"code": CodeTooManyOperations},
+		}})
+		c.mu.Unlock()
+		c.replyText(o.errorMessage(err)...)
+		return
+	default:
+		if c.operations == nil {
+			c.operations = make(map[string]*operation)
+		}
+		o.ctx, o.cancel = context.WithCancel(c.ctx)
+		c.operations[m.id] = o
+		c.running++
+		c.mu.Unlock()
+		c.transport.operations.Add(1)
+		go o.run(m.payload)
+		return
+	}
+	flush := c.startFlush()
+	c.mu.Unlock()
+	if flush {
+		go c.flush()
+	}
+}
+
+// complete ends an operation at the client's wish. Nothing is sent for it any more.
+func (c *conn) complete(id string) {
+	c.mu.Lock()
+	o := c.operations[id]
+	delete(c.operations, id)
+	c.mu.Unlock()
+	if o != nil {
+		o.cancel()
+		o.Wake() // to be done
+	}
+}
+
+// run begins the operation, and works on it.
+func (o *operation) run(payload []byte) {
+	if o.begin(payload) {
+		o.work()
+	} else {
+		o.done()
+	}
+}
+
+// begin reports whether there are responses to come.
+func (o *operation) begin(payload []byte) (ok bool) {
+	defer o.recoverPanic(&ok)
+	start := graphql.Now()
+	params, err := decodeParams(payload)
+	if err != nil {
+		o.conn.shut(CloseInvalidMessage, "Invalid message: "+err.Error())
+		return false
+	}
+	params.ReadTime = graphql.TraceTiming{Start: start, End: graphql.Now()}
+	exec := o.conn.exec
+	ctx := graphql.StartOperationTrace(o.ctx)
+	opCtx, errs := exec.CreateOperationContext(ctx, params)
+	o.opCtx = opCtx
+	ctx = graphql.WithOperationContext(ctx, opCtx)
+	if errs != nil {
+		o.fail(exec.DispatchError(ctx, errs).Errors)
+		return false
+	}
+	if opCtx.Operation.Operation == ast.Subscription {
+		ctx = pull.With(ctx, o)
+	}
+	o.responses, o.responseCtx = exec.DispatchOperation(ctx, opCtx)
+	return true
+}
+
+// work sends responses until there are no more, or none at present.
+func (o *operation) work() {
+	for o.respond() {
+		if o.stage.CompareAndSwap(working, resting) {
+			return
+		}
+		o.stage.Store(working)
+	}
+	o.done()
+}
+
+// respond sends the responses that there are, and reports whether there may be more later.
+func (o *operation) respond() (more bool) {
+	defer o.conn.flushNow()
+	defer o.recoverPanic(&more)
+	for o.ctx.Err() == nil {
+		if o.fill != nil && !o.fill() {
+			return true
+		}
+		response := o.responses(o.responseCtx)
+		if response == nil {
+			o.complete()
+			return false
+		}
+		if !o.tell(response) {
+			return false
+		}
+		if o.fill == nil { // the next one may take a while
+			o.conn.flushNow()
+		}
+	}
+	return false
+}
+
+// Fill implements pull.Consumer.
+func (o *operation) Fill(fill func() bool) { o.fill = fill }
+
+// Wake implements pull.Consumer.
+func (o *operation) Wake() {
+	for {
+		switch o.stage.Load() {
+		case again:
+			return
+		case working:
+			if o.stage.CompareAndSwap(working, again) {
+				return
+			}
+		case resting:
+			if o.stage.CompareAndSwap(resting, working) {
+				go o.work()
+				return
+			}
+		}
+	}
+}
+
+// decodeParams decodes the payload of subscribe.
+func decodeParams(payload []byte) (*graphql.RawParams, error) {
+	params := &graphql.RawParams{}
+	d := json.NewDecoder(bytes.NewReader(payload))
+	d.UseNumber()
+	if err := d.Decode(params); err != nil || params.Query == "" {
+		return nil, errors.New("subscribe needs a payload with a query, a string, and optionally operationName, a string, and variables and extensions, objects")
+	}
+	return params, nil
+}
+
+// tell sends a response, and reports whether more are wanted.
+func (o *operation) tell(response *graphql.Response) bool {
+	if len(response.Errors) == 0 && len(response.Extensions) == 0 && response.Data != nil && response.HasNext == nil {
+		// Its data is JSON already; encoding/json would read it twice more.
+		return o.conn.enqueue(o, false, o.next, []byte(`{"data":`), response.Data, []byte(`}}`))
+	}
+	payload, err := json.Marshal(response)
+	if err != nil {
+		panic(err) // an extension that isn't JSON
+	}
+	return o.conn.enqueue(o, false, o.next, payload, []byte(`}`))
+}
+
+// complete tells the client that there is no more.
+func (o *operation) complete() {
+	o.conn.enqueue(o, true, o.head(), []byte(`"complete"}`))
+}
+
+// fail tells the client that the operation can't be executed.
+func (o *operation) fail(errs gqlerror.List) {
+	payload, err := json.Marshal(errs)
+	if err != nil {
+		panic(err) // an extension that isn't JSON
+	}
+	if o.conn.enqueue(o, true, o.errorMessage(payload)...) {
+		o.conn.flushNow()
+	}
+}
+
+func (o *operation) errorMessage(errs []byte) [][]byte {
+	return [][]byte{o.head(), []byte(`"error","payload":`), errs, []byte(`}`)}
+}
+
+// head is the beginning of any message, up to the type's value.
+func (o *operation) head() []byte { return bytes.TrimSuffix(o.next, []byte(`"next","payload":`)) }
+
+// recoverPanic is to be deferred. It tells the client no more of a panic than the server's recover function makes of it,
+// and sets ok to false.
+func (o *operation) recoverPanic(ok *bool) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	*ok = false
+	defer func() {
+		if again := recover(); again != nil {
+			o.conn.shut(CloseTryAgainLater, "Try again later")
+			o.conn.transport.config.Panicked(again)
+		}
+	}()
+	if o.opCtx == nil {
+		panic(p)
+	}
+	err := o.opCtx.Recover(o.ctx, p)
+	presented, isGraphQL := errors.AsType[*gqlerror.Error](err)
+	if !isGraphQL {
+		presented = gqlerror.Wrap(err)
+	}
+	o.fail(gqlerror.List{presented})
+}
+
+// done is the end of the operation, told or not.
+func (o *operation) done() {
+	o.cancel()
+	c := o.conn
+	c.mu.Lock()
+	if c.operations[o.id] == o {
+		delete(c.operations, o.id)
+	}
+	c.running--
+	c.mu.Unlock()
+	c.transport.operations.Add(-1)
+}

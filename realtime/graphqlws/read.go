@@ -1,0 +1,185 @@
+package graphqlws
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+const (
+	// MaxInitMessage is how many bytes a message may have before the connection is acknowledged.
+	MaxInitMessage = 16 << 10
+
+	// MaxIDLength is how many bytes the id of an operation may have.
+	MaxIDLength = 256
+)
+
+// read handles what the client sends, until the connection ends. It leaves all work to others, so its stack stays small.
+func (c *conn) read() {
+	answered := false
+	defer func() { c.end(answered) }()
+	c.ws.SetPongHandler(func(string) error { return c.control() })
+	c.ws.SetPingHandler(func(payload string) error {
+		c.reply(websocket.PongMessage, []byte(payload))
+		return c.control()
+	})
+	c.ws.SetCloseHandler(func(code int, _ string) error {
+		answered = true
+		c.shut(code, "")
+		return nil
+	})
+	for {
+		opcode, r, err := c.ws.NextReader()
+		if err != nil {
+			return
+		}
+		if !c.allow() {
+			continue
+		}
+		limit := c.messageLimit()
+		data, err := io.ReadAll(io.LimitReader(r, limit+1))
+		switch {
+		case err != nil:
+			return
+		case int64(len(data)) > limit:
+			c.shut(websocket.CloseMessageTooBig, fmt.Sprintf("A message may have %d bytes", limit))
+		case opcode != websocket.TextMessage:
+			c.shut(CloseInvalidMessage, "Invalid message: "+errNoObject.Error())
+		default:
+			c.handle(data)
+		}
+	}
+}
+
+// control counts a control frame.
+func (c *conn) control() error {
+	c.allow()
+	return nil
+}
+
+// allow notes that something has come, and reports whether it is to be handled.
+func (c *conn) allow() bool {
+	c.heard.Store(true)
+	if !c.limiter.allow(time.Now(), c.transport.config.MessageRate) {
+		c.shut(CloseTooManyMessages, fmt.Sprintf("Too many messages: at most %d a second", c.transport.config.MessageRate))
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.phase != closing
+}
+
+func (c *conn) messageLimit() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.phase != acknowledged {
+		return min(MaxInitMessage, c.transport.config.ReadLimit)
+	}
+	return c.transport.config.ReadLimit
+}
+
+func (c *conn) handle(data []byte) {
+	m, err := parse(data)
+	if err != nil {
+		c.shut(CloseInvalidMessage, "Invalid message: "+err.Error())
+		return
+	}
+	switch m.kind {
+	case "connection_init":
+		c.mu.Lock()
+		again := c.phase != opened
+		if !again {
+			c.phase = initialising
+		}
+		c.mu.Unlock()
+		if again {
+			c.shut(CloseTooManyInits, "Too many initialisation requests")
+			return
+		}
+		go c.initialise(m.payload)
+	case "subscribe":
+		c.subscribe(m)
+	case "complete":
+		c.complete(m.id)
+	case "ping":
+		if m.payload == nil {
+			c.replyText([]byte(`{"type":"pong"}`))
+			return
+		}
+		c.replyText([]byte(`{"type":"pong","payload":`), m.payload, []byte(`}`))
+	case "pong":
+	default:
+		c.shut(CloseInvalidMessage, fmt.Sprintf("Invalid message: unknown type %.40q", m.kind))
+	}
+}
+
+// initialise has Init decide about the connection. It has a goroutine of its own: Init may read a database.
+func (c *conn) initialise(payload []byte) {
+	config := &c.transport.config
+	defer func() {
+		if p := recover(); p != nil {
+			c.shut(CloseTryAgainLater, "Try again later")
+			config.Panicked(p)
+		}
+	}()
+	var decoded map[string]any
+	if payload != nil && json.Unmarshal(payload, &decoded) != nil {
+		c.shut(CloseInvalidMessage, "Invalid message: the payload of connection_init must be an object")
+		return
+	}
+	ctx, err := config.Init(c.ctx, decoded)
+	if err != nil {
+		refusal := &CloseError{Code: CloseForbidden, Reason: "Forbidden"}
+		errors.As(err, &refusal)
+		c.shut(refusal.Code, refusal.Reason)
+		return
+	}
+	if ctx == nil {
+		ctx = c.ctx
+	}
+	if owner := config.Owner(ctx); !c.transport.claim(c, owner) {
+		c.shut(CloseTooManyConnections, fmt.Sprintf("Too many connections: at most %d of one user", config.MaxConnections))
+		return
+	}
+	c.acknowledge(ctx)
+}
+
+// acknowledge lets the client in.
+func (c *conn) acknowledge(ctx context.Context) {
+	cancel := c.cancel
+	// Otherwise it ends with the connection, and not before: nothing to watch, which saves half a kilobyte.
+	own := ctx.Done() != c.ctx.Done()
+	if own {
+		var cancelOwn context.CancelFunc
+		endSocket := c.cancel
+		ctx, cancelOwn = context.WithCancel(ctx)
+		cancel = func() { cancelOwn(); endSocket() }
+	}
+	now := time.Now()
+	c.mu.Lock()
+	if c.phase == closing {
+		c.mu.Unlock()
+		cancel()
+		return
+	}
+	c.ctx, c.cancel = ctx, cancel
+	c.phase = acknowledged
+	c.deadline = firstPing(now, c.transport.config.PingInterval)
+	ping := c.deadline
+	c.queue.append(func(b []byte) []byte {
+		return appendFrame(b, websocket.TextMessage, []byte(`{"type":"connection_ack"}`))
+	})
+	flush := c.startFlush()
+	c.mu.Unlock()
+	c.transport.wheel.schedule(c, ping)
+	if own {
+		context.AfterFunc(ctx, c.lapse)
+	}
+	if flush {
+		c.flush()
+	}
+}
