@@ -36,7 +36,7 @@ func TestBulkOperations(t *testing.T) {
 	w := newWorld(t)
 	c := w.environment(t, "production")
 	id := c.bulk(`bulkIdentifyUsers(input: {users: [{id: "ana", name: "Ana"}, {id: "a/b"}, {id: "bob", email: "nobody"}, {id: "eve"},
-		{id: "kim", preferences: [{set: "default", workflows: {a: false}}, {set: "default", workflows: {b: false}}]}]})`)
+		{id: "kim", preferences: [{set: "default", preferences: {workflows: {a: false}}}, {set: "default", preferences: {workflows: {b: false}}}]}]})`)
 	expectJSON(t, parse(t, `{"node": {"kind": "IDENTIFY_USERS", "total": 5, "done": 5, "failures": [
 		{"index": 1, "error": {"code": "INVALID", "field": "input.users[1].id"}}, {"index": 2, "error": {"code": "INVALID", "field": "input.users[2].email"}},
 		{"index": 4, "error": {"code": "INVALID", "field": "input.users[4].preferences[1].set"}}]}}`), c.finished(id))

@@ -26,7 +26,7 @@ func TestChurn(t *testing.T) {
 		clients[i] = dialInit(t, s.url)
 	}
 	goroutines := runtime.NumGoroutine()
-	done := make(chan error, connections)
+	done := make(chan error, 2*connections)
 	for _, c := range clients {
 		go func() {
 			for i := range rounds {
@@ -43,21 +43,9 @@ func TestChurn(t *testing.T) {
 		}()
 	}
 	for _, c := range clients {
-		_ = c.SetReadDeadline(time.Now().Add(patience))
-		for {
-			_, message, err := c.ReadMessage()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if string(message) == `{"type":"pong"}` {
-				break
-			}
-			if !bytes.Contains(message, []byte(`TOO_MANY_OPERATIONS`)) { // the last ones may not have ended yet
-				t.Fatalf("got %s", message)
-			}
-		}
+		go func() { done <- readToPong(c) }() // all at once: who asks without reading the answers is closed
 	}
-	for range clients {
+	for range 2 * connections {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
@@ -70,6 +58,22 @@ func TestChurn(t *testing.T) {
 	clients[0].subscribe("1")
 	s.SendNextSubscriptionMessage()
 	clients[0].expect(event)
+}
+
+// readToPong reads answers until the last one.
+func readToPong(c client) error {
+	if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
+	for {
+		_, message, err := c.ReadMessage()
+		if err != nil || string(message) == `{"type":"pong"}` {
+			return err
+		}
+		if !bytes.Contains(message, []byte(`TOO_MANY_OPERATIONS`)) { // the last ones may not have ended yet
+			return fmt.Errorf("got %s", message)
+		}
+	}
 }
 
 // clientFrame is a frame as clients send it, masked.
