@@ -46,13 +46,8 @@ func subscribe(ctx context.Context, address string, credentials map[string]any, 
 		stop()
 		_ = conn.Close()
 	}()
-	for _, message := range []map[string]any{
-		{"type": "connection_init", "payload": credentials},
-		{"type": "subscribe", "id": "1", "payload": map[string]any{"query": subscription}},
-	} {
-		if err := conn.WriteJSON(message); err != nil {
-			return err
-		}
+	if err := conn.WriteJSON(map[string]any{"type": "connection_init", "payload": credentials}); err != nil {
+		return err
 	}
 	err = read(conn, live, book)
 	if ctx.Err() != nil {
@@ -61,6 +56,7 @@ func subscribe(ctx context.Context, address string, credentials map[string]any, 
 	return err
 }
 
+// read subscribes once that is allowed, and reads on until the connection breaks.
 func read(conn *websocket.Conn, live func(), book *ledger) error {
 	for {
 		_, message, err := conn.ReadMessage()
@@ -75,6 +71,9 @@ func read(conn *websocket.Conn, live func(), book *ledger) error {
 		event := &f.Payload.Data.FeedEvents
 		switch {
 		case f.Type == "connection_ack":
+			if err := conn.WriteJSON(map[string]any{"type": "subscribe", "id": "1", "payload": map[string]any{"query": subscription}}); err != nil {
+				return err
+			}
 		case f.Type == "ping":
 			if err := conn.WriteJSON(map[string]any{"type": "pong"}); err != nil {
 				return err

@@ -92,7 +92,7 @@ func (e *Engine) Wake() {
 func (e *Engine) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for n := range e.Workers {
-		nimble := n > 0 && n >= e.Workers/2 // half of them
+		nimble := n > 0 && n >= e.Workers/4 // most of them
 		wg.Go(func() { e.worker(ctx, nimble) })
 	}
 	wg.Go(func() { newFetcher(e).run(ctx) })
