@@ -33,7 +33,7 @@ type Config struct {
 	Now  func() time.Time
 	Log  *slog.Logger
 
-	Workers      int           // concurrent batches; default 2
+	Workers      int           // concurrent batches; default 4
 	BatchSize    int           // runs in one transaction; default 500
 	PollInterval time.Duration // how often to look for work that no Wake announced; default 1 s
 }
@@ -44,6 +44,7 @@ type Engine struct {
 	programs      *lru.Cache[int64, *version]    // by workflow_versions.id; immutable
 	currents      *lru.Cache[workflowKey, int64] // workflow_versions.id
 	wake          chan struct{}
+	wakeAll       chan struct{} // for workers that only help with much work
 	wakeFetch     chan struct{}
 	wakeSchedules chan struct{}
 	idleFloors    time.Duration // how old floors may be before a worker believes that there is nothing to do
@@ -58,7 +59,7 @@ const cachedPrograms = 1000
 // New makes an Engine.
 func New(c Config) *Engine {
 	if c.Workers == 0 {
-		c.Workers = 2
+		c.Workers = 4
 	}
 	if c.BatchSize == 0 {
 		c.BatchSize = 500
@@ -74,7 +75,7 @@ func New(c Config) *Engine {
 	if err != nil {
 		panic(err)
 	}
-	return &Engine{Config: c, programs: programs, currents: currents, wake: make(chan struct{}, c.Workers), wakeFetch: make(chan struct{}, 1), wakeSchedules: make(chan struct{}, 1), idleFloors: floorsIdle}
+	return &Engine{Config: c, programs: programs, currents: currents, wake: make(chan struct{}, alert), wakeAll: make(chan struct{}, c.Workers), wakeFetch: make(chan struct{}, 1), wakeSchedules: make(chan struct{}, 1), idleFloors: floorsIdle}
 }
 
 // now is the current instant as PostgreSQL will give it back: in UTC, to the microsecond.
@@ -88,12 +89,31 @@ func (e *Engine) Wake() {
 	}
 }
 
+// alert is how many workers begin with whatever comes. The others help once a batch was full: before, they would only make
+// many small batches out of one, at many times the cost.
+const alert = 2
+
+// wakeHelpers tells the other workers that there is more than a batch to do.
+func (e *Engine) wakeHelpers() {
+	for range e.Workers - alert {
+		select {
+		case e.wakeAll <- struct{}{}:
+		default:
+			return
+		}
+	}
+}
+
 // Run works until ctx ends. A batch that is under way is finished first.
 func (e *Engine) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for n := range e.Workers {
 		nimble := n > 0 && n >= e.Workers/4 // most of them
-		wg.Go(func() { e.worker(ctx, nimble) })
+		wake := e.wake
+		if n >= alert {
+			wake = e.wakeAll
+		}
+		wg.Go(func() { e.worker(ctx, wake, nimble) })
 	}
 	wg.Go(func() { newFetcher(e).run(ctx) })
 	wg.Go(func() { e.scheduler(ctx) })
@@ -102,9 +122,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	return nil
 }
 
-func (e *Engine) worker(ctx context.Context, nimble bool) {
+func (e *Engine) worker(ctx context.Context, wake <-chan struct{}, nimble bool) {
 	w := &worker{engine: e, rows: 1, bulkRows: 1, nimble: nimble}
-	e.loop(ctx, e.wake, "a batch of runs was undone; it is tried again", func(ctx context.Context) (bool, error) {
+	e.loop(ctx, wake, "a batch of runs was undone; it is tried again", func(ctx context.Context) (bool, error) {
 		// A claimed batch is finished even if ctx ends meanwhile: it is short, and undoing it is no gain.
 		n, err := w.work(context.WithoutCancel(ctx))
 		return n > 0 && w.more, err // otherwise what comes next wakes us

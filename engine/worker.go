@@ -101,6 +101,9 @@ func (w *worker) batch(ctx context.Context) (int, error) {
 	w.careful, w.more, w.fewer = false, c.full, max(w.fewer-1, 0)
 	if c.full {
 		e.Wake() // there is likely more than one worker can do
+		if !e.busy() {
+			e.wakeHelpers()
+		}
 	}
 	e.stats.count(c.runs)
 	return len(c.runs) + len(c.batches) + len(c.stale) + c.empty, nil

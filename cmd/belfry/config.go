@@ -51,7 +51,7 @@ type node struct {
 	Listen         string         `env:"BELFRY_LISTEN" default:"${listen}" placeholder:"HOST:PORT" help:"Where to serve HTTP ($$BELFRY_LISTEN)."`
 	AllowedOrigins []string       `env:"BELFRY_ALLOWED_ORIGINS" placeholder:"ORIGIN" help:"Origins whose pages may call, such as https://app.example.com, separated by commas; * for all ($$BELFRY_ALLOWED_ORIGINS). Empty: the server's own only."`
 	DatabaseConns  int32          `env:"BELFRY_DATABASE_CONNS" default:"20" help:"Connections to PostgreSQL at most ($$BELFRY_DATABASE_CONNS)."`
-	Workers        int            `env:"BELFRY_WORKERS" default:"2" help:"Batches of workflow runs at a time ($$BELFRY_WORKERS)."`
+	Workers        int            `env:"BELFRY_WORKERS" default:"4" help:"Batches of workflow runs at a time ($$BELFRY_WORKERS)."`
 	BatchSize      int            `env:"BELFRY_BATCH_SIZE" default:"500" help:"Workflow runs in one transaction ($$BELFRY_BATCH_SIZE)."`
 	FetchNetworks  []netip.Prefix `env:"BELFRY_FETCH_NETWORKS" placeholder:"CIDR" help:"Private networks that workflows may make requests to, such as 10.1.0.0/16, separated by commas ($$BELFRY_FETCH_NETWORKS). Empty: public addresses only."`
 	ReadyLag       time.Duration  `env:"BELFRY_READY_LAG" default:"1m" help:"/readyz fails while any work of workflows (a trigger, a run, a batch) has been due for longer ($$BELFRY_READY_LAG)."`
