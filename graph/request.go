@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"runtime"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
@@ -20,9 +21,16 @@ import (
 // plainHTTP marks the contexts of requests that aren't WebSockets.
 type plainHTTP struct{}
 
+// largeBody is from how many bytes on a request is a large one: a trigger for hundreds of people is.
+const largeBody = 16 << 10
+
 // bounded lets those requests through that gqlgen's transports answer well. They would take a body of any size, repeat
 // one that they can't decode in the error, and answer others without a code.
+//
+// Large ones take turns, no more of them at a time than leave a processor to the others: a flood of triggers for a thousand
+// people each would make every small request wait for all of it.
 func bounded(log *slog.Logger, next http.Handler) http.Handler {
+	turns := make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Upgrade") != "" && r.Method == http.MethodGet {
 			next.ServeHTTP(w, r)
@@ -42,6 +50,14 @@ func bounded(log *slog.Logger, next http.Handler) http.Handler {
 		if err != nil {
 			refuse(w, r, log, status, err)
 			return
+		}
+		if r.ContentLength > largeBody {
+			select {
+			case turns <- struct{}{}:
+				defer func() { <-turns }()
+			case <-r.Context().Done():
+				return
+			}
 		}
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), plainHTTP{}, true)))
 	})
@@ -68,7 +84,7 @@ func boundBody(w http.ResponseWriter, r *http.Request) (status int, _ error) {
 		return http.StatusBadRequest, belfry.Errorf(belfry.Invalid, "the body must be a JSON object with a query, a string, and optionally "+
 			"operationName, a string, and variables, an object").At("body")
 	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
+	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	return 0, nil
 }
 
