@@ -169,13 +169,12 @@ func (c *conn) acknowledge(ctx context.Context) {
 	c.ctx, c.cancel = ctx, cancel
 	c.phase = acknowledged
 	c.deadline = firstPing(now, c.transport.config.PingInterval)
-	ping := c.deadline
 	c.queue.append(func(b []byte) []byte {
 		return appendFrame(b, websocket.TextMessage, []byte(`{"type":"connection_ack"}`))
 	})
 	flush := c.startFlush()
+	c.transport.wheel.schedule(c, c.deadline) // under mu: end, which takes it out of the wheel, comes before or after as a whole
 	c.mu.Unlock()
-	c.transport.wheel.schedule(c, ping)
 	if own {
 		context.AfterFunc(ctx, c.lapse)
 	}
