@@ -222,7 +222,7 @@ func TestReplayIsReadInParts(t *testing.T) {
 		ids := w.fill(t, ann, int(past))
 		sub := w.slow(t, ann, belfry.Position{})
 		sub.want(t, Upserted, 1)
-		w.mark(t, ann, belfry.Read, ids[0]) // with maxReplay that is one too many for those who come now
+		w.mark(t, ann, belfry.Read, ids[0])
 		w.fill(t, ann, 1)
 		for version := int64(2); version <= past; version++ {
 			if version == 2 {
@@ -251,6 +251,20 @@ func TestReplayIsReadInParts(t *testing.T) {
 			t.Errorf("%d events: got %+v (%v), want nothing more", past, e, err)
 		}
 	}
+}
+
+// Who was near enough at the beginning isn't sent away because more came while it was told the past.
+func TestReplayThatHasBegunGoesOn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.know(env, "ann")
+	w.fill(t, ann, maxReplay)
+	sub := w.slow(t, ann, belfry.Position{})
+	w.fill(t, ann, replayChunk+1)
+	for version := int64(1); version <= maxReplay+replayChunk+1; version++ {
+		sub.want(t, Upserted, version)
+	}
+	sub.want(t, Synced, maxReplay+replayChunk+1)
 }
 
 func TestReplayIsResetIfTheRestIsDropped(t *testing.T) {
