@@ -76,7 +76,7 @@ func (c *conn) allow() bool {
 func (c *conn) messageLimit() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.phase != acknowledged {
+	if c.phase < acknowledged {
 		return min(MaxInitMessage, c.transport.config.ReadLimit)
 	}
 	return c.transport.config.ReadLimit
@@ -154,10 +154,12 @@ func (c *conn) acknowledge(ctx context.Context) {
 	// Otherwise it ends with the connection, and not before: nothing to watch, which saves half a kilobyte.
 	own := ctx.Done() != c.ctx.Done()
 	if own {
-		var cancelOwn context.CancelFunc
+		// Operations don't end with it at once: see leave.
+		ended := ctx
+		operations, cancelOperations := context.WithCancel(context.WithoutCancel(ended))
+		unwatch := context.AfterFunc(ended, func() { c.lapse(ended.Err()) })
 		endSocket := c.cancel
-		ctx, cancelOwn = context.WithCancel(ctx)
-		cancel = func() { cancelOwn(); endSocket() }
+		ctx, cancel = operations, func() { unwatch(); cancelOperations(); endSocket() }
 	}
 	now := time.Now()
 	c.mu.Lock()
@@ -175,9 +177,6 @@ func (c *conn) acknowledge(ctx context.Context) {
 	flush := c.startFlush()
 	c.transport.wheel.schedule(c, c.deadline) // under mu: end, which takes it out of the wheel, comes before or after as a whole
 	c.mu.Unlock()
-	if own {
-		context.AfterFunc(ctx, c.lapse)
-	}
 	if flush {
 		c.flush()
 	}

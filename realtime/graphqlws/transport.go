@@ -42,8 +42,9 @@ type Config struct {
 	AllowedOrigins []string
 
 	// Init decides about a connection from the payload of connection_init, nil if the client sent none, and
-	// returns the context of all its operations. When that context ends so does the connection: with CloseForbidden
-	// at its deadline, with CloseServiceRestart otherwise. An error refuses the connection: a *CloseError with its
+	// returns the context whose values all its operations have. When that context ends so does the connection: with
+	// CloseForbidden at its deadline, with CloseServiceRestart otherwise; queries and mutations that are running then
+	// get a second more. An error refuses the connection: a *CloseError with its
 	// own code and reason, any other with CloseForbidden and no more than "Forbidden". The context that Init gets
 	// has the values of the request's, and ends with the connection. Everybody may connect if Init is nil.
 	Init func(ctx context.Context, payload map[string]any) (context.Context, error)
