@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -22,6 +23,7 @@ const (
 // read handles what the client sends, until the connection ends. It leaves all work to others, so its stack stays small.
 func (c *conn) read() {
 	answered := false
+	fail := func(err error) { answered = c.fail(err) || answered }
 	defer func() { c.end(answered) }()
 	c.ws.SetPongHandler(func(string) error { return c.control() })
 	c.ws.SetPingHandler(func(payload string) error {
@@ -36,8 +38,10 @@ func (c *conn) read() {
 	for {
 		opcode, r, err := c.ws.NextReader()
 		if err != nil {
+			fail(err)
 			return
 		}
+		c.limitMessage(time.Now().Add(c.transport.config.MessageTimeout))
 		if !c.allow() {
 			continue
 		}
@@ -45,6 +49,7 @@ func (c *conn) read() {
 		data, err := io.ReadAll(io.LimitReader(r, limit+1))
 		switch {
 		case err != nil:
+			fail(err)
 			return
 		case int64(len(data)) > limit:
 			c.shut(websocket.CloseMessageTooBig, fmt.Sprintf("A message may have %d bytes", limit))
@@ -53,7 +58,30 @@ func (c *conn) read() {
 		default:
 			c.handle(data)
 		}
+		c.limitMessage(time.Time{})
 	}
+}
+
+// limitMessage sets when the message that is being read must be there; never if zero. Frames without content, without an
+// end, count as nothing else.
+func (c *conn) limitMessage(deadline time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.phase != closing { // which has a deadline of its own
+		_ = c.socket.SetReadDeadline(deadline) // fails if it is closed already
+	}
+}
+
+// fail says goodbye because reading has failed, and reports whether there is a close frame to be written for it.
+func (c *conn) fail(err error) bool {
+	c.mu.Lock()
+	over := c.phase == closing
+	c.mu.Unlock()
+	if network, ok := errors.AsType[net.Error](err); over || !ok || !network.Timeout() {
+		return false
+	}
+	c.shut(CloseTryAgainLater, fmt.Sprintf("Slow: a message may take %v", c.transport.config.MessageTimeout))
+	return true
 }
 
 // control counts a control frame.

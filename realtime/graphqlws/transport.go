@@ -21,6 +21,7 @@ const (
 	DefaultInitTimeout    = 10 * time.Second
 	DefaultPingInterval   = 25 * time.Second
 	DefaultWriteTimeout   = 5 * time.Second
+	DefaultMessageTimeout = 10 * time.Second
 	DefaultReadLimit      = 64 << 10 // bytes in one message
 	DefaultMaxOperations  = 100
 	DefaultMaxConnections = 100
@@ -60,6 +61,7 @@ type Config struct {
 	InitTimeout    time.Duration // for the connection to be acknowledged; DefaultInitTimeout if zero
 	PingInterval   time.Duration // two without a sign of life end the connection; DefaultPingInterval if zero
 	WriteTimeout   time.Duration // for each write, of at most 64 KiB; DefaultWriteTimeout if zero
+	MessageTimeout time.Duration // for a message to come, from its first frame to its last; DefaultMessageTimeout if zero
 	ReadLimit      int64         // bytes in one message; DefaultReadLimit if zero
 	MaxOperations  int           // at a time on one connection; DefaultMaxOperations if zero
 	MaxConnections int           // at a time of one owner on this node; DefaultMaxConnections if zero
@@ -90,6 +92,7 @@ func New(cfg Config) *Transport {
 	cfg.InitTimeout = cmp.Or(cfg.InitTimeout, DefaultInitTimeout)
 	cfg.PingInterval = cmp.Or(cfg.PingInterval, DefaultPingInterval)
 	cfg.WriteTimeout = cmp.Or(cfg.WriteTimeout, DefaultWriteTimeout)
+	cfg.MessageTimeout = cmp.Or(cfg.MessageTimeout, DefaultMessageTimeout)
 	cfg.ReadLimit = cmp.Or(cfg.ReadLimit, DefaultReadLimit)
 	cfg.MaxOperations = cmp.Or(cfg.MaxOperations, DefaultMaxOperations)
 	cfg.MaxConnections = cmp.Or(cfg.MaxConnections, DefaultMaxConnections)
