@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -77,10 +78,19 @@ func (c *conn) fail(err error) bool {
 	c.mu.Lock()
 	over := c.phase == closing
 	c.mu.Unlock()
-	if network, ok := errors.AsType[net.Error](err); over || !ok || !network.Timeout() {
+	if over {
 		return false
 	}
-	c.shut(CloseTryAgainLater, fmt.Sprintf("Slow: a message may take %v", c.transport.config.MessageTimeout))
+	if network, ok := errors.AsType[net.Error](err); ok {
+		if network.Timeout() {
+			c.shut(CloseTryAgainLater, fmt.Sprintf("Slow: a message may take %v", c.transport.config.MessageTimeout))
+		}
+		return network.Timeout()
+	}
+	if _, gone := errors.AsType[*websocket.CloseError](err); gone || errors.Is(err, io.EOF) {
+		return false
+	}
+	c.shut(websocket.CloseProtocolError, strings.TrimPrefix(err.Error(), "websocket: ")) // a frame against the rules
 	return true
 }
 

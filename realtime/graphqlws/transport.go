@@ -158,12 +158,12 @@ func (t *Transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.Grap
 		transport.SendErrorf(w, http.StatusServiceUnavailable, "this server is stopping: connect again")
 		return
 	}
-	ws, err := t.upgrader.Upgrade(w, r, nil)
+	ws, socket, err := t.upgrade(w, r)
 	if err != nil {
 		return // it has been answered
 	}
 	c := &conn{
-		transport: t, exec: exec, ws: ws, socket: ws.NetConn(),
+		transport: t, exec: exec, ws: ws, socket: socket,
 		deadline: time.Now().Add(t.config.InitTimeout),
 	}
 	// The request's context ends when we return.
