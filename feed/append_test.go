@@ -71,7 +71,7 @@ func TestMarkEventsReadBackAsTheyWere(t *testing.T) {
 	ids := w.fill(t, ann, 3)
 	w.mark(t, ann, belfry.Seen, ids[2], ids[0])
 	w.markAll(t, ann, belfry.Read)
-	past, err := w.past(t.Context(), ann, &belfry.Position{Epoch: w.page(t, ann, 1).Position.Epoch, Version: 3})
+	past, err := w.past(t.Context(), ann, &belfry.Position{Epoch: w.page(t, ann, 1).Position.Epoch, Version: 3}, false)
 	if err != nil || len(past) != 3 {
 		t.Fatalf("past = %+v, %v; want two marks and the end", past, err)
 	}
@@ -159,7 +159,7 @@ func TestItemsRememberTheirBatch(t *testing.T) {
 	wantActors := [][]belfry.RecipientID{nil, crowd[:2], nil, crowd[:belfry.MaxActors], nil}
 	wantTotals := []int{1, 3, 4, belfry.MaxActors + 1, 1}
 	page := w.page(t, ann, 10).Items
-	past, err := w.past(t.Context(), ann, &start)
+	past, err := w.past(t.Context(), ann, &start, false)
 	if err != nil || len(past) != 6 {
 		t.Fatalf("past = %+v, %v", past, err)
 	}

@@ -34,6 +34,7 @@ const (
 	MaxMarkIDs = 100
 
 	maxReplay       = 500                // events told to a subscriber that comes back; beyond, it is reset
+	replayChunk     = 32                 // of those that are read at a time: what a subscriber that doesn't take them holds
 	changeRetention = 7 * 24 * time.Hour // how long marks can be replayed
 	sweepInterval   = 30 * time.Second   // how often connected feeds are compared with the database
 	pruneInterval   = time.Hour          // how often changes beyond changeRetention are dropped

@@ -163,8 +163,8 @@ const insertChange = `INSERT INTO feed_changes (recipient_id, channel, version, 
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
 
 const selectChanges = `SELECT version, at, mark, seqs, coalesce(up_to, 0)
-  FROM feed_changes WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 AND version > $4
- ORDER BY version LIMIT $5`
+  FROM feed_changes WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 AND version > $4 AND version <= $5
+ ORDER BY version`
 
 const deleteChanges = `DELETE FROM feed_changes WHERE ctid = ANY (ARRAY(SELECT ctid FROM feed_changes WHERE at < $1 LIMIT $2))`
 

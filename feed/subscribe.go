@@ -21,6 +21,8 @@ type Subscription struct {
 	last    belfry.Position // what the listener has been told
 	pending []Event         // to be told
 	behind  bool            // then the database is to be read
+	begun   bool            // and has been, for the events before: what is behind may come to more than maxReplay meanwhile
+	unsaid  bool            // that the past has been told is to be told
 
 	epoch, version atomic.Int64 // last again, for the sweep: torn between two events it wakes once too often
 }
@@ -35,12 +37,13 @@ func (s *Service) Subscribe(ctx context.Context, ref Ref, since *belfry.Position
 	if err != nil {
 		return nil, err
 	}
-	past, err := s.past(ctx, ref, since)
+	past, err := s.past(ctx, ref, since, false)
 	if err != nil {
 		line.Close()
 		return nil, err
 	}
-	sub := &Subscription{service: s, ctx: ctx, ref: ref, line: line, pending: past}
+	sub := &Subscription{service: s, ctx: ctx, ref: ref, line: line, unsaid: true}
+	sub.replay(past)
 	s.register(sub, true)
 	context.AfterFunc(ctx, func() {
 		s.register(sub, false)
@@ -93,9 +96,9 @@ func (sub *Subscription) Next() (e Event, ok bool, err error) {
 	return e, true, nil
 }
 
-// catchUp reads what the line didn't bring.
+// catchUp reads what the line didn't bring, or the next of what it didn't bring.
 func (sub *Subscription) catchUp() error {
-	missed, err := sub.service.past(sub.ctx, sub.ref, &sub.last)
+	missed, err := sub.service.past(sub.ctx, sub.ref, &sub.last, sub.begun)
 	if err != nil {
 		if sub.ctx.Err() == nil {
 			sub.service.Log.Warn("a feed subscription ends: what it missed can't be read; the client comes back",
@@ -103,9 +106,21 @@ func (sub *Subscription) catchUp() error {
 		}
 		return err
 	}
-	sub.pending = slices.DeleteFunc(missed, func(e Event) bool { return e.Kind == Synced })
-	sub.behind = false
+	sub.replay(missed)
 	return nil
+}
+
+// replay has events of the past told, as past returns them. More may follow on them: that is read when they have been
+// taken, so that a listener who takes nothing holds little.
+func (sub *Subscription) replay(past []Event) {
+	end := past[len(past)-1].Kind
+	more := end != Synced && end != Reset
+	sub.behind, sub.begun = more, more
+	if end == Synced && !sub.unsaid {
+		past = past[:len(past)-1]
+	}
+	sub.unsaid = sub.unsaid && more
+	sub.pending = past
 }
 
 // follow decodes those notices that follow on what was told. It stops at the first hole, and at an event of another
@@ -139,8 +154,9 @@ func (sub *Subscription) follow(notices []Notice) (events []Event, complete bool
 	return events, true
 }
 
-// past reads what happened since a position, ending with Synced; or Reset alone if it can't be told.
-func (s *Service) past(ctx context.Context, ref Ref, since *belfry.Position) (events []Event, err error) {
+// past reads what happened next since a position, up to replayChunk events, followed by Synced if that is all; or Reset
+// alone if it can't be told. Whoever has begun to read isn't too far behind, whatever has come meanwhile.
+func (s *Service) past(ctx context.Context, ref Ref, since *belfry.Position, begun bool) (events []Event, err error) {
 	err = s.read(ctx, ref, func(tx pgx.Tx, h *header) error {
 		now := Event{Kind: Synced, Position: h.position(), Badge: h.cells.Badge()}
 		reset := func(why ResetReason) {
@@ -154,28 +170,29 @@ func (s *Service) past(ctx context.Context, ref Ref, since *belfry.Position) (ev
 		case since.Version > h.version, since.Epoch != h.epoch && *since != (belfry.Position{}):
 			reset(UnknownPosition)
 			return nil
-		case h.version-since.Version > maxReplay:
+		case !begun && h.version-since.Version > maxReplay:
 			reset(TooOld)
 			return nil
 		}
-		replayed, err := replay(ctx, tx, h, since.Version)
-		if err != nil {
+		upTo := min(h.version, since.Version+replayChunk)
+		events, err = replay(ctx, tx, h, since.Version, upTo)
+		switch {
+		case err != nil:
 			return err
-		}
-		if int64(len(replayed)) != h.version-since.Version {
+		case int64(len(events)) != upTo-since.Version:
 			reset(TooOld) // changes of that time have been dropped
-			return nil
+		case upTo == h.version:
+			events = append(events, now)
 		}
-		events = append(replayed, now)
 		return nil
 	})
 	return events, err
 }
 
-// replay makes the events of all versions after one, as far as they are kept: items from feed_items by their seq, marks
-// from feed_changes.
-func replay(ctx context.Context, tx pgx.Tx, h *header, after int64) ([]Event, error) {
-	items, _, err := readItems(ctx, tx, h, h.version+1, after, everyItem, maxReplay)
+// replay makes the events of the versions after one, up to another, as far as they are kept: items from feed_items by
+// their seq, marks from feed_changes.
+func replay(ctx context.Context, tx pgx.Tx, h *header, after, upTo int64) ([]Event, error) {
+	items, _, err := readItems(ctx, tx, h, upTo+1, after, everyItem, replayChunk)
 	if err != nil {
 		return nil, err
 	}
@@ -183,7 +200,7 @@ func replay(ctx context.Context, tx pgx.Tx, h *header, after int64) ([]Event, er
 	for _, it := range items {
 		events = append(events, Event{Kind: Upserted, Position: it.Position(), Item: it})
 	}
-	rows, err := tx.Query(ctx, selectChanges, h.recipient, h.channel, h.env, after, maxReplay)
+	rows, err := tx.Query(ctx, selectChanges, h.recipient, h.channel, h.env, after, upTo)
 	if err != nil {
 		return nil, err
 	}

@@ -182,10 +182,110 @@ func TestReplayReachesAsFarAsMaxReplay(t *testing.T) {
 	w := newWorld(t)
 	ann := w.know(env, "ann")
 	w.fill(t, ann, maxReplay)
-	past, err := w.past(t.Context(), ann, &belfry.Position{})
-	if err != nil || len(past) != maxReplay+1 || past[0].Position.Version != 1 || past[maxReplay].Kind != Synced {
-		t.Errorf("%d events, %v; want all %d and the end", len(past), err, maxReplay)
+	l := w.subscribe(t, ann, &belfry.Position{})
+	for version := int64(1); version <= maxReplay; version++ {
+		l.want(t, Upserted, version)
 	}
+	l.want(t, Synced, maxReplay)
+}
+
+// slow is a subscription whose events are taken by hand, one by one.
+type slow struct{ *Subscription }
+
+func (w *world) slow(t *testing.T, ref Ref, since belfry.Position) slow {
+	t.Helper()
+	sub, err := w.Subscribe(t.Context(), ref, &since, func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slow{sub}
+}
+
+func (sub slow) want(t *testing.T, kind EventKind, version int64) Event {
+	t.Helper()
+	if held := len(sub.pending); held > replayChunk+1 {
+		t.Fatalf("%d events are held before version %d, want %d and the end", held, version, replayChunk)
+	}
+	e, ok, err := sub.Next()
+	if !ok || err != nil || e.Kind != kind || e.Position.Version != version {
+		t.Fatalf("got %+v (%v, %v), want %s at version %d", e, ok, err, kind, version)
+	}
+	return e
+}
+
+// Who doesn't take what was asked for holds a part of it, and gets what came meanwhile in its place.
+func TestReplayIsReadInParts(t *testing.T) {
+	t.Parallel()
+	for _, past := range []int64{1, replayChunk - 1, replayChunk, replayChunk + 1, 2 * replayChunk, maxReplay} {
+		w := newWorld(t)
+		ann := w.know(env, "ann")
+		ids := w.fill(t, ann, int(past))
+		sub := w.slow(t, ann, belfry.Position{})
+		sub.want(t, Upserted, 1)
+		w.mark(t, ann, belfry.Read, ids[0])
+		w.fill(t, ann, 1)
+		for version := int64(2); version <= past; version++ {
+			if version == 2 {
+				w.markAll(t, ann, belfry.Seen)
+			}
+			sub.want(t, Upserted, version)
+		}
+		synced := past + 3
+		if past <= replayChunk {
+			synced = past // all was read at once
+			sub.want(t, Synced, synced)
+		}
+		sub.want(t, Patched, past+1)
+		if e := sub.want(t, Upserted, past+2); e.Item.ID.Seq != past+2 {
+			t.Errorf("%+v", e)
+		}
+		if past > 1 {
+			sub.want(t, MarkedAll, past+3)
+		} else {
+			synced = past + 2
+		}
+		if past > replayChunk {
+			sub.want(t, Synced, synced)
+		}
+		if e, ok, err := sub.Next(); ok || err != nil {
+			t.Errorf("%d events: got %+v (%v), want nothing more", past, e, err)
+		}
+	}
+}
+
+// Who was near enough at the beginning isn't sent away because more came while it was told the past.
+func TestReplayThatHasBegunGoesOn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.know(env, "ann")
+	w.fill(t, ann, maxReplay)
+	sub := w.slow(t, ann, belfry.Position{})
+	w.fill(t, ann, replayChunk+1)
+	for version := int64(1); version <= maxReplay+replayChunk+1; version++ {
+		sub.want(t, Upserted, version)
+	}
+	sub.want(t, Synced, maxReplay+replayChunk+1)
+}
+
+func TestReplayIsResetIfTheRestIsDropped(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.know(env, "ann")
+	w.fill(t, ann, replayChunk+1)
+	w.markAll(t, ann, belfry.Seen)
+	sub := w.slow(t, ann, belfry.Position{})
+	w.exec(t, `DELETE FROM feed_changes`)
+	for version := int64(1); version <= replayChunk; version++ {
+		sub.want(t, Upserted, version)
+	}
+	if e := sub.want(t, Reset, replayChunk+2); e.Reason != TooOld {
+		t.Errorf("%+v", e)
+	}
+	if e, ok, err := sub.Next(); ok || err != nil { // a Reset is the end of the past, without a Synced
+		t.Errorf("got %+v (%v), want nothing more", e, err)
+	}
+	w.fill(t, ann, 1)
+	sub.want(t, Upserted, replayChunk+3)
 }
 
 func TestPositionOfAFeedThatIsGone(t *testing.T) {

@@ -2,9 +2,12 @@ package graph
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/gorilla/websocket"
 	gql "github.com/vektah/gqlparser/v2/ast"
 )
 
@@ -132,6 +135,50 @@ func TestLongListsCount(t *testing.T) {
 	} {
 		if got := c.call(query, nil); len(got.Errors) > 0 {
 			t.Errorf("%s: %+v", name, got.Errors)
+		}
+	}
+}
+
+// What is deferred would be waited for by nobody's leave: @defer is refused before anything is executed.
+func TestDeferIsRefused(t *testing.T) {
+	t.Parallel()
+	c := newWorld(t).environment(t, "ours")
+	c.identify("ana")
+	dialer := websocket.Dialer{Subprotocols: []string{"graphql-transport-ws"}}
+	socket, _, err := dialer.DialContext(t.Context(), "ws"+strings.TrimPrefix(c.url, "http"), http.Header{"Authorization": {"Bearer " + c.key}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = socket.Close() }()
+	_ = socket.SetReadDeadline(time.Now().Add(patience))
+	if err := socket.WriteJSON(vars{"type": "connection_init"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, ack, err := socket.ReadMessage(); err != nil || !strings.Contains(string(ack), "connection_ack") {
+		t.Fatalf("%s %v", ack, err)
+	}
+	for name, query := range map[string]string{
+		"an inline fragment":         `{ feed(ref: {user: "ana"}) { ... @defer { badge { unread } } } }`,
+		"a spread":                   `{ feed(ref: {user: "ana"}) { ...f @defer } } fragment f on Feed { badge { unread } }`,
+		"within a fragment":          `{ feed(ref: {user: "ana"}) { ...f } } fragment f on Feed { ... @defer { badge { unread } } }`,
+		"at the root":                `{ ... @defer { feed(ref: {user: "ana"}) { badge { unread } } } }`,
+		"two with one label":         `{ feed(ref: {user: "ana"}) { ... @defer(label: "x") { badge { unread } } ... @defer(label: "x") { badge { unseen } } } }`,
+		"even if it is switched off": `{ feed(ref: {user: "ana"}) { ... @defer(if: false) { badge { unread } } } }`,
+		"a subscription":             `subscription { feedEvents(feed: {user: "ana"}) { badge { ... @defer { unread } } } }`,
+		"two in a subscription":      `subscription { feedEvents(feed: {user: "ana"}) { badge { ... @defer(label: "x") { unread } ... @defer(label: "x") { unseen } } } }`,
+	} {
+		if got := c.call(query, nil); got.code() != "INVALID" || !strings.Contains(got.Errors[0].Message, "@defer is not supported") {
+			t.Errorf("%s: got %s %+v", name, got.Data, got.Errors)
+		}
+		if err := socket.WriteJSON(vars{"id": name, "type": "subscribe", "payload": vars{"query": query}}); err != nil {
+			t.Fatal(err)
+		}
+		_, said, err := socket.ReadMessage()
+		if strings.Contains(string(said), `"complete"`) { // of the one before
+			_, said, err = socket.ReadMessage()
+		}
+		if err != nil || !strings.Contains(string(said), "@defer is not supported") || !strings.Contains(string(said), `"INVALID"`) {
+			t.Fatalf("%s, over a socket: got %s %v", name, said, err)
 		}
 	}
 }

@@ -160,15 +160,27 @@ func (m *meter) walk(set ast.SelectionSet, depth int, introspecting bool) (err *
 		case *ast.Field:
 			err = m.field(s, depth, introspecting)
 		case *ast.InlineFragment:
-			err = m.walk(s.SelectionSet, depth, introspecting)
+			err = m.fragment(s.Directives, s.SelectionSet, depth, introspecting)
 		case *ast.FragmentSpread:
-			err = m.walk(s.Definition.SelectionSet, depth, introspecting)
+			err = m.fragment(s.Directives, s.Definition.SelectionSet, depth, introspecting)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// fragment refuses @defer, which every schema has whether its server can keep the promise or not: the code that executes
+// operations waits for what is deferred without looking at the context, so whoever goes away leaves it waiting for good.
+func (m *meter) fragment(directives ast.DirectiveList, set ast.SelectionSet, depth int, introspecting bool) *gqlerror.Error {
+	if directives.ForName("defer") != nil {
+		return &gqlerror.Error{
+			Message:    "@defer is not supported: ask for these fields in a query of their own",
+			Extensions: map[string]any{"code": string(belfry.Invalid)},
+		}
+	}
+	return m.walk(set, depth, introspecting)
 }
 
 func (m *meter) field(f *ast.Field, depth int, introspecting bool) *gqlerror.Error {

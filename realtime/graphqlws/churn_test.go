@@ -132,6 +132,27 @@ func TestFragmentsWithControlFramesBetween(t *testing.T) {
 	}
 }
 
+// Frames that say nothing, without an end, are no way to keep the server busy.
+func TestAMessageHasToEnd(t *testing.T) {
+	t.Parallel()
+	s := serve(t, graphqlws.Config{MessageTimeout: 100 * time.Millisecond, InitTimeout: 2 * patience})
+	idle := dialInit(t, s.url)
+	for name, c := range map[string]client{"before the initialisation": dial(t, s.url), "after": dialInit(t, s.url)} {
+		go func() {
+			_, err := c.NetConn().Write(clientFrame(text, nil))
+			for err == nil {
+				_, err = c.NetConn().Write(clientFrame(continuation, nil))
+				time.Sleep(time.Millisecond) // so that the close frame isn't lost to a reset
+			}
+		}()
+		if reason := c.expectClose(1013); !strings.Contains(reason, "100ms") {
+			t.Errorf("%s: closed because %q", name, reason)
+		}
+	}
+	idle.send(`{"type":"ping"}`) // its first message was in time, and there may be as much time as there is between two
+	idle.expect(`{"type":"pong"}`)
+}
+
 func TestFramesAgainstTheRules(t *testing.T) {
 	t.Parallel()
 	for name, frame := range map[string][]byte{

@@ -17,6 +17,10 @@ import (
 // closeTimeout is how long a peer may take to answer our close frame before the socket is closed without.
 const closeTimeout = 2 * time.Second
 
+// leaveTimeout is how long a connection that is to end waits for the answers of its queries and mutations: clients send
+// again, on their next connection, what wasn't answered, and a mutation may have been committed.
+const leaveTimeout = time.Second
+
 // phase is how far a connection has got.
 type phase uint8
 
@@ -24,13 +28,15 @@ const (
 	opened       phase = iota
 	initialising       // connection_init has come, Init is deciding
 	acknowledged
+	leaving // once queries and mutations have been answered; nothing new is begun
 	closing // a close frame is queued or sent, or none is to be: nothing else is
 )
 
 // conn is one connection. While nothing happens it has one goroutine, the reader, which also has the last word: it
 // closes the socket when it ends, or leaves that to a flusher that is still writing the answer to a close frame.
 //
-// Whoever wants the connection to end calls shut (with a close frame) or cut (without); the first one decides.
+// Whoever wants the connection to end calls leave (with a close frame, after what is running), shut (with one, at once)
+// or cut (without); the first one decides, but who is leaving may still be hurried.
 type conn struct {
 	transport *Transport
 	exec      graphql.GraphExecutor
@@ -48,6 +54,8 @@ type conn struct {
 	cancel     context.CancelFunc
 	operations map[string]*operation // by id; those that neither side has ended
 	running    int                   // goes on for a moment after an operation has ended
+	finite     int                   // of those that run: not known to be subscriptions
+	farewell   *CloseError           // of one that is leaving
 	queue      queue
 	readerGone bool
 
@@ -78,6 +86,50 @@ func (c *conn) shutLocked(code int, reason string) {
 	_ = c.socket.SetReadDeadline(time.Now().Add(closeTimeout)) // fails if it is closed already
 }
 
+// leave shuts the connection once its queries and mutations have been answered, or have taken too long for it.
+// Subscriptions end now, without a word; they are begun again on the next connection.
+func (c *conn) leave(code int, reason string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.phase >= leaving {
+		return
+	}
+	if c.phase == acknowledged {
+		c.phase = leaving
+		for _, o := range c.operations {
+			if o.endless {
+				c.forget(o)
+			}
+		}
+	}
+	c.farewell = &CloseError{Code: code, Reason: reason}
+	if c.finite > 0 {
+		time.AfterFunc(leaveTimeout, func() { c.shut(code, reason) })
+		return
+	}
+	c.goIfDone()
+}
+
+// goIfDone shuts a connection that is leaving and has nothing to wait for. The caller holds mu.
+func (c *conn) goIfDone() {
+	if c.farewell == nil || c.finite > 0 || c.phase == closing {
+		return
+	}
+	c.shutLocked(c.farewell.Code, c.farewell.Reason)
+	if c.startFlush() {
+		go c.flush()
+	}
+}
+
+// forget ends an operation without a word. The caller holds mu.
+func (c *conn) forget(o *operation) {
+	if c.operations[o.id] == o {
+		delete(c.operations, o.id)
+	}
+	o.cancel()
+	o.Wake() // to be done
+}
+
 // cut ends the connection at once, because the peer wouldn't get a close frame. Its client sees 1006, and comes back.
 func (c *conn) cut(why error) {
 	c.mu.Lock()
@@ -91,13 +143,13 @@ func (c *conn) cut(why error) {
 	_ = c.socket.Close()
 }
 
-// lapse ends a connection whose context, which came from Init, has ended.
-func (c *conn) lapse() {
-	if errors.Is(c.ctx.Err(), context.DeadlineExceeded) {
-		c.shut(CloseForbidden, "Credentials expired")
+// lapse ends a connection because of how the context that came from Init has ended.
+func (c *conn) lapse(err error) {
+	if errors.Is(err, context.DeadlineExceeded) {
+		c.leave(CloseForbidden, "Credentials expired")
 		return
 	}
-	c.shut(CloseServiceRestart, "Service restart")
+	c.leave(CloseServiceRestart, "Service restart")
 }
 
 // end is what the reader does last.
@@ -133,7 +185,7 @@ func (c *conn) visit(now time.Time) time.Time {
 		return time.Time{}
 	case now.Before(deadline):
 		return deadline
-	case phase != acknowledged:
+	case phase < acknowledged:
 		c.shut(CloseInitTimeout, "Connection initialisation timeout")
 		return time.Time{}
 	}

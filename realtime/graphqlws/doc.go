@@ -13,8 +13,9 @@
 //   - Close codes are those that the protocol names and some of our own, chosen so that the standard client retries
 //     what it should: see [CloseServiceRestart] and those beside it.
 //   - A connection that ends, for whatever reason, doesn't complete its operations: clients start them again on the
-//     next. After a client's complete nothing is sent for the operation, and its id is free at once.
-//   - Everything that comes from strangers is bounded: messages in size and rate, operations, connections of one owner.
+//     next. If the server is drained or credentials expire, queries and mutations in flight are answered first, as far
+//     as that takes no more than a second. After a client's complete nothing is sent for the operation, and its id is free at once.
+//   - Everything that comes from strangers is bounded: messages in size, rate and time, operations, connections of one owner.
 //   - Only graphql-transport-ws is spoken. Its predecessor, the "graphql-ws" subprotocol, is closed with 4406. Frames
 //     are never compressed: compressing what a user wrote beside what an attacker wrote gives away both, and costs
 //     memory for each connection.

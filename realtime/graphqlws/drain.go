@@ -11,7 +11,8 @@ import (
 const drainPace = 2 * time.Millisecond
 
 // Drain refuses new connections from now on, asks the clients of those that are there to connect again elsewhere (1012),
-// spread over 2 ms for each, and returns when all have gone. Once ctx ends, or at four fifths of the time until its
+// spread over 2 ms for each, and returns when all have gone. Queries and mutations that are running get a second to be
+// answered; subscriptions end, and nothing new is begun. Once ctx ends, or at four fifths of the time until its
 // deadline, the rest is asked at once; after ctx nobody is waited for. It reports whether all have gone.
 func (t *Transport) Drain(ctx context.Context) bool {
 	t.mu.Lock()
@@ -36,7 +37,7 @@ func (t *Transport) Drain(ctx context.Context) bool {
 			due = min(due, 1+int(time.Since(begin)/pace))
 		}
 		for ; i < due; i++ {
-			conns[i].shut(CloseServiceRestart, "Service restart")
+			conns[i].leave(CloseServiceRestart, "Service restart")
 		}
 		timer.Reset(max(0, pace) + rand.N(max(1, pace)))
 		select {

@@ -28,9 +28,10 @@ type operation struct {
 	id   string
 	next []byte // the beginning of every next message
 
-	ctx    context.Context
-	cancel context.CancelFunc
-	stage  atomic.Int32
+	ctx     context.Context
+	endless bool // a subscription; guarded by conn.mu
+	cancel  context.CancelFunc
+	stage   atomic.Int32
 
 	// The following are of the goroutine.
 	opCtx       *graphql.OperationContext
@@ -56,6 +57,7 @@ func (c *conn) subscribe(m message) {
 	c.mu.Lock()
 	_, duplicate := c.operations[m.id]
 	switch {
+	case c.phase >= leaving: // the client asks again on its next connection
 	case c.phase != acknowledged:
 		c.shutLocked(CloseUnauthorized, "Unauthorized: wait for connection_ack first")
 	case m.id == "" || len(m.id) > MaxIDLength:
@@ -78,6 +80,7 @@ func (c *conn) subscribe(m message) {
 		o.ctx, o.cancel = context.WithCancel(c.ctx)
 		c.operations[m.id] = o
 		c.running++
+		c.finite++
 		c.mu.Unlock()
 		c.transport.operations.Add(1)
 		go o.run(m.payload)
@@ -131,10 +134,28 @@ func (o *operation) begin(payload []byte) (ok bool) {
 		return false
 	}
 	if opCtx.Operation.Operation == ast.Subscription {
+		if !o.isSubscription() {
+			return false
+		}
 		ctx = pull.With(ctx, o)
 	}
 	o.responses, o.responseCtx = exec.DispatchOperation(ctx, opCtx)
 	return true
+}
+
+// isSubscription notes that the operation isn't one to wait for, and reports whether it may go on.
+func (o *operation) isSubscription() bool {
+	c := o.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	o.endless = true
+	c.finite--
+	if c.phase < leaving {
+		return true
+	}
+	c.forget(o)
+	c.goIfDone()
+	return false
 }
 
 // work sends responses until there are no more, or none at present.
@@ -274,6 +295,10 @@ func (o *operation) done() {
 		delete(c.operations, o.id)
 	}
 	c.running--
+	if !o.endless {
+		c.finite--
+		c.goIfDone()
+	}
 	c.mu.Unlock()
 	c.transport.operations.Add(-1)
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"strings"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -22,6 +24,7 @@ const (
 // read handles what the client sends, until the connection ends. It leaves all work to others, so its stack stays small.
 func (c *conn) read() {
 	answered := false
+	fail := func(err error) { answered = c.fail(err) || answered }
 	defer func() { c.end(answered) }()
 	c.ws.SetPongHandler(func(string) error { return c.control() })
 	c.ws.SetPingHandler(func(payload string) error {
@@ -36,8 +39,10 @@ func (c *conn) read() {
 	for {
 		opcode, r, err := c.ws.NextReader()
 		if err != nil {
+			fail(err)
 			return
 		}
+		c.limitMessage(time.Now().Add(c.transport.config.MessageTimeout))
 		if !c.allow() {
 			continue
 		}
@@ -45,6 +50,7 @@ func (c *conn) read() {
 		data, err := io.ReadAll(io.LimitReader(r, limit+1))
 		switch {
 		case err != nil:
+			fail(err)
 			return
 		case int64(len(data)) > limit:
 			c.shut(websocket.CloseMessageTooBig, fmt.Sprintf("A message may have %d bytes", limit))
@@ -53,7 +59,39 @@ func (c *conn) read() {
 		default:
 			c.handle(data)
 		}
+		c.limitMessage(time.Time{})
 	}
+}
+
+// limitMessage sets when the message that is being read must be there; never if zero. Frames without content, without an
+// end, count as nothing else.
+func (c *conn) limitMessage(deadline time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.phase != closing { // which has a deadline of its own
+		_ = c.socket.SetReadDeadline(deadline) // fails if it is closed already
+	}
+}
+
+// fail says goodbye because reading has failed, and reports whether there is a close frame to be written for it.
+func (c *conn) fail(err error) bool {
+	c.mu.Lock()
+	over := c.phase == closing
+	c.mu.Unlock()
+	if over {
+		return false
+	}
+	if network, ok := errors.AsType[net.Error](err); ok {
+		if network.Timeout() {
+			c.shut(CloseTryAgainLater, fmt.Sprintf("Slow: a message may take %v", c.transport.config.MessageTimeout))
+		}
+		return network.Timeout()
+	}
+	if _, gone := errors.AsType[*websocket.CloseError](err); gone || errors.Is(err, io.EOF) {
+		return false
+	}
+	c.shut(websocket.CloseProtocolError, strings.TrimPrefix(err.Error(), "websocket: ")) // a frame against the rules
+	return true
 }
 
 // control counts a control frame.
@@ -76,7 +114,7 @@ func (c *conn) allow() bool {
 func (c *conn) messageLimit() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.phase != acknowledged {
+	if c.phase < acknowledged {
 		return min(MaxInitMessage, c.transport.config.ReadLimit)
 	}
 	return c.transport.config.ReadLimit
@@ -154,10 +192,12 @@ func (c *conn) acknowledge(ctx context.Context) {
 	// Otherwise it ends with the connection, and not before: nothing to watch, which saves half a kilobyte.
 	own := ctx.Done() != c.ctx.Done()
 	if own {
-		var cancelOwn context.CancelFunc
+		// Operations don't end with it at once: see leave.
+		ended := ctx
+		operations, cancelOperations := context.WithCancel(context.WithoutCancel(ended))
+		unwatch := context.AfterFunc(ended, func() { c.lapse(ended.Err()) })
 		endSocket := c.cancel
-		ctx, cancelOwn = context.WithCancel(ctx)
-		cancel = func() { cancelOwn(); endSocket() }
+		ctx, cancel = operations, func() { unwatch(); cancelOperations(); endSocket() }
 	}
 	now := time.Now()
 	c.mu.Lock()
@@ -169,16 +209,12 @@ func (c *conn) acknowledge(ctx context.Context) {
 	c.ctx, c.cancel = ctx, cancel
 	c.phase = acknowledged
 	c.deadline = firstPing(now, c.transport.config.PingInterval)
-	ping := c.deadline
 	c.queue.append(func(b []byte) []byte {
 		return appendFrame(b, websocket.TextMessage, []byte(`{"type":"connection_ack"}`))
 	})
 	flush := c.startFlush()
+	c.transport.wheel.schedule(c, c.deadline) // under mu: end, which takes it out of the wheel, comes before or after as a whole
 	c.mu.Unlock()
-	c.transport.wheel.schedule(c, ping)
-	if own {
-		context.AfterFunc(ctx, c.lapse)
-	}
 	if flush {
 		c.flush()
 	}

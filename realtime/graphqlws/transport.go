@@ -21,6 +21,7 @@ const (
 	DefaultInitTimeout    = 10 * time.Second
 	DefaultPingInterval   = 25 * time.Second
 	DefaultWriteTimeout   = 5 * time.Second
+	DefaultMessageTimeout = 10 * time.Second
 	DefaultReadLimit      = 64 << 10 // bytes in one message
 	DefaultMaxOperations  = 100
 	DefaultMaxConnections = 100
@@ -42,8 +43,9 @@ type Config struct {
 	AllowedOrigins []string
 
 	// Init decides about a connection from the payload of connection_init, nil if the client sent none, and
-	// returns the context of all its operations. When that context ends so does the connection: with CloseForbidden
-	// at its deadline, with CloseServiceRestart otherwise. An error refuses the connection: a *CloseError with its
+	// returns the context whose values all its operations have. When that context ends so does the connection: with
+	// CloseForbidden at its deadline, with CloseServiceRestart otherwise; queries and mutations that are running then
+	// get a second more. An error refuses the connection: a *CloseError with its
 	// own code and reason, any other with CloseForbidden and no more than "Forbidden". The context that Init gets
 	// has the values of the request's, and ends with the connection. Everybody may connect if Init is nil.
 	Init func(ctx context.Context, payload map[string]any) (context.Context, error)
@@ -59,6 +61,7 @@ type Config struct {
 	InitTimeout    time.Duration // for the connection to be acknowledged; DefaultInitTimeout if zero
 	PingInterval   time.Duration // two without a sign of life end the connection; DefaultPingInterval if zero
 	WriteTimeout   time.Duration // for each write, of at most 64 KiB; DefaultWriteTimeout if zero
+	MessageTimeout time.Duration // for a message to come, from its first frame to its last; DefaultMessageTimeout if zero
 	ReadLimit      int64         // bytes in one message; DefaultReadLimit if zero
 	MaxOperations  int           // at a time on one connection; DefaultMaxOperations if zero
 	MaxConnections int           // at a time of one owner on this node; DefaultMaxConnections if zero
@@ -89,6 +92,7 @@ func New(cfg Config) *Transport {
 	cfg.InitTimeout = cmp.Or(cfg.InitTimeout, DefaultInitTimeout)
 	cfg.PingInterval = cmp.Or(cfg.PingInterval, DefaultPingInterval)
 	cfg.WriteTimeout = cmp.Or(cfg.WriteTimeout, DefaultWriteTimeout)
+	cfg.MessageTimeout = cmp.Or(cfg.MessageTimeout, DefaultMessageTimeout)
 	cfg.ReadLimit = cmp.Or(cfg.ReadLimit, DefaultReadLimit)
 	cfg.MaxOperations = cmp.Or(cfg.MaxOperations, DefaultMaxOperations)
 	cfg.MaxConnections = cmp.Or(cfg.MaxConnections, DefaultMaxConnections)
@@ -154,12 +158,12 @@ func (t *Transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.Grap
 		transport.SendErrorf(w, http.StatusServiceUnavailable, "this server is stopping: connect again")
 		return
 	}
-	ws, err := t.upgrader.Upgrade(w, r, nil)
+	ws, socket, err := t.upgrade(w, r)
 	if err != nil {
 		return // it has been answered
 	}
 	c := &conn{
-		transport: t, exec: exec, ws: ws, socket: ws.NetConn(),
+		transport: t, exec: exec, ws: ws, socket: socket,
 		deadline: time.Now().Add(t.config.InitTimeout),
 	}
 	// The request's context ends when we return.

@@ -1,6 +1,7 @@
 package graphqlws
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -108,4 +109,34 @@ func TestFrameLengths(t *testing.T) {
 			t.Errorf("%d bytes: %s, want %s", n, got, header)
 		}
 	}
+}
+
+// A client may leave in the moment in which it is let in. Whoever finds the connection acknowledged must find it in the
+// wheel as well, or the one who takes it out comes before the one who puts it in, and it stays there for good.
+func TestAcknowledgedMeansScheduled(t *testing.T) {
+	t.Parallel()
+	ws := New(Config{})
+	c := &conn{transport: ws, phase: initialising, queue: queue{flushing: true}} // nobody writes
+	c.ctx, c.cancel = context.WithCancel(t.Context())
+	defer c.cancel()
+	ws.wheel.mu.Lock()
+	done := make(chan struct{})
+	go func() { defer close(done); c.acknowledge(c.ctx) }()
+	for held := 0; held < 20; time.Sleep(time.Millisecond) {
+		if !c.mu.TryLock() {
+			held++ // by acknowledge, which waits for the wheel
+			continue
+		}
+		if c.phase == acknowledged {
+			t.Error("it is acknowledged, and not in the wheel yet")
+			held = 20
+		}
+		c.mu.Unlock()
+	}
+	ws.wheel.mu.Unlock()
+	<-done
+	if c.place.state != waiting {
+		t.Errorf("state %d, want to be waiting", c.place.state)
+	}
+	ws.wheel.remove(c)
 }
