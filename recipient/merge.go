@@ -72,7 +72,7 @@ func (s *Service) absorb(ctx context.Context, tx *postgres.Tx, env belfry.Enviro
 	}
 	batch := &pgx.Batch{}
 	batch.Queue(updateProperties, env, []int64{int64(primary.id)}, []string{string(properties)}, s.now())
-	for _, sql := range []string{absorbChannelData, absorbPreferences, absorbSubscriptions, absorbMemberships} {
+	for _, sql := range []string{absorbChannelData, absorbSubscriptions, absorbMemberships} {
 		batch.Queue(sql, env, primary.id, secondary.id)
 	}
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
@@ -81,7 +81,7 @@ func (s *Service) absorb(ctx context.Context, tx *postgres.Tx, env belfry.Enviro
 	if err := withinChannels(ctx, tx, env, primary.id, "input.from", "input.from"); err != nil {
 		return err
 	}
-	return notCrowded(ctx, tx, []int64{int64(primary.id)}, "input.from")
+	return s.absorbPreferences(ctx, tx, env, primary.id, secondary.id)
 }
 
 // mergeForgotten leaves the messages of $2 to $1, and those that were to become its own, too.
@@ -90,10 +90,6 @@ const mergeForgotten = `UPDATE forgotten SET merged_into = $1 WHERE recipient_id
 const absorbChannelData = `INSERT INTO channel_data (recipient_id, channel, environment_id, channel_type, destinations, data, updated_at)
 SELECT $2, channel, environment_id, channel_type, destinations, data, updated_at FROM channel_data WHERE environment_id = $1 AND recipient_id = $3
     ON CONFLICT (recipient_id, channel) DO NOTHING`
-
-const absorbPreferences = `INSERT INTO preference_sets (recipient_id, set, environment_id, preferences, updated_at)
-SELECT $2, set, environment_id, preferences, updated_at FROM preference_sets WHERE environment_id = $1 AND recipient_id = $3
-    ON CONFLICT (recipient_id, set) DO NOTHING`
 
 // A subscription that is absorbed is a new one: a fan-out that is under way may not find it.
 const absorbSubscriptions = `INSERT INTO subscriptions (object_id, recipient_id, environment_id, nested, properties, created_at, updated_at)

@@ -52,6 +52,7 @@ func TestChunksOfSourcesAreReadByKeys(t *testing.T) {
 			"selectSubscribedTo":      {"(1, 1000, 0, 101)", "subscriptions_of_recipient"},
 			"deleteTenantPreferences": {"(1, '{acme}', '{2026-05-04}', 500)", "preference_sets_of_tenant"},
 			"mergeForgotten":          {"(1, 2)", "forgotten_"},
+			"selectSetsOfBoth":        {"(1, 1000, 2000, '$tenants')", "preference_sets_pkey"},
 			"selectMemberships":       {"('{1}', '{1000, 2000}')", "audience_members_of_recipient"},
 			"selectByEmail":           {"(1, '$users', '', '', U&'\\+10FFFF', 'USER-20000@example.com', '')", "recipients_email"},
 			"selectByPhone":           {"(1, '$users', '', '', U&'\\+10FFFF', '+4920000')", "recipients_phone"},

@@ -81,7 +81,7 @@ var statements = map[string]string{
 	"deleteForgotten": deleteForgotten, "postponeForgotten": postponeForgotten, "mergeForgotten": mergeForgotten, "deleteTenantPreferences": deleteTenantPreferences, "settleForgotten": settleForgotten, "deleteAllChannelData": deleteAllChannelData,
 	"insertBulk": insertBulk, "deleteOldBulks": deleteOldBulks, "selectBulk": selectBulk, "claimBulk": claimBulk, "moveBulk": moveBulk,
 	"upsertChannelData": upsertChannelData, "selectReach": selectReach, "countChannels": countChannels, "deleteChannelData": deleteChannelData, "selectChannelData": selectChannelData,
-	"absorbChannelData": absorbChannelData, "absorbPreferences": absorbPreferences, "selectPage": selectPage, "selectByEmail": selectByEmail, "selectByPhone": selectByPhone,
+	"absorbChannelData": absorbChannelData, "selectSetsOfBoth": selectSetsOfBoth, "selectPage": selectPage, "selectByEmail": selectByEmail, "selectByPhone": selectByPhone,
 	"selectNamed": selectNamed, "selectScanned": selectScanned, "selectProfileFields": selectProfileFields, "updateProfileFields": updateProfileFields,
 	"lockRecipient": lockRecipient, "lockEnvironment": lockEnvironment, "selectPreferences": selectPreferences, "selectPreferencesOf": selectPreferencesOf,
 	"upsertPreferences": upsertPreferences, "deletePreferences": deletePreferences, "selectCrowded": selectCrowded, "selectDefaults": selectDefaults,
