@@ -92,7 +92,7 @@ var statements = map[string]string{
 	"updateAudience": updateAudience, "deleteAudience": deleteAudience, "selectAudience": selectAudience, "selectAudiences": selectAudiences,
 	"insertMembers": insertMembers, "deleteMembers": deleteMembers, "selectMemberPage": selectMemberPage, "selectConditions": selectConditions,
 	"selectLinkSecret": selectLinkSecret, "selectLinkSecrets": selectLinkSecrets, "rotateLinkSecret": rotateLinkSecret, "revokeLinkSecrets": revokeLinkSecrets,
-	"lockRecipientByID": lockRecipientByID, "selectMemberships": selectMemberships, "selectAudiencesByKey": selectAudiencesByKey,
+	"selectMerged": selectMerged, "insertMerged": insertMerged, "repointMerged": repointMerged, "lockRecipientByID": lockRecipientByID, "selectMemberships": selectMemberships, "selectAudiencesByKey": selectAudiencesByKey,
 }
 
 // querier is what reads: the pool or a transaction.
