@@ -39,11 +39,17 @@ func (h *handler) unsubscribe(w http.ResponseWriter, r *http.Request, token stri
 		default:
 			return nil, belfry.Errorf(belfry.Invalid, "to unsubscribe, send List-Unsubscribe=One-Click")
 		}
-		if err := h.Recipients.Choose(r.Context(), link, []recipient.PreferenceWish{{Rule: topic.Rule, Key: topic.Key, On: undo}}); err != nil {
-			return nil, err
-		}
 	}
-	rows, err := h.rows(r, link, []recipient.PreferenceTopic{topic})
+	var rows []recipient.PreferenceRow
+	err = h.inTurn(r, func() (err error) {
+		if r.Method == http.MethodPost {
+			if err := h.Recipients.Choose(r.Context(), link, []recipient.PreferenceWish{{Rule: topic.Rule, Key: topic.Key, On: undo}}); err != nil {
+				return err
+			}
+		}
+		rows, err = h.rows(r, link, []recipient.PreferenceTopic{topic})
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
