@@ -61,7 +61,7 @@ func (h *handler) preferences(w http.ResponseWriter, r *http.Request, token stri
 	}
 	var rows []recipient.PreferenceRow
 	err = h.inTurn(r, func() (err error) {
-		if rows, err = h.rows(r, link, nil); err != nil || r.Method != http.MethodPost {
+		if rows, err = h.rows(r, link); err != nil || r.Method != http.MethodPost {
 			return err
 		}
 		if wishes := wishesOf(rows, r.PostForm); len(wishes) > 0 {
@@ -103,8 +103,8 @@ func (h *handler) open(r *http.Request, token string, unsubscribes bool) (link *
 	return link, err
 }
 
-// rows are what the reader may choose, as preferenceCenter has it; topics nil: everything, and always advertising.
-func (h *handler) rows(r *http.Request, link *recipient.OpenedLink, topics []recipient.PreferenceTopic) ([]recipient.PreferenceRow, error) {
+// rows are what the reader may choose, as preferenceCenter has it, and always advertising.
+func (h *handler) rows(r *http.Request, link *recipient.OpenedLink) ([]recipient.PreferenceRow, error) {
 	sets, err := h.Recipients.Center(r.Context(), link)
 	if err != nil {
 		return nil, err
@@ -113,8 +113,8 @@ func (h *handler) rows(r *http.Request, link *recipient.OpenedLink, topics []rec
 	if err != nil {
 		return nil, err
 	}
-	rows := sets.Rows(topics, workflows)
-	if topics == nil && !slices.ContainsFunc(rows, func(r recipient.PreferenceRow) bool { return r.Rule == belfry.CommercialRule }) {
+	rows := sets.Rows(nil, workflows)
+	if !slices.ContainsFunc(rows, func(r recipient.PreferenceRow) bool { return r.Rule == belfry.CommercialRule }) {
 		rows = append(rows, sets.Rows([]recipient.PreferenceTopic{{Rule: belfry.CommercialRule}}, workflows)...)
 	}
 	return rows, nil

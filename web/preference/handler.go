@@ -22,7 +22,9 @@ type Config struct {
 	Recipients *recipient.Service
 	// Workflows is what an environment sends, for the rows of the page.
 	Workflows func(context.Context, belfry.EnvironmentID) ([]recipient.PreferenceWorkflow, error)
-	Log       *slog.Logger
+	// WorkflowNames is what workflows are called, by key.
+	WorkflowNames func(ctx context.Context, env belfry.EnvironmentID, keys []string) (map[string]string, error)
+	Log           *slog.Logger
 }
 
 // Limits of requests. Nobody has to say who they are to make one.
