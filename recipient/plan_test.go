@@ -53,6 +53,7 @@ func TestChunksOfSourcesAreReadByKeys(t *testing.T) {
 			"deleteTenantPreferences": {"(1, '{acme}', '{2026-05-04}', 500)", "preference_sets_of_tenant"},
 			"mergeForgotten":          {"(1, 2)", "forgotten_"},
 			"selectSetsOfBoth":        {"(1, 1000, 2000, '$tenants')", "preference_sets_pkey"},
+			"claimBulk":               {"(50, '2026-05-04')", "bulk_operations_due"},
 			"repointMerged":           {"(2, 1)", "merged_into"},
 			"selectMerged":            {"(1, 100)", "merged_pkey"},
 			"selectMemberships":       {"('{1}', '{1000, 2000}')", "audience_members_of_recipient"},

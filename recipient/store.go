@@ -79,7 +79,7 @@ var statements = map[string]string{
 	"updateProperties": updateProperties, "selectKnown": selectKnown, "selectKnownByID": selectKnownByID, "selectByIDs": selectByIDs, "selectKnownByIDs": selectKnownByIDs,
 	"insertForgotten": insertForgotten, "deleteRecipients": deleteRecipients, "selectForgotten": selectForgotten, "claimForgotten": claimForgotten,
 	"deleteForgotten": deleteForgotten, "postponeForgotten": postponeForgotten, "mergeForgotten": mergeForgotten, "deleteTenantPreferences": deleteTenantPreferences, "settleForgotten": settleForgotten, "deleteAllChannelData": deleteAllChannelData,
-	"insertBulk": insertBulk, "deleteOldBulks": deleteOldBulks, "selectBulk": selectBulk, "claimBulk": claimBulk, "moveBulk": moveBulk,
+	"insertBulk": insertBulk, "deleteOldBulks": deleteOldBulks, "selectBulk": selectBulk, "claimBulk": claimBulk, "postponeBulk": postponeBulk, "moveBulk": moveBulk,
 	"upsertChannelData": upsertChannelData, "selectReach": selectReach, "countChannels": countChannels, "deleteChannelData": deleteChannelData, "selectChannelData": selectChannelData,
 	"absorbChannelData": absorbChannelData, "selectSetsOfBoth": selectSetsOfBoth, "selectPage": selectPage, "selectByEmail": selectByEmail, "selectByPhone": selectByPhone,
 	"selectNamed": selectNamed, "selectScanned": selectScanned, "selectProfileFields": selectProfileFields, "updateProfileFields": updateProfileFields,
