@@ -28,7 +28,8 @@ const (
 type Forget func(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, ids []belfry.RecipientID) (more bool, err error)
 
 // HandOver gives what another package keeps about a user who has become a part of another one to that one: a bounded part
-// of it. It says when to call it again: the zero time if there is nothing left to give. The rest is forgotten then.
+// of it. It says when to call it again: the zero time if there is nothing left to give. It is asked once more after
+// settleTime, for what was being written meanwhile; the rest is forgotten then.
 type HandOver func(ctx context.Context, tx *postgres.Tx, m belfry.Merge) (again time.Time, err error)
 
 // Wake has deleted recipients looked at now.
@@ -153,6 +154,11 @@ func (s *Service) forgetGroup(ctx context.Context, tx *postgres.Tx, group []forg
 		}
 		return err
 	}
+	if f := &group[0]; f.into != 0 && !f.settled {
+		// What is being written to the deleted user commits within settleTime. It is handed over then, too, before the rest is forgotten.
+		_, err := tx.Exec(ctx, settleForgotten, []belfry.RecipientID{f.id}, s.now().Add(settleTime))
+		return err
+	}
 	unfinished, err := s.forget(ctx, tx, group)
 	if err != nil || unfinished {
 		return err
@@ -184,14 +190,19 @@ func (s *Service) claimForgotten(ctx context.Context, tx *postgres.Tx, together 
 	return slices.DeleteFunc(due, func(f forgotten) bool { return f.env != due[0].env || f.into != 0 }), nil // these are next
 }
 
-// handOver gives a part of what belonged to a merged user to the other one, and says when to go on; the zero time: never.
+// handOver gives a part of what belonged to a merged user to the other one, and says when to go on; the zero time: never. Of whoever
+// there is nobody to give to, into is 0 then.
 func (s *Service) handOver(ctx context.Context, tx *postgres.Tx, f *forgotten) (again time.Time, err error) {
 	if f.into == 0 {
 		return again, nil
 	}
 	into, err := Load(ctx, tx, []belfry.EnvironmentID{f.env}, []belfry.RecipientID{f.into})
-	if err != nil || into[f.into] == nil { // deleted, too
+	if err != nil {
 		return again, err
+	}
+	if into[f.into] == nil { // deleted, too
+		f.into = 0
+		return again, nil
 	}
 	// Parts are read in the order of keys: sorting all there is for each part could take hours.
 	if _, err := tx.Exec(ctx, `SET LOCAL enable_bitmapscan = off`); err != nil {
