@@ -17,8 +17,11 @@ type slowBody struct {
 }
 
 func (b slowBody) Read([]byte) (int, error) {
-	b.waited <- struct{}{}
-	<-b.ends
+	select {
+	case b.waited <- struct{}{}:
+		<-b.ends
+	case <-b.ends:
+	}
 	return 0, io.ErrUnexpectedEOF
 }
 
