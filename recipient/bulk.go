@@ -120,57 +120,72 @@ func (s *Service) WatchBulk(ctx context.Context, env belfry.EnvironmentID, id uu
 	}), nil
 }
 
-// bulkSome does a chunk of the oldest operation that nobody else is at, and reports whether there was one.
+// bulkSome does a chunk of the oldest operation that is due and that nobody else is at, and reports whether there may be more to do. One
+// that fails waits: the others go on.
 func (s *Service) bulkSome(ctx context.Context) (more bool, err error) {
+	b := &claimedBulk{}
 	err = again(func() error {
-		return postgres.InTx(ctx, s.pool, func(tx *postgres.Tx) (err error) {
-			more, err = s.bulkNext(ctx, tx)
-			return err
-		})
+		*b = claimedBulk{}
+		return postgres.InTx(ctx, s.pool, func(tx *postgres.Tx) error { return s.bulkNext(ctx, tx, b) })
 	})
-	return more, err
-}
-
-func (s *Service) bulkNext(ctx context.Context, tx *postgres.Tx) (more bool, err error) {
-	var env belfry.EnvironmentID
-	b := &Bulk{}
-	var stored []byte
-	err = tx.QueryRow(ctx, claimBulk, bulkChunk).Scan(&env, &b.ID, &b.Kind, &stored, &b.Total, &b.Done, &b.Failures)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return false, nil
+	if err == nil || ctx.Err() != nil || b.ID == uuid.Nil {
+		return err == nil && b.ID != uuid.Nil, err
 	}
-	if err != nil {
-		return false, err
+	err = fmt.Errorf("bulk operation %s: %w", b.ID, err)
+	if _, failed := s.pool.Exec(ctx, postponeBulk, b.env, b.ID, s.later(b.CreatedAt)); failed != nil {
+		return false, errors.Join(err, failed)
 	}
-	items, err := decodeItems(stored)
-	if err != nil {
-		return false, fmt.Errorf("bulk operation %s: %w", b.ID, err)
-	}
-	done, failures, err := s.bulkChunk(ctx, tx, env, b, items)
-	if err != nil {
-		return false, fmt.Errorf("bulk operation %s: %w", b.ID, err)
-	}
-	encoded, err := json.Marshal(append([]BulkFailure{}, failures...)) // not null
-	if err != nil {
-		return false, err
-	}
-	tx.AfterCommit(func() { s.bulks.Ring(slices.Values([]uuid.UUID{b.ID})) })
-	_, err = tx.Exec(ctx, moveBulk, env, b.ID, b.Done+done, encoded, s.now())
 	return true, err
 }
 
-const insertBulk = `INSERT INTO bulk_operations (environment_id, id, kind, items, total, failures, created_at)
-SELECT $1, $2, $3, $4, $5, $6, $7
+// claimedBulk is an operation that is being worked at.
+type claimedBulk struct {
+	Bulk
+	env belfry.EnvironmentID
+}
+
+// bulkNext does the next chunk of an operation, which b names from then on, whether or not that fails; nothing if none is due.
+func (s *Service) bulkNext(ctx context.Context, tx *postgres.Tx, b *claimedBulk) error {
+	var stored []byte
+	err := tx.QueryRow(ctx, claimBulk, bulkChunk, s.now()).Scan(&b.env, &b.ID, &b.CreatedAt, &b.Kind, &stored, &b.Total, &b.Done, &b.Failures)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	items, err := decodeItems(stored)
+	if err != nil {
+		return err
+	}
+	done, failures, err := s.bulkChunk(ctx, tx, b.env, &b.Bulk, items)
+	if err != nil {
+		return err
+	}
+	encoded, err := json.Marshal(append([]BulkFailure{}, failures...)) // not null
+	if err != nil {
+		return err
+	}
+	id := b.ID
+	tx.AfterCommit(func() { s.bulks.Ring(slices.Values([]uuid.UUID{id})) })
+	_, err = tx.Exec(ctx, moveBulk, b.env, b.ID, b.Done+done, encoded, s.now())
+	return err
+}
+
+const insertBulk = `INSERT INTO bulk_operations (environment_id, id, kind, items, total, failures, created_at, due_at)
+SELECT $1, $2, $3, $4, $5, $6, $7, $7
  WHERE (SELECT count(*) FROM bulk_operations WHERE environment_id = $1 AND finished_at IS NULL) < $8`
 
 const deleteOldBulks = `DELETE FROM bulk_operations WHERE environment_id = $1 AND finished_at < $2`
 
 const selectBulk = `SELECT kind, total, done, failures, created_at, finished_at FROM bulk_operations WHERE environment_id = $1 AND id = $2`
 
-const claimBulk = `SELECT environment_id, id, kind,
+const postponeBulk = `UPDATE bulk_operations SET due_at = $3 WHERE environment_id = $1 AND id = $2`
+
+const claimBulk = `SELECT environment_id, id, created_at, kind,
        (SELECT coalesce(jsonb_agg(i.item ORDER BY i.n), '[]') FROM jsonb_array_elements(items) WITH ORDINALITY AS i (item, n)
          WHERE i.n > b.done AND i.n <= b.done + $1), total, done, failures
-  FROM bulk_operations b WHERE finished_at IS NULL ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED`
+  FROM bulk_operations b WHERE finished_at IS NULL AND due_at <= $2 ORDER BY due_at, id LIMIT 1 FOR UPDATE SKIP LOCKED`
 
 const moveBulk = `UPDATE bulk_operations SET done = $3, failures = failures || $4::jsonb,
        items = CASE WHEN $3 >= total THEN '[]' ELSE items END, finished_at = CASE WHEN $3 >= total THEN $5::timestamptz END

@@ -194,6 +194,9 @@ func TestForgettingGoesOnUntilAllIsGone(t *testing.T) {
 		if err == nil && !more {
 			break
 		}
+		if _, err := w.pool.Exec(t.Context(), `UPDATE forgotten SET due_at = 'epoch' WHERE NOT settled`); err != nil { // who waits needn't
+			t.Fatal(err)
+		}
 	}
 	if diff := cmp.Diff([]string{"first 3", "first 2", "first 1", "second", "first 0", "second", "first -1", "second"}, asked); diff != "" {
 		t.Errorf("asked (-want +got):\n%s", diff)

@@ -2,6 +2,7 @@ package recipient
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -18,6 +19,7 @@ const (
 	forgetTogether  = 50              // recipients in one transaction
 	forgetChunk     = 5000            // rows of this package that one transaction deletes
 	maxEvicted      = 10_000          // deletions that are looked at one by one; beyond, no id is remembered
+	maxLater        = time.Minute     // how long what failed waits at most
 	evictionOverlap = time.Minute     // longer than a deletion may take to commit, and than clocks of nodes may differ
 )
 
@@ -26,7 +28,8 @@ const (
 type Forget func(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, ids []belfry.RecipientID) (more bool, err error)
 
 // HandOver gives what another package keeps about a user who has become a part of another one to that one: a bounded part
-// of it. It says when to call it again: the zero time if there is nothing left to give. The rest is forgotten then.
+// of it. It says when to call it again: the zero time if there is nothing left to give. It is asked once more after
+// settleTime, for what was being written meanwhile; the rest is forgotten then.
 type HandOver func(ctx context.Context, tx *postgres.Tx, m belfry.Merge) (again time.Time, err error)
 
 // Wake has deleted recipients looked at now.
@@ -68,13 +71,19 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 }
 
+// later is when something is tried again that failed: after as long as it has been there already, so ever less often.
+func (s *Service) later(since time.Time) time.Time {
+	now := s.now()
+	return now.Add(min(max(now.Sub(since), watchInterval), maxLater))
+}
+
 // some does a transaction's work, and reports whether there may be more of it to do at once.
 func (s *Service) some(ctx context.Context, do func(context.Context) (bool, error), failure string) (more bool) {
 	more, err := do(ctx)
 	if err != nil && ctx.Err() == nil {
 		s.Log.Error(failure, "error", err)
 	}
-	return more && err == nil
+	return more && ctx.Err() == nil
 }
 
 // evict drops ids from memory whose recipients were deleted on any node since it last did.
@@ -112,41 +121,63 @@ type forgotten struct {
 	into    belfry.RecipientID // 0: was merged into nobody
 }
 
-// forgetSome does one transaction's work, and reports whether there was any.
+// forgetSome does one transaction's work, and reports whether there may be more to do. Of those who can't be forgotten together each is
+// tried alone, and who can't be then waits: the others go on.
 func (s *Service) forgetSome(ctx context.Context) (more bool, err error) {
-	err = postgres.InTx(ctx, s.pool, func(tx *postgres.Tx) error {
-		group, err := s.claimForgotten(ctx, tx)
-		if err != nil || len(group) == 0 {
-			return err
-		}
-		more = true
-		if again, err := s.handOver(ctx, tx, &group[0]); err != nil || !again.IsZero() {
-			if err == nil {
-				_, err = tx.Exec(ctx, postponeForgotten, group[0].id, again)
+	for _, together := range []int{forgetTogether, 1} {
+		var group []forgotten
+		err = postgres.InTx(ctx, s.pool, func(tx *postgres.Tx) (err error) {
+			if group, err = s.claimForgotten(ctx, tx, together); err != nil || len(group) == 0 {
+				return err
 			}
-			return err
+			return s.forgetGroup(ctx, tx, group)
+		})
+		if err == nil || ctx.Err() != nil || len(group) == 0 {
+			return err == nil && len(group) > 0, err
 		}
-		unfinished, err := s.forget(ctx, tx, group)
-		if err != nil || unfinished {
-			return err
-		}
-		var ids, settled []belfry.RecipientID
-		for _, f := range group {
-			if ids = append(ids, f.id); f.settled {
-				settled = append(settled, f.id)
+		if f := &group[0]; len(group) == 1 {
+			err = fmt.Errorf("recipient %d of environment %d: %w", f.id, f.env, err)
+			if _, failed := s.pool.Exec(ctx, postponeForgotten, f.id, s.later(f.at)); failed != nil {
+				return false, errors.Join(err, failed)
 			}
+			return true, err
 		}
-		batch := &pgx.Batch{}
-		batch.Queue(deleteForgotten, settled)
-		batch.Queue(settleForgotten, ids, s.now().Add(settleTime))
-		return tx.SendBatch(ctx, batch).Close()
-	})
-	return more, err
+	}
+	return false, err
+}
+
+// forgetGroup does what is next to do about those who are claimed.
+func (s *Service) forgetGroup(ctx context.Context, tx *postgres.Tx, group []forgotten) error {
+	if again, err := s.handOver(ctx, tx, &group[0]); err != nil || !again.IsZero() {
+		if err == nil {
+			_, err = tx.Exec(ctx, postponeForgotten, group[0].id, again)
+		}
+		return err
+	}
+	if f := &group[0]; f.into != 0 && !f.settled {
+		// What is being written to the deleted user commits within settleTime. It is handed over then, too, before the rest is forgotten.
+		_, err := tx.Exec(ctx, settleForgotten, []belfry.RecipientID{f.id}, s.now().Add(settleTime))
+		return err
+	}
+	unfinished, err := s.forget(ctx, tx, group)
+	if err != nil || unfinished {
+		return err
+	}
+	var ids, settled []belfry.RecipientID
+	for _, f := range group {
+		if ids = append(ids, f.id); f.settled {
+			settled = append(settled, f.id)
+		}
+	}
+	batch := &pgx.Batch{}
+	batch.Queue(deleteForgotten, settled)
+	batch.Queue(settleForgotten, ids, s.now().Add(settleTime))
+	return tx.SendBatch(ctx, batch).Close()
 }
 
 // claimForgotten locks those of one environment who are to be forgotten, or one who was merged.
-func (s *Service) claimForgotten(ctx context.Context, tx *postgres.Tx) (group []forgotten, err error) {
-	rows, err := tx.Query(ctx, claimForgotten, s.now(), forgetTogether)
+func (s *Service) claimForgotten(ctx context.Context, tx *postgres.Tx, together int) (group []forgotten, err error) {
+	rows, err := tx.Query(ctx, claimForgotten, s.now(), together)
 	if err != nil {
 		return nil, err
 	}
@@ -159,14 +190,19 @@ func (s *Service) claimForgotten(ctx context.Context, tx *postgres.Tx) (group []
 	return slices.DeleteFunc(due, func(f forgotten) bool { return f.env != due[0].env || f.into != 0 }), nil // these are next
 }
 
-// handOver gives a part of what belonged to a merged user to the other one, and says when to go on; the zero time: never.
+// handOver gives a part of what belonged to a merged user to the other one, and says when to go on; the zero time: never. Of whoever
+// there is nobody to give to, into is 0 then.
 func (s *Service) handOver(ctx context.Context, tx *postgres.Tx, f *forgotten) (again time.Time, err error) {
 	if f.into == 0 {
 		return again, nil
 	}
 	into, err := Load(ctx, tx, []belfry.EnvironmentID{f.env}, []belfry.RecipientID{f.into})
-	if err != nil || into[f.into] == nil { // deleted, too
+	if err != nil {
 		return again, err
+	}
+	if into[f.into] == nil { // deleted, too
+		f.into = 0
+		return again, nil
 	}
 	// Parts are read in the order of keys: sorting all there is for each part could take hours.
 	if _, err := tx.Exec(ctx, `SET LOCAL enable_bitmapscan = off`); err != nil {

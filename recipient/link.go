@@ -122,7 +122,7 @@ type OpenedLink struct {
 }
 
 // OpenLink reads a token. Whatever is wrong with it is NotFound: it was changed, is of another installation, signed with a
-// secret that was revoked, or the recipient was deleted.
+// secret that was revoked, or the recipient was deleted. A link of somebody who was merged is one of whoever took over.
 func (s *Service) OpenLink(ctx context.Context, token string) (*OpenedLink, error) {
 	u, ok := parseLink(token)
 	if !ok {
@@ -136,11 +136,7 @@ func (s *Service) OpenLink(ctx context.Context, token string) (*OpenedLink, erro
 	if err != nil {
 		return nil, fmt.Errorf("read link secrets: %w", err)
 	}
-	ids := []belfry.RecipientID{u.Recipient}
-	if u.Tenant != 0 {
-		ids = append(ids, u.Tenant)
-	}
-	found, err := s.Recipients(ctx, u.Environment, ids)
+	found, err := s.linked(ctx, &u.Link)
 	if err != nil {
 		return nil, fmt.Errorf("read whom a link is for: %w", err)
 	}
@@ -153,6 +149,27 @@ func (s *Service) OpenLink(ctx context.Context, token string) (*OpenedLink, erro
 		out.For = tenant
 	}
 	return out, nil
+}
+
+// linked reads those whom a link names. If the recipient was merged, the link is that of whoever took over from then on.
+func (s *Service) linked(ctx context.Context, l *Link) (map[belfry.RecipientID]*Known, error) {
+	ids := []belfry.RecipientID{l.Recipient}
+	if l.Tenant != 0 {
+		ids = append(ids, l.Tenant)
+	}
+	found, err := s.Recipients(ctx, l.Environment, ids)
+	if err != nil || found[l.Recipient] != nil {
+		return found, err
+	}
+	err = s.pool.QueryRow(ctx, selectMerged, l.Environment, l.Recipient).Scan(&l.Recipient)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	ids[0] = l.Recipient
+	return s.Recipients(ctx, l.Environment, ids)
 }
 
 // RotateLinkSecret makes a new secret for an environment. Links that were made before go on working, until RevokeLinkSecrets or
@@ -170,6 +187,8 @@ func (s *Service) RevokeLinkSecrets(ctx context.Context, env belfry.EnvironmentI
 	err = s.pool.QueryRow(ctx, revokeLinkSecrets, env).Scan(&revoked)
 	return revoked, err
 }
+
+const selectMerged = `SELECT into_id FROM merged WHERE environment_id = $1 AND from_id = $2`
 
 const selectLinkSecret = `SELECT id, link_secrets[1] FROM environments WHERE id = ANY ($1)`
 

@@ -157,6 +157,58 @@ func TestALinkDiesWithItsRecipient(t *testing.T) {
 	}
 }
 
+// Mail with links of somebody who was merged lies around for years, and some of it is sent afterwards: its links are of whoever took
+// over, for as long as there is somebody.
+func TestALinkFollowsMerges(t *testing.T) {
+	t.Parallel()
+	w, ana, _ := linked(t)
+	if _, err := w.identify(t.Context(), w.production, user("ana@work", nil), user("ana@home", nil)); err != nil {
+		t.Fatal(err)
+	}
+	leave := []PreferenceWish{{Rule: belfry.CommercialRule}}
+	token := w.link(t, w.production, Link{Recipient: ana, Purpose: LeaveCommercial}, "acme")
+	before, err := w.OpenLink(t.Context(), token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct{ into, from string }{{"ana@work", "ana"}, {"ana@home", "ana@work"}} {
+		if _, err := w.MergeUsers(t.Context(), w.production, step.into, step.from); err != nil {
+			t.Fatal(err)
+		}
+		who := belfry.User(step.into)
+		for name, click := range map[string]func() error{
+			"a link": func() error {
+				opened, err := w.OpenLink(t.Context(), token)
+				if err != nil {
+					return err
+				}
+				if opened.Who.ExternalID != step.into || opened.Recipient != w.id(t, who) || opened.For == nil {
+					t.Errorf("opened %+v", opened)
+				}
+				return w.Choose(t.Context(), opened, leave)
+			},
+			"a page that was open before": func() error { return w.Choose(t.Context(), before, leave) },
+		} {
+			if _, err := w.DeletePreferences(t.Context(), w.production, who, belfry.DefaultPreferences); err != nil {
+				t.Fatal(err)
+			}
+			if err := click(); err != nil {
+				t.Fatalf("%s, of %s: %v", name, step.into, err)
+			}
+			if sets, err := w.PreferenceSetsOf(t.Context(), w.production, who, ""); err != nil || sets.Recipient.Map()["commercialSubscribed"] != false {
+				t.Errorf("%s: %s has %v, %v", name, step.into, sets.Recipient.Map(), err)
+			}
+		}
+	}
+	if _, err := w.Delete(t.Context(), w.production, []belfry.RecipientRef{belfry.User("ana@home")}, "input"); err != nil {
+		t.Fatal(err)
+	}
+	w.refuses(t, "whoever took over is deleted", token)
+	if n := w.count(t, `SELECT count(*) FROM merged`); n != 0 {
+		t.Errorf("%d merges are remembered of nobody", n)
+	}
+}
+
 // Without its tenant, a link still leads to the recipient's preferences.
 func TestALinkOutlivesItsTenant(t *testing.T) {
 	t.Parallel()

@@ -11,7 +11,7 @@ import (
 
 // MergeUsers makes two users one, for good: what is known of from is added to into, which wins where both say something,
 // channel data by channel; so are its subscriptions and memberships. Then from is deleted. Its messages of the last
-// belfry.MergedHistory follow into soon, see Run; whatever else belonged to it goes: runs, schedules. Errors: NotFound at
+// belfry.MergedHistory follow into soon, see Run; its links go on working, for into; whatever else belonged to it goes: runs, schedules. Errors: NotFound at
 // "input.into" or "input.from", Invalid if they are the same, TooLarge if what both have is too much for one.
 func (s *Service) MergeUsers(ctx context.Context, env belfry.EnvironmentID, into, from string) (*Known, error) {
 	if err := belfry.ValidateExternalID(into, "input.into"); err != nil {
@@ -30,6 +30,9 @@ func (s *Service) MergeUsers(ctx context.Context, env belfry.EnvironmentID, into
 			return err
 		}
 		if err := s.absorb(ctx, tx, env, primary, secondary); err != nil {
+			return err
+		}
+		if err := remember(ctx, tx, env, primary.id, secondary.id); err != nil {
 			return err
 		}
 		if err := s.delete(ctx, tx, env, map[belfry.RecipientRef]*locked{belfry.User(from): secondary}); err != nil {
@@ -72,7 +75,7 @@ func (s *Service) absorb(ctx context.Context, tx *postgres.Tx, env belfry.Enviro
 	}
 	batch := &pgx.Batch{}
 	batch.Queue(updateProperties, env, []int64{int64(primary.id)}, []string{string(properties)}, s.now())
-	for _, sql := range []string{absorbChannelData, absorbPreferences, absorbSubscriptions, absorbMemberships} {
+	for _, sql := range []string{absorbChannelData, absorbSubscriptions, absorbMemberships} {
 		batch.Queue(sql, env, primary.id, secondary.id)
 	}
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
@@ -81,8 +84,20 @@ func (s *Service) absorb(ctx context.Context, tx *postgres.Tx, env belfry.Enviro
 	if err := withinChannels(ctx, tx, env, primary.id, "input.from", "input.from"); err != nil {
 		return err
 	}
-	return notCrowded(ctx, tx, []int64{int64(primary.id)}, "input.from")
+	return s.absorbPreferences(ctx, tx, env, primary.id, secondary.id)
 }
+
+// remember has links lead to the one who stays: those of the other one, and of whoever was merged into that one before.
+func remember(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, into, from belfry.RecipientID) error {
+	batch := &pgx.Batch{}
+	batch.Queue(repointMerged, into, from)
+	batch.Queue(insertMerged, from, env, into)
+	return tx.SendBatch(ctx, batch).Close()
+}
+
+const repointMerged = `UPDATE merged SET into_id = $1 WHERE into_id = $2`
+
+const insertMerged = `INSERT INTO merged (from_id, environment_id, into_id) VALUES ($1, $2, $3)`
 
 // mergeForgotten leaves the messages of $2 to $1, and those that were to become its own, too.
 const mergeForgotten = `UPDATE forgotten SET merged_into = $1 WHERE recipient_id = $2 OR merged_into = $2`
@@ -90,10 +105,6 @@ const mergeForgotten = `UPDATE forgotten SET merged_into = $1 WHERE recipient_id
 const absorbChannelData = `INSERT INTO channel_data (recipient_id, channel, environment_id, channel_type, destinations, data, updated_at)
 SELECT $2, channel, environment_id, channel_type, destinations, data, updated_at FROM channel_data WHERE environment_id = $1 AND recipient_id = $3
     ON CONFLICT (recipient_id, channel) DO NOTHING`
-
-const absorbPreferences = `INSERT INTO preference_sets (recipient_id, set, environment_id, preferences, updated_at)
-SELECT $2, set, environment_id, preferences, updated_at FROM preference_sets WHERE environment_id = $1 AND recipient_id = $3
-    ON CONFLICT (recipient_id, set) DO NOTHING`
 
 // A subscription that is absorbed is a new one: a fan-out that is under way may not find it.
 const absorbSubscriptions = `INSERT INTO subscriptions (object_id, recipient_id, environment_id, nested, properties, created_at, updated_at)

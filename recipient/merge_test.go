@@ -160,16 +160,27 @@ func TestMergedUsersHandOver(t *testing.T) {
 	if diff := cmp.Diff(want, did); diff != "" {
 		t.Errorf("until it waits (-want +got):\n%s", diff)
 	}
-	did = nil
-	later := New(w.pool, func() time.Time { return w.now().Add(2 * time.Minute) })
-	later.HandOver, later.Forget = w.HandOver, w.Forget
-	for more := true; more; {
-		if more, err = later.forgetSome(t.Context()); err != nil {
-			t.Fatal(err)
+	passes := func(after time.Duration) []string {
+		t.Helper()
+		did = nil
+		later := New(w.pool, func() time.Time { return w.now().Add(after) })
+		later.HandOver, later.Forget = w.HandOver, w.Forget
+		for more := true; more; {
+			if more, err = later.forgetSome(t.Context()); err != nil {
+				t.Fatal(err)
+			}
 		}
+		return did
 	}
-	if diff := cmp.Diff([]string{"ann@work gives ann = ann, -1", "ann@work is forgotten"}, did); diff != "" {
+	if diff := cmp.Diff([]string{"ann@work gives ann = ann, -1"}, passes(2*time.Minute)); diff != "" {
+		t.Errorf("when it has waited (-want +got):\n%s", diff)
+	}
+	left = 1 // written by somebody who still saw ann@work
+	if diff := cmp.Diff([]string{"bob is forgotten", "ann@work gives ann = ann, 1", "ann@work gives ann = ann, 0", "ann@work is forgotten"}, passes(time.Hour)); diff != "" {
 		t.Errorf("afterwards (-want +got):\n%s", diff)
+	}
+	if n := w.count(t, `SELECT count(*) FROM forgotten`); n != 0 {
+		t.Errorf("%d are still to be forgotten", n)
 	}
 }
 

@@ -52,6 +52,10 @@ func TestChunksOfSourcesAreReadByKeys(t *testing.T) {
 			"selectSubscribedTo":      {"(1, 1000, 0, 101)", "subscriptions_of_recipient"},
 			"deleteTenantPreferences": {"(1, '{acme}', '{2026-05-04}', 500)", "preference_sets_of_tenant"},
 			"mergeForgotten":          {"(1, 2)", "forgotten_"},
+			"selectSetsOfBoth":        {"(1, 1000, 2000, '$tenants')", "preference_sets_pkey"},
+			"claimBulk":               {"(50, '2026-05-04')", "bulk_operations_due"},
+			"repointMerged":           {"(2, 1)", "merged_into"},
+			"selectMerged":            {"(1, 100)", "merged_pkey"},
 			"selectMemberships":       {"('{1}', '{1000, 2000}')", "audience_members_of_recipient"},
 			"selectByEmail":           {"(1, '$users', '', '', U&'\\+10FFFF', 'USER-20000@example.com', '')", "recipients_email"},
 			"selectByPhone":           {"(1, '$users', '', '', U&'\\+10FFFF', '+4920000')", "recipients_phone"},
@@ -84,6 +88,7 @@ func TestChunksOfSourcesAreReadByKeys(t *testing.T) {
 		SELECT o, i, 1, false, '{}', 'epoch', 'epoch' FROM generate_series(2, 100) o, generate_series(1000, 1999) i`)
 	exec(`INSERT INTO audience_members (audience_id, tenant_id, recipient_id, environment_id, created_at)
 		SELECT a, i % 3, i, 1, 'epoch' FROM generate_series(1, 10) a, generate_series(301, 3300) i`)
+	exec(`INSERT INTO merged (from_id, environment_id, into_id) SELECT i + 100000, 1, i FROM generate_series(1000, 30000) i`)
 	check("before tables are analysed")
 	exec(`ANALYZE`)
 	check("on analysed tables")

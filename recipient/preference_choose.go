@@ -48,14 +48,11 @@ func (s *Service) Choose(ctx context.Context, l *OpenedLink, wishes []Preference
 	}
 	about, person := contentOf(wishes)
 	err := postgres.InTx(ctx, s.pool, func(tx *postgres.Tx) error {
-		var id belfry.RecipientID
-		err := tx.QueryRow(ctx, lockRecipientByID, l.Environment, l.Recipient).Scan(&id)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return errLink
-		}
+		id, err := lockLinked(ctx, tx, &l.Link)
 		if err != nil {
 			return err
 		}
+		owner.Recipient = id
 		if len(about.Map()) > 0 && owner.Tenant != 0 {
 			sets, err := readPreferences(ctx, tx, owner)
 			if err != nil {
@@ -127,4 +124,16 @@ func (s *PreferenceSet) aboutTopics() *PreferenceSet {
 	return &PreferenceSet{out}
 }
 
-const lockRecipientByID = `SELECT id FROM recipients WHERE environment_id = $1 AND id = $2 FOR NO KEY UPDATE`
+// lockLinked locks whom a link is about: whoever took over, if they were merged since it was opened.
+func lockLinked(ctx context.Context, tx *postgres.Tx, l *Link) (id belfry.RecipientID, err error) {
+	for range 2 { // the first look may have waited for the very merge
+		err = tx.QueryRow(ctx, lockRecipientByID, l.Environment, l.Recipient).Scan(&id)
+		if !errors.Is(err, pgx.ErrNoRows) {
+			return id, err
+		}
+	}
+	return 0, errLink
+}
+
+const lockRecipientByID = `SELECT id FROM recipients
+ WHERE environment_id = $1 AND id = coalesce((SELECT into_id FROM merged WHERE environment_id = $1 AND from_id = $2), $2) FOR NO KEY UPDATE`

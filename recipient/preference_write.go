@@ -92,18 +92,9 @@ func (s *Service) writePreferences(ctx context.Context, tx *postgres.Tx, env bel
 	for _, w := range writes {
 		recipients, names = append(recipients, int64(w.recipient)), append(names, w.set)
 	}
-	rows, err := tx.Query(ctx, selectPreferencesOf, env, recipients, names)
+	sets, err := collectSets(ctx, tx, env, recipients, names)
 	if err != nil {
-		return nil, fmt.Errorf("read preferences: %w", err)
-	}
-	sets := map[setKey]*PreferenceSet{}
-	var key setKey
-	var stored []byte
-	if _, err := pgx.ForEachRow(rows, []any{&key.recipient, &key.set, &stored}, func() (err error) {
-		sets[key], err = decodePreferences(stored)
-		return err
-	}); err != nil {
-		return nil, fmt.Errorf("read preferences: %w", err)
+		return nil, err
 	}
 	before, changed := len(sets), map[setKey]string{}
 	for i := range writes {
@@ -127,6 +118,24 @@ func (s *Service) writePreferences(ctx context.Context, tx *postgres.Tx, env bel
 		err = notCrowded(ctx, tx, recipients, writes[0].field)
 	}
 	return sets, err
+}
+
+// collectSets reads sets by recipient and name, side by side. Those that there are not are missing.
+func collectSets(ctx context.Context, q querier, env belfry.EnvironmentID, recipients []int64, names []string) (map[setKey]*PreferenceSet, error) {
+	rows, err := q.Query(ctx, selectPreferencesOf, env, recipients, names)
+	if err != nil {
+		return nil, fmt.Errorf("read preferences: %w", err)
+	}
+	sets := map[setKey]*PreferenceSet{}
+	var key setKey
+	var stored []byte
+	if _, err := pgx.ForEachRow(rows, []any{&key.recipient, &key.set, &stored}, func() (err error) {
+		sets[key], err = decodePreferences(stored)
+		return err
+	}); err != nil {
+		return nil, fmt.Errorf("read preferences: %w", err)
+	}
+	return sets, nil
 }
 
 // notCrowded refuses more sets than a recipient may have.

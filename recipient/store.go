@@ -79,9 +79,9 @@ var statements = map[string]string{
 	"updateProperties": updateProperties, "selectKnown": selectKnown, "selectKnownByID": selectKnownByID, "selectByIDs": selectByIDs, "selectKnownByIDs": selectKnownByIDs,
 	"insertForgotten": insertForgotten, "deleteRecipients": deleteRecipients, "selectForgotten": selectForgotten, "claimForgotten": claimForgotten,
 	"deleteForgotten": deleteForgotten, "postponeForgotten": postponeForgotten, "mergeForgotten": mergeForgotten, "deleteTenantPreferences": deleteTenantPreferences, "settleForgotten": settleForgotten, "deleteAllChannelData": deleteAllChannelData,
-	"insertBulk": insertBulk, "deleteOldBulks": deleteOldBulks, "selectBulk": selectBulk, "claimBulk": claimBulk, "moveBulk": moveBulk,
+	"insertBulk": insertBulk, "deleteOldBulks": deleteOldBulks, "selectBulk": selectBulk, "claimBulk": claimBulk, "postponeBulk": postponeBulk, "moveBulk": moveBulk,
 	"upsertChannelData": upsertChannelData, "selectReach": selectReach, "countChannels": countChannels, "deleteChannelData": deleteChannelData, "selectChannelData": selectChannelData,
-	"absorbChannelData": absorbChannelData, "absorbPreferences": absorbPreferences, "selectPage": selectPage, "selectByEmail": selectByEmail, "selectByPhone": selectByPhone,
+	"absorbChannelData": absorbChannelData, "selectSetsOfBoth": selectSetsOfBoth, "selectPage": selectPage, "selectByEmail": selectByEmail, "selectByPhone": selectByPhone,
 	"selectNamed": selectNamed, "selectScanned": selectScanned, "selectProfileFields": selectProfileFields, "updateProfileFields": updateProfileFields,
 	"lockRecipient": lockRecipient, "lockEnvironment": lockEnvironment, "selectPreferences": selectPreferences, "selectPreferencesOf": selectPreferencesOf,
 	"upsertPreferences": upsertPreferences, "deletePreferences": deletePreferences, "selectCrowded": selectCrowded, "selectDefaults": selectDefaults,
@@ -92,7 +92,7 @@ var statements = map[string]string{
 	"updateAudience": updateAudience, "deleteAudience": deleteAudience, "selectAudience": selectAudience, "selectAudiences": selectAudiences,
 	"insertMembers": insertMembers, "deleteMembers": deleteMembers, "selectMemberPage": selectMemberPage, "selectConditions": selectConditions,
 	"selectLinkSecret": selectLinkSecret, "selectLinkSecrets": selectLinkSecrets, "rotateLinkSecret": rotateLinkSecret, "revokeLinkSecrets": revokeLinkSecrets,
-	"lockRecipientByID": lockRecipientByID, "selectMemberships": selectMemberships, "selectAudiencesByKey": selectAudiencesByKey,
+	"selectMerged": selectMerged, "insertMerged": insertMerged, "repointMerged": repointMerged, "lockRecipientByID": lockRecipientByID, "selectMemberships": selectMemberships, "selectAudiencesByKey": selectAudiencesByKey,
 }
 
 // querier is what reads: the pool or a transaction.

@@ -58,7 +58,7 @@ func (n *belfryNode) routes() *http.ServeMux {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "ok\n") // the prober may be gone
 	})
-	pages := preference.New(preference.Config{Recipients: n.people, Workflows: n.engine.PreferenceWorkflows, Log: n.log})
+	pages := preference.New(preference.Config{Recipients: n.people, Workflows: n.engine.PreferenceWorkflows, WorkflowNames: n.engine.WorkflowNames, Log: n.log})
 	mux.Handle(recipient.PreferencesPath, pages)
 	mux.Handle(recipient.UnsubscribePath, pages)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(n.metrics, promhttp.HandlerOpts{}))

@@ -59,16 +59,20 @@ func (h *handler) preferences(w http.ResponseWriter, r *http.Request, token stri
 			return nil, err
 		}
 	}
-	rows, err := h.rows(r, link, nil)
+	var rows []recipient.PreferenceRow
+	err = h.inTurn(r, func() (err error) {
+		if rows, err = h.rows(r, link); err != nil || r.Method != http.MethodPost {
+			return err
+		}
+		if wishes := wishesOf(rows, r.PostForm); len(wishes) > 0 {
+			err = h.Recipients.Choose(r.Context(), link, wishes)
+		}
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
 	if r.Method == http.MethodPost {
-		if wishes := wishesOf(rows, r.PostForm); len(wishes) > 0 {
-			if err := h.Recipients.Choose(r.Context(), link, wishes); err != nil {
-				return nil, err
-			}
-		}
 		w.Header().Set("Location", "?saved=1") // relative: a proxy may have added a prefix
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("Referrer-Policy", "no-referrer")
@@ -88,16 +92,19 @@ func (h *handler) preferences(w http.ResponseWriter, r *http.Request, token stri
 }
 
 // open reads the link, which has to be for this page.
-func (h *handler) open(r *http.Request, token string, unsubscribes bool) (*recipient.OpenedLink, error) {
-	link, err := h.Recipients.OpenLink(r.Context(), token)
+func (h *handler) open(r *http.Request, token string, unsubscribes bool) (link *recipient.OpenedLink, err error) {
+	err = h.inTurn(r, func() (err error) {
+		link, err = h.Recipients.OpenLink(r.Context(), token)
+		return err
+	})
 	if err == nil && link.Purpose.Unsubscribes() != unsubscribes {
 		err = belfry.Errorf(belfry.NotFound, "the link is for another page")
 	}
 	return link, err
 }
 
-// rows are what the reader may choose, as preferenceCenter has it; topics nil: everything, and always advertising.
-func (h *handler) rows(r *http.Request, link *recipient.OpenedLink, topics []recipient.PreferenceTopic) ([]recipient.PreferenceRow, error) {
+// rows are what the reader may choose, as preferenceCenter has it, and always advertising.
+func (h *handler) rows(r *http.Request, link *recipient.OpenedLink) ([]recipient.PreferenceRow, error) {
 	sets, err := h.Recipients.Center(r.Context(), link)
 	if err != nil {
 		return nil, err
@@ -106,8 +113,8 @@ func (h *handler) rows(r *http.Request, link *recipient.OpenedLink, topics []rec
 	if err != nil {
 		return nil, err
 	}
-	rows := sets.Rows(topics, workflows)
-	if topics == nil && !slices.ContainsFunc(rows, func(r recipient.PreferenceRow) bool { return r.Rule == belfry.CommercialRule }) {
+	rows := sets.Rows(nil, workflows)
+	if !slices.ContainsFunc(rows, func(r recipient.PreferenceRow) bool { return r.Rule == belfry.CommercialRule }) {
 		rows = append(rows, sets.Rows([]recipient.PreferenceTopic{{Rule: belfry.CommercialRule}}, workflows)...)
 	}
 	return rows, nil

@@ -8,8 +8,8 @@
 //     unsubscribes without cookies, a second question or a redirect, and doing it again changes nothing.
 //   - Pages work without JavaScript, of which they have none, from 320 pixels on, by keyboard and with screen readers.
 //   - What a form changes is what its reader changed: a page that lay open for long undoes nothing that was chosen elsewhere.
-//   - Everything from strangers is bounded: the token, the body, the number of fields, how many requests are served at once. Names of fields
-//     and values that mean nothing are ignored, and never stored.
+//   - Everything from strangers is bounded: the token, the body, the number of fields, how many requests use the database
+//     at once. Names of fields and values that mean nothing are ignored, and never stored. Who sends or takes slowly is in nobody's way.
 //   - The token gets nowhere by way of the page: no referrer, no cache, no index, no frame, no request to anybody but for the
 //     tenant's logo.
 //

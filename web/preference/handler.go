@@ -22,7 +22,9 @@ type Config struct {
 	Recipients *recipient.Service
 	// Workflows is what an environment sends, for the rows of the page.
 	Workflows func(context.Context, belfry.EnvironmentID) ([]recipient.PreferenceWorkflow, error)
-	Log       *slog.Logger
+	// WorkflowNames is what workflows are called, by key.
+	WorkflowNames func(ctx context.Context, env belfry.EnvironmentID, keys []string) (map[string]string, error)
+	Log           *slog.Logger
 }
 
 // Limits of requests. Nobody has to say who they are to make one.
@@ -30,7 +32,7 @@ const (
 	maxChoicesBody     = 128 << 10 // bytes
 	maxUnsubscribeBody = 4 << 10   // bytes
 	maxFields          = 2000      // values of a form: MaxPreferenceRows rows of seven, and to spare
-	maxAtOnce          = 8         // requests; the others wait
+	maxAtOnce          = 8         // requests that use the database; the others wait
 	maxWait            = 10 * time.Second
 	maxRead            = 5 * time.Second // to receive a form
 )
@@ -84,20 +86,29 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.render(w, saying(http.StatusMethodNotAllowed, "This is a page", "Open it, or send its form."))
 		return
 	}
-	select {
-	case h.slots <- struct{}{}:
-		defer func() { <-h.slots }()
-	case <-ctx.Done():
-		w.Header().Set("Retry-After", "10")
-		h.render(w, saying(http.StatusServiceUnavailable, "Just a moment", "Too many people are here at once. Please try again in a few seconds."))
-		return
-	}
 	v, err := serve(w, r.WithContext(ctx), token)
+	if errors.Is(err, errBusy) {
+		w.Header().Set("Retry-After", "10")
+	}
 	if err != nil {
 		v = h.failed(r, err)
 	}
 	if v != nil {
 		h.render(w, v)
+	}
+}
+
+var errBusy = errors.New("too many people are here at once")
+
+// inTurn does what needs the database when it is the request's turn. Nobody keeps a turn while a form arrives or a page is sent: how long
+// that takes is up to strangers.
+func (h *handler) inTurn(r *http.Request, do func() error) error {
+	select {
+	case h.slots <- struct{}{}:
+		defer func() { <-h.slots }()
+		return do()
+	case <-r.Context().Done():
+		return errBusy
 	}
 }
 
@@ -108,6 +119,8 @@ func (h *handler) failed(r *http.Request, err error) *view {
 	}
 	known, ok := errors.AsType[*belfry.Error](err)
 	switch {
+	case errors.Is(err, errBusy):
+		return saying(http.StatusServiceUnavailable, "Just a moment", "Too many people are here at once. Please try again in a few seconds.")
 	case ok && known.Code == belfry.NotFound:
 		return saying(http.StatusNotFound, "This link doesn’t work", "It is incomplete, or whoever it was for is no longer known here. Please use the link in your latest message.")
 	case ok && known.Code == belfry.TooLarge:
@@ -131,9 +144,9 @@ func saying(status int, title, text string) *view {
 // form reads a form in either of the two forms that browsers and mail providers send.
 func form(w http.ResponseWriter, r *http.Request, maxBody int64) error {
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-	// Whoever sends slowly holds up those who wait. Where that can't be set, the server's own timeout counts.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(maxRead))
-	err := r.ParseForm() // ParseMultipartForm would hide its error
+	connection := http.NewResponseController(w)
+	_ = connection.SetReadDeadline(time.Now().Add(maxRead)) // where it can't be set, the server's own timeout counts
+	err := r.ParseForm()                                    // ParseMultipartForm would hide its error
 	if err == nil {
 		if err = r.ParseMultipartForm(maxBody); errors.Is(err, http.ErrNotMultipart) {
 			err = nil // it has been read as the other
@@ -148,6 +161,7 @@ func form(w http.ResponseWriter, r *http.Request, maxBody int64) error {
 	if r.MultipartForm != nil {
 		defer func() { _ = r.MultipartForm.RemoveAll() }() // nothing is on the disk: the body fits into memory
 	}
+	_ = connection.SetReadDeadline(time.Time{}) // or the request would end with it, while it waits for its turn
 	fields := 0
 	for _, values := range r.PostForm {
 		fields += len(values)

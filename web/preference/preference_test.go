@@ -2,6 +2,7 @@ package preference
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -47,7 +49,7 @@ func newSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	s.ana = ana.ID
-	s.handler = New(Config{Recipients: s.people, Workflows: workflows, Log: slog.New(slog.DiscardHandler)})
+	s.handler = New(Config{Recipients: s.people, Workflows: workflows, WorkflowNames: names, Log: slog.New(slog.DiscardHandler)})
 	return s
 }
 
@@ -56,6 +58,13 @@ func workflows(context.Context, belfry.EnvironmentID) ([]recipient.PreferenceWor
 		{Key: "order", Name: "Orders <b>", Categories: []string{"orders"}, ChannelTypes: []belfry.ChannelType{belfry.Email, belfry.SMS}},
 		{Key: "deal", Name: "Deals", Categories: []string{"deals"}, Commercial: true, ChannelTypes: []belfry.ChannelType{belfry.Email, belfry.Webhook}},
 	}, nil
+}
+
+func names(_ context.Context, _ belfry.EnvironmentID, keys []string) (map[string]string, error) {
+	if slices.Contains(keys, "order") {
+		return map[string]string{"order": "Orders <b>"}, nil
+	}
+	return nil, nil
 }
 
 func (s *site) brand(branding map[string]any) {
@@ -191,6 +200,33 @@ func TestLeavingACategoryAndAWorkflow(t *testing.T) {
 	s.shows(s.post(category, oneClick), http.StatusOK, "You are unsubscribed")
 	s.shows(s.post(workflow, oneClick), http.StatusOK, "You are unsubscribed")
 	s.wants(map[string]any{"categories": map[string]any{"orders": false}, "workflows": map[string]any{"order": false}})
+}
+
+// One click costs no definitions of workflows, and is answered as done once it is, whatever goes wrong then.
+func TestOneClickNeedsNothingElse(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	h := s.handler.(*handler)
+	path := s.path(recipient.LeaveWorkflow, "order", "")
+	h.Workflows = func(context.Context, belfry.EnvironmentID) ([]recipient.PreferenceWorkflow, error) {
+		t.Error("definitions were read")
+		return nil, errors.New("no")
+	}
+	h.WorkflowNames = func(context.Context, belfry.EnvironmentID, []string) (map[string]string, error) {
+		return nil, errors.New("no")
+	}
+	s.shows(s.get(path), http.StatusOK, "Unsubscribe?", "<strong>order</strong>")
+	ctx, cancel := context.WithCancel(t.Context())
+	h.WorkflowNames = func(context.Context, belfry.EnvironmentID, []string) (map[string]string, error) {
+		cancel() // nothing can be read any more
+		return nil, ctx.Err()
+	}
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, path, strings.NewReader(oneClick.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	s.shows(w, http.StatusOK, "You are unsubscribed", "<strong>order</strong>")
+	s.wants(map[string]any{"workflows": map[string]any{"order": false}})
 }
 
 // A tenant may outrank its users. Then the page doesn't promise what won't be.

@@ -39,21 +39,32 @@ func (h *handler) unsubscribe(w http.ResponseWriter, r *http.Request, token stri
 		default:
 			return nil, belfry.Errorf(belfry.Invalid, "to unsubscribe, send List-Unsubscribe=One-Click")
 		}
-		if err := h.Recipients.Choose(r.Context(), link, []recipient.PreferenceWish{{Rule: topic.Rule, Key: topic.Key, On: undo}}); err != nil {
-			return nil, err
-		}
 	}
-	rows, err := h.rows(r, link, []recipient.PreferenceTopic{topic})
+	on := undo
+	err = h.inTurn(r, func() (err error) {
+		if r.Method == http.MethodPost {
+			if err := h.Recipients.Choose(r.Context(), link, []recipient.PreferenceWish{{Rule: topic.Rule, Key: topic.Key, On: undo}}); err != nil {
+				return err
+			}
+		}
+		topic.Label = h.label(r, link, topic)
+		now, err := h.holds(r, link, topic)
+		switch {
+		case err == nil:
+			on = now
+		case r.Method == http.MethodPost: // it is done, whatever else goes wrong: whoever asked must not be told otherwise
+			h.Log.Error("what holds after somebody's choice can't be read", "error", err)
+			err = nil
+		}
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
 	v := &view{Brand: brandOf(link.For), name: "leaving"}
-	content := leaving{From: v.Brand.Name}
-	if topic.Key != "" {
-		content.What = rows[0].Label
-	}
+	content := leaving{From: v.Brand.Name, What: topic.Label}
 	switch {
-	case !rows[0].On:
+	case !on:
 		content.State, v.Title = left, "You are unsubscribed"
 	case r.Method != http.MethodPost:
 		content.State, v.Title = asks, "Unsubscribe"
@@ -64,6 +75,30 @@ func (h *handler) unsubscribe(w http.ResponseWriter, r *http.Request, token stri
 	}
 	v.Content = content
 	return v, nil
+}
+
+// holds is whether somebody gets any of what a link leaves.
+func (h *handler) holds(r *http.Request, link *recipient.OpenedLink, topic recipient.PreferenceTopic) (bool, error) {
+	sets, err := h.Recipients.Center(r.Context(), link)
+	if err != nil {
+		return false, err
+	}
+	return sets.Rows([]recipient.PreferenceTopic{topic}, nil)[0].On, nil
+}
+
+// label is what people call what a link leaves; empty: all advertising. A workflow whose name can't be read goes by its key.
+func (h *handler) label(r *http.Request, link *recipient.OpenedLink, topic recipient.PreferenceTopic) string {
+	if topic.Rule != belfry.WorkflowRule {
+		return topic.Key
+	}
+	names, err := h.WorkflowNames(r.Context(), link.Environment, []string{topic.Key})
+	if err != nil {
+		h.Log.Error("the name of a workflow can't be read; the page shows its key", "error", err)
+	}
+	if name := names[topic.Key]; name != "" {
+		return name
+	}
+	return topic.Key
 }
 
 // topicOf is what a link leaves.
