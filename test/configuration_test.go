@@ -53,7 +53,7 @@ func TestConfigurationErrors(t *testing.T) {
 		"origin without a scheme":    {"BELFRY_ALLOWED_ORIGINS", "app.example.com", "https://app.example.com"},
 		"origin with a slash":        {"BELFRY_ALLOWED_ORIGINS", "https://app.example.com/", "https://app.example.com"},
 		"connections not a number":   {"BELFRY_DATABASE_CONNS", "many", `"many"`},
-		"too few connections":        {"BELFRY_DATABASE_CONNS", "3", "4"},
+		"too few connections":        {"BELFRY_DATABASE_CONNS", "3", "6"},
 		"workers not a number":       {"BELFRY_WORKERS", "abc", `"abc"`},
 		"no workers":                 {"BELFRY_WORKERS", "0", "1 to 64"},
 		"fewer than no workers":      {"BELFRY_WORKERS", "-1", "1 to 64"},

@@ -26,26 +26,11 @@ func TestChurn(t *testing.T) {
 		clients[i] = dialInit(t, s.url)
 	}
 	goroutines := runtime.NumGoroutine()
-	done := make(chan error, 2*connections)
+	done := make(chan error, connections)
 	for _, c := range clients {
-		go func() {
-			for i := range rounds {
-				id := fmt.Sprint(i % 10)
-				subscribe := fmt.Sprintf(`{"id":%q,"type":"subscribe","payload":{"query":"subscription { name }"}}`, id)
-				for _, m := range []string{subscribe, fmt.Sprintf(`{"id":%q,"type":"complete"}`, id)} {
-					if err := c.WriteMessage(websocket.TextMessage, []byte(m)); err != nil {
-						done <- err
-						return
-					}
-				}
-			}
-			done <- c.WriteMessage(websocket.TextMessage, []byte(`{"type":"ping"}`))
-		}()
+		go func() { done <- churn(c, rounds) }()
 	}
-	for _, c := range clients {
-		go func() { done <- readToPong(c) }() // all at once: who asks without reading the answers is closed
-	}
-	for range 2 * connections {
+	for range clients {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
@@ -58,6 +43,28 @@ func TestChurn(t *testing.T) {
 	clients[0].subscribe("1")
 	s.SendNextSubscriptionMessage()
 	clients[0].expect(event)
+}
+
+// churn begins and ends operations, and reads the answers each hundred: who asks without reading them is closed.
+func churn(c client, rounds int) error {
+	for i := range rounds {
+		id := fmt.Sprint(i % 10)
+		messages := []string{fmt.Sprintf(`{"id":%q,"type":"subscribe","payload":{"query":"subscription { name }"}}`, id), fmt.Sprintf(`{"id":%q,"type":"complete"}`, id)}
+		if (i+1)%100 == 0 {
+			messages = append(messages, `{"type":"ping"}`)
+		}
+		for _, m := range messages {
+			if err := c.WriteMessage(websocket.TextMessage, []byte(m)); err != nil {
+				return err
+			}
+		}
+		if (i+1)%100 == 0 {
+			if err := readToPong(c); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // readToPong reads answers until the last one.
