@@ -21,9 +21,9 @@ test: ## check and test everything, on a real PostgreSQL and Redis
 	@echo "A thousand crashes and clock jumps, without the race detector (BELFRY_TEST_SEEDS=n for more) ..."
 	go test -count 1 -run TestNothingGoesWrong ./engine
 	@if scripts/setup browser; then set -e; \
-		echo "The preference pages in Chromium ..."; (cd web && npm ci); \
-		BELFRY_TEST_BROWSER=1 go test -count 1 -run InABrowser ./test; \
-		else echo "NOT RUN: the preference pages have tests in a browser: install what is missing"; fi
+		echo "The preference pages in Chromium, and the clients that people use ..."; (cd web && npm ci); \
+		BELFRY_TEST_WEB=1 go test -count 1 -run 'InABrowser|RealClients' ./test ./realtime/graphqlws; \
+		else echo "NOT RUN: pages and WebSockets have tests with a browser and npm clients: install what is missing"; fi
 	@if command -v node >/dev/null; then node --test web/feed_test.mjs; \
 		else echo "NOT RUN: the demo page's script has tests that need Node: install it"; fi
 	@if [ -f bench/go.mod ]; then set -ex; cd bench; go vet ./...; go test ./...; fi

@@ -106,8 +106,8 @@ func TestUnsubscribingFromAMail(t *testing.T) {
 // The pages in Chromium: scripts/setup browser and npm ci make what it needs, and make test does both.
 func TestPreferencePagesInABrowser(t *testing.T) {
 	t.Parallel()
-	if os.Getenv("BELFRY_TEST_BROWSER") == "" {
-		t.Skip("set BELFRY_TEST_BROWSER=1, as make test does where there is a browser")
+	if os.Getenv("BELFRY_TEST_WEB") == "" {
+		t.Skip("set BELFRY_TEST_WEB=1, as make test does where there is a browser")
 	}
 	r := newReader(t)
 	args := []string{"preference/browser_test.mjs", r.link(`managePreferencesUrl(tenant: "acme")`), r.link(`unsubscribeUrl(tenant: "acme")`)}
