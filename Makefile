@@ -17,7 +17,7 @@ run: ## start Belfry with a database of its own; flags go in ARGS="..."
 test: ## check and test everything, on a real PostgreSQL and Redis
 	@scripts/setup test
 	@$(MAKE) --no-print-directory lint
-	go test -race -timeout 20m ./...
+	@scripts/gotest -race -timeout 20m ./...
 	@echo "A thousand crashes and clock jumps, without the race detector (BELFRY_TEST_SEEDS=n for more) ..."
 	go test -count 1 -run TestNothingGoesWrong ./engine
 	@if scripts/setup browser; then set -e; \

@@ -152,7 +152,7 @@ func TestAuthenticateCostsOneQueryAndTwoForUsers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(pool.Close)
+	t.Cleanup(func() { pgtest.Close(t, pool) })
 	s := serviceOn(pool)
 	env := newEnvironment(t, s, "production")
 	_, secret := newAPIKey(t, s, env, auth.Secret)

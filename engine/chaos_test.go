@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/belfryhq/belfry/postgres/pgtest"
 	"github.com/belfryhq/belfry/recipient"
 )
 
@@ -144,7 +145,7 @@ func newChaos(t *testing.T) *chaos {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(pool.Close)
+		t.Cleanup(func() { pgtest.Close(t, pool) })
 		n.pool = pool
 		c.nodes[i] = n
 	}

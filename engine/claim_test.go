@@ -111,7 +111,7 @@ func TestCancelGoesOnAfterADeadlock(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	r := <-cancelled
+	r := receive(t, cancelled)
 	expect(t, "error", r.error, nil)
 	expect(t, "result", *r.CancelResult, CancelResult{Cancelled: 2})
 }

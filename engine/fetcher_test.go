@@ -57,7 +57,7 @@ func TestASlowServerHoldsUpNobodyElse(t *testing.T) {
 	w.workflow("fast", fetchStep("ask", url+"/fast"))
 	w.start(w.Engine)
 	slow := w.trigger(Request{Workflow: "slow", Recipients: refer(0, 1)})
-	<-arrived
+	receive(t, arrived)
 	fast := w.trigger(Request{Workflow: "fast", Recipients: refer(0, 1)})
 	w.eventuallyZero(`SELECT 1 - count(*) FROM runs WHERE status = 'done' AND trigger_id = $1`, fast.Trigger.ID)
 	expect(t, "runs that wait for the slow server", one[int](w, waitingRuns, slow.Trigger.ID), 1)
@@ -88,7 +88,7 @@ func TestRequestsAreLeasedForFreeSlots(t *testing.T) {
 		<-w.wakeFetch
 	}
 	release()
-	<-w.wakeFetch // by the slot that is free now
+	receive(t, w.wakeFetch) // by the slot that is free now
 	f.under.Wait()
 	begin(1)
 	f.under.Wait()
@@ -130,7 +130,7 @@ func TestAnInterruptedRequestIsMadeAgain(t *testing.T) {
 	if n, err := f.begin(ctx); n != 1 || err != nil {
 		t.Fatal(n, err)
 	}
-	<-arrived
+	receive(t, arrived)
 	shutDown()
 	f.under.Wait()
 	w.drain()

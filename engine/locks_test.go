@@ -84,7 +84,7 @@ func TestAThrottleIsReadUnderItsLock(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	<-done
+	receive(t, done)
 	expect(t, "who passed", [2]bool{first.answer.(*throttleAnswer).passed, second.answer.(*throttleAnswer).passed}, [2]bool{true, false})
 }
 
@@ -115,7 +115,7 @@ func TestABatchIsReadUnderItsLock(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	<-done
+	receive(t, done)
 	expect(t, "places", [2]int{first.answer.(*joinAnswer).key.N, second.answer.(*joinAnswer).key.N}, [2]int{2, 3})
 	expect(t, "items", one[int](w, `SELECT items FROM batches`), 3)
 }
@@ -159,7 +159,7 @@ func TestCancelWaitsForFanOutsUnderWay(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	<-done
+	receive(t, done)
 	expect(t, "result", cancelled, &CancelResult{Cancelled: 2})
 	w.clock.add(time.Minute)
 	w.drain()

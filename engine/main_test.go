@@ -244,6 +244,18 @@ func (w *world) eventuallyZero(sql string, args ...any) {
 	}
 }
 
+// receive waits for what should come at once, or for a channel to be closed.
+func receive[T any](t testing.TB, from <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-from:
+		return v
+	case <-time.After(patience):
+		t.Fatalf("nothing came for %s", patience)
+		panic("not reached")
+	}
+}
+
 const openFanOuts = `SELECT count(*) FROM fan_outs`
 
 // expectExactlyOnce checks that nothing is left to do, that every run exists, and that every run that is done has exactly

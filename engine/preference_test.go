@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/postgres/pgtest"
 	"github.com/belfryhq/belfry/recipient"
 	"github.com/belfryhq/belfry/workflow"
 )
@@ -43,7 +44,7 @@ func TestPreferencesAreReadOnceForABatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(pool.Close)
+	t.Cleanup(func() { pgtest.Close(t, pool) })
 	w.Engine = w.node(func(c *Config) { c.Pool, c.BatchSize = pool, 4*people })
 	w.trigger(Request{Workflow: "w", Recipients: refer(0, people)})
 	w.trigger(Request{Workflow: "w", Recipients: refer(0, people), Tenant: "acme"})

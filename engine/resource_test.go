@@ -71,7 +71,7 @@ func TestSharedResourcesAreCountedOneAfterTheOther(t *testing.T) {
 			}
 			refused := 0
 			for range 2 {
-				if err := <-results; err != nil {
+				if err := receive(t, results); err != nil {
 					refused++
 					expectError(t, err, belfry.TooLarge, kind.field, kind.limit)
 				}

@@ -321,7 +321,7 @@ func TestRunFinishesWhatItClaimedAndReturns(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- w.Run(ctx) }()
-	<-claimed
+	receive(t, claimed)
 	cancel()
 	close(goOn)
 	select {

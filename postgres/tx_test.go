@@ -146,7 +146,7 @@ func open(t *testing.T, cfg postgres.Config) *pgxpool.Pool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(pool.Close)
+	t.Cleanup(func() { pgtest.Close(t, pool) })
 	return pool
 }
 

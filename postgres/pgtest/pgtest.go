@@ -61,7 +61,7 @@ func New(t testing.TB) *pgxpool.Pool {
 	if err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}
-	t.Cleanup(func() { closePool(t, pool) })
+	t.Cleanup(func() { Close(t, pool) })
 	return pool
 }
 
@@ -176,11 +176,16 @@ func onServer(database string) string {
 		panic(err) // we made it
 	}
 	u.Path = "/" + database
+	q := u.Query()
+	q.Set("connect_timeout", fmt.Sprint(int(patience.Seconds()))) // a machine that tests everything at once may take its time
+	u.RawQuery = q.Encode()
 	return u.String()
 }
 
-// closePool names the leak that would otherwise hang the test for ever.
-func closePool(t testing.TB, pool *pgxpool.Pool) {
+// Close closes a pool, and names the leak that would otherwise hang the test for ever. Use it for pools that a test opens
+// itself: a connection that a failing test holds never comes back, and pool.Close would wait for it instead of letting the
+// failure be told.
+func Close(t testing.TB, pool *pgxpool.Pool) {
 	closed := make(chan struct{})
 	go func() {
 		pool.Close()
