@@ -79,12 +79,15 @@ func TestEveryRunHappensOnceWhateverCrashes(t *testing.T) {
 		deadline := time.Now().Add(patience)
 		for step := 0; ; step++ {
 			if time.Now().After(deadline) {
-				t.Fatal("the work does not come to an end")
+				t.Fatalf("no step forward for %s", patience)
 			}
 			ctx, cancel := context.WithCancel(context.Background())
 			c.cancel = cancel
 			n, err := worker.work(ctx)
 			cancel()
+			if err == nil && n > 0 { // many steps on a busy machine take their time
+				deadline = time.Now().Add(patience)
+			}
 			// With nothing to do, a connection that was lost a moment ago may still hold its claim.
 			if err == nil && n == 0 && one[int](&w, openFanOuts) == 0 {
 				break
