@@ -2,7 +2,6 @@ package graph
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -11,21 +10,13 @@ import (
 	"net/http"
 	"runtime"
 
-	"github.com/99designs/gqlgen/graphql"
-	"github.com/vektah/gqlparser/v2/ast"
-	"github.com/vektah/gqlparser/v2/gqlerror"
-
 	"github.com/belfryhq/belfry"
 )
-
-// plainHTTP marks the contexts of requests that aren't WebSockets.
-type plainHTTP struct{}
 
 // largeBody is from how many bytes on a request is a large one: a trigger for hundreds of people is.
 const largeBody = 16 << 10
 
-// bounded lets those requests through that gqlgen's transports answer well. They would take a body of any size, repeat
-// one that they can't decode in the error, and answer others without a code.
+// bounded lets those requests through that are small enough and have the shape of an operation.
 //
 // Large ones take turns, no more of them at a time than leave a processor to the others: a flood of triggers for a thousand
 // people each would make every small request wait for all of it.
@@ -51,7 +42,7 @@ func bounded(log *slog.Logger, next http.Handler) http.Handler {
 			refuse(w, r, log, status, err)
 			return
 		}
-		if r.ContentLength > largeBody {
+		if r.ContentLength > largeBody && !acceptsStream(r) { // a stream would have its turn for as long as it lasts
 			select {
 			case turns <- struct{}{}:
 				defer func() { <-turns }()
@@ -59,7 +50,7 @@ func bounded(log *slog.Logger, next http.Handler) http.Handler {
 				return
 			}
 		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), plainHTTP{}, true)))
+		next.ServeHTTP(w, r)
 	})
 }
 
@@ -97,22 +88,4 @@ func checkParameters(r *http.Request) (status int, _ error) {
 		}
 	}
 	return 0, nil
-}
-
-// subscriptionsNeedSockets refuses subscriptions over plain HTTP: gqlgen would answer the first event, and end.
-func subscriptionsNeedSockets(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
-	if ctx.Value(plainHTTP{}) != nil && graphql.GetOperationContext(ctx).Operation.Operation == ast.Subscription {
-		return graphql.OneShot(&graphql.Response{Errors: gqlerror.List{{
-			Message:    "subscribe over a WebSocket at this address, with the graphql-transport-ws protocol",
-			Extensions: map[string]any{"code": string(belfry.Invalid)},
-		}}})
-	}
-	return next(ctx)
-}
-
-// refuse answers a request that never became an operation.
-func refuse(w http.ResponseWriter, r *http.Request, log *slog.Logger, status int, err error) {
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]any{"errors": []any{presenter(log)(r.Context(), err)}}) // the client may be gone
 }

@@ -24,6 +24,8 @@ type Config struct {
 	Auth     *auth.Service
 	// WebSocket carries subscriptions. Its connection_init is to be decided by InitConnection.
 	WebSocket graphql.Transport
+	// EventStreams carries subscriptions where there can't be WebSockets; one with the defaults if nil.
+	EventStreams *EventStreams
 	// Introspection lets clients ask for the schema, and get suggestions for misspelt fields. For development.
 	Introspection bool
 	Log           *slog.Logger
@@ -33,11 +35,15 @@ type Config struct {
 func NewServer(c Config) http.Handler {
 	resolver := *c.Resolver
 	resolver.log = c.Log
+	if c.EventStreams == nil {
+		c.EventStreams = &EventStreams{}
+	}
+	c.EventStreams.log = c.Log
 	srv := handler.New(generated.NewExecutableSchema(generated.Config{Resolvers: &resolver, Complexity: complexity()}))
 	srv.AddTransport(c.WebSocket)
 	srv.AddTransport(transport.Options{})
-	srv.AddTransport(transport.GET{})
-	srv.AddTransport(transport.POST{})
+	srv.AddTransport(c.EventStreams)
+	srv.AddTransport(httpTransport{c.Log})
 	srv.SetQueryCache(lru.New[*ast.QueryDocument](queryCacheSize))
 	srv.SetParserTokenLimit(MaxTokens)
 	srv.SetDisableSuggestion(!c.Introspection)
@@ -48,7 +54,6 @@ func NewServer(c Config) http.Handler {
 	if c.Introspection {
 		srv.Use(extension.Introspection{})
 	}
-	srv.AroundOperations(subscriptionsNeedSockets)
 	return authenticated(c.Auth, c.Log, bounded(c.Log, srv))
 }
 

@@ -38,6 +38,7 @@ func (n *belfryNode) newMetrics() *prometheus.Registry {
 	gauge("belfry_websocket_connections", "Open WebSockets.", func() float64 { return float64(n.sockets.Connections()) })
 	gauge("belfry_websocket_operations", "Operations running over WebSockets.", func() float64 { return float64(n.sockets.Stats().Operations) })
 	counter("belfry_websockets_slow_total", "WebSockets cut off because their client read too slowly.", nil, func() float64 { return float64(n.sockets.Stats().Slow) })
+	gauge("belfry_event_streams", "Open streams of server-sent events.", func() float64 { return float64(n.streams.Open()) })
 	gauge("belfry_feed_subscriptions", "Feeds listened to through this node.", func() float64 { return float64(n.hub.Stats().Subscriptions) })
 	counter("belfry_publications_total", "Feed changes handed to the bus.", nil, func() float64 { return float64(n.hub.Stats().Published) })
 	counter("belfry_publication_failures_total", "Feed changes that the bus did not take: the sweep makes up for them.", nil, func() float64 { return float64(n.hub.Stats().PublishFailures) })

@@ -77,7 +77,7 @@ const (
 // serve runs the node until ctx ends, then stops it in this order, so that nothing accepted is lost and nobody waits for
 // something that is gone already:
 //
-//  1. /readyz fails, no new connection is taken; requests under way are finished.
+//  1. /readyz fails, no new connection is taken; streams of events are broken off, requests under way are finished.
 //  2. WebSockets are closed with "service restart", spread over time: clients come back, to another node.
 //  3. The engine finishes the batches it has claimed; what remains is other nodes' work, or ours after the restart.
 //  4. Delivery finishes the attempts under way, and keeps what came of them.
@@ -94,6 +94,7 @@ func (n *belfryNode) serve(ctx context.Context, listener net.Listener, mux *http
 		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelWarn),
 	}
+	srv.RegisterOnShutdown(n.streams.Drain) // Shutdown would wait for them
 	failed := make(chan error, 7) // one of each part: none waits to be heard
 	hub := start(context.WithoutCancel(ctx), failed, "hub", n.hub.Run)
 	engine := start(context.WithoutCancel(ctx), failed, "engine", n.engine.Run)

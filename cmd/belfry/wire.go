@@ -42,6 +42,7 @@ type belfryNode struct {
 	hub      *realtime.Hub
 	segment  *analytics.Segment
 	sockets  *graphqlws.Transport
+	streams  *graph.EventStreams
 	metrics  *prometheus.Registry
 	api      http.Handler
 	close    []func() // in the order of opening; run backwards
@@ -100,6 +101,7 @@ func build(ctx context.Context, config node, o options, log *slog.Logger) (_ *be
 		AllowedOrigins: config.AllowedOrigins, Init: n.initConnection(), Owner: socketOwner,
 		Panicked: func(p any) { log.Error("a panic", "panic", p, "stack", string(debug.Stack())) },
 	})
+	n.streams = &graph.EventStreams{Owner: socketOwner}
 	n.api = cors.New(cors.Options{
 		AllowOriginFunc: func(origin string) bool { // without one, rs/cors would allow all
 			return slices.Contains(config.AllowedOrigins, "*") || slices.Contains(config.AllowedOrigins, origin)
@@ -111,6 +113,7 @@ func build(ctx context.Context, config node, o options, log *slog.Logger) (_ *be
 		Resolver:      &graph.Resolver{Engine: n.engine, Feeds: n.feeds, Recipients: n.people, Deliveries: n.delivery},
 		Auth:          n.auth,
 		WebSocket:     n.sockets,
+		EventStreams:  n.streams,
 		Introspection: o.introspection,
 		Log:           log,
 	}))
@@ -214,7 +217,7 @@ func (n *belfryNode) initConnection() func(context.Context, map[string]any) (con
 	}
 }
 
-// socketOwner is whose connections are counted together: those of a user, not those of a backend.
+// socketOwner is whose connections, or streams, are counted together: those of a user, not those of a backend.
 func socketOwner(ctx context.Context) string {
 	v := auth.ViewerFrom(ctx)
 	if v.IsBackend() {

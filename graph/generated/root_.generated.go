@@ -6360,6 +6360,7 @@ type Mutation
 """
 What happens from now on, over a WebSocket that speaks graphql-transport-ws. The connection_init payload carries the
 credentials: ` + "`" + `{"authorization": "Bearer pk_…", "userToken": "…"}` + "`" + ` or ` + "`" + `{"authorization": "Bearer sk_…"}` + "`" + `.
+Where no WebSocket gets through: as server-sent events, in the distinct connections mode of graphql-sse.
 """
 type Subscription
 `, BuiltIn: false},
