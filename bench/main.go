@@ -29,6 +29,7 @@ type options struct {
 	crowd      crowd
 	preferred  load // done with and without preferences
 	durable    bool
+	feeds      collection
 	cpuProfile string
 }
 
@@ -45,7 +46,8 @@ var (
 		flood:   flood{triggers: 100, recipients: 1000, rounds: 2, pace: pace{rate: 50, duration: 5 * time.Second, subscribers: 20}},
 		crowd:   crowd{subscribers: 1_000_000, pace: pace{rate: 50, duration: 5 * time.Second, subscribers: 20}},
 
-		preferred: load{&plain, "1000 a call", 60_000, 1000, 2, 0}}
+		preferred: load{&plain, "1000 a call", 60_000, 1000, 2, 0},
+		feeds:     collection{small: 100_000, large: 10_000_000, each: 1000, calls: 1000}}
 	quick = options{rounds: 1, users: 1000, durable: true,
 		loads: []load{
 			{&plain, "1000 a call", 4000, 1000, 2, time.Millisecond}, {&plain, "1 a call", 500, 1, 16, 100 * time.Millisecond},
@@ -56,11 +58,12 @@ var (
 		flood:   flood{triggers: 5, recipients: 1000, rounds: 1, pace: pace{rate: 50, duration: time.Second, subscribers: 10}},
 		crowd:   crowd{subscribers: 20_000, pace: pace{rate: 50, duration: time.Second, subscribers: 10}},
 
-		preferred: load{&plain, "1000 a call", 4000, 1000, 2, 0}}
+		preferred: load{&plain, "1000 a call", 4000, 1000, 2, 0},
+		feeds:     collection{small: 5000, large: 50_000, each: 1000, calls: 50}}
 )
 
 // parts are what can be measured alone.
-var parts = []string{"throughput", "latency", "pending", "accept", "fanout", "subscribers", "preferences"}
+var parts = []string{"throughput", "latency", "pending", "accept", "fanout", "subscribers", "preferences", "feeds"}
 
 func main() {
 	if os.Getenv("GOGC") == "" {
@@ -148,6 +151,8 @@ func (o *options) only(what string) {
 			o.crowd.subscribers = 0
 		case "preferences":
 			o.preferred.units = 0
+		case "feeds":
+			o.feeds.large = 0
 		}
 	}
 }
@@ -214,6 +219,11 @@ func (o options) measureAll(ctx context.Context, s *server, r *report, progress 
 	}
 	if o.preferred.units > 0 {
 		if r.sets, err = o.preferences(ctx, s, progress); err != nil {
+			return err
+		}
+	}
+	if o.feeds.large > 0 {
+		if r.sizes, err = o.feedsBySize(ctx, s, progress); err != nil {
 			return err
 		}
 	}

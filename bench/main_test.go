@@ -58,7 +58,8 @@ func TestQuickRunMeasuresEverything(t *testing.T) {
 		flood:   flood{triggers: 3, recipients: 500, rounds: 1, pace: pace{rate: 40, duration: 500 * time.Millisecond, subscribers: 3}},
 		crowd:   crowd{subscribers: 600, pace: pace{rate: 40, duration: 500 * time.Millisecond, subscribers: 3}},
 
-		preferred: load{&plain, "10 a call", 40, 10, 2, 0}}
+		preferred: load{&plain, "10 a call", 40, 10, 2, 0},
+		feeds:     collection{small: 200, large: 400, each: 100, calls: 5}}
 	report, err := o.measure(t.Context(), io.Discard)
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +85,8 @@ func TestQuickRunMeasuresEverything(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, want := range []string{"Belfry runs/s", "river jobs/s", "10 a call", "batch of 5", "delay of 1 s", "WAL bytes",
-			"triggerWorkflow, to the frame", "runs that wait", "for 1000 recipients", "beside the fan-out", "accepted", "five sets each"} {
+			"triggerWorkflow, to the frame", "runs that wait", "for 1000 recipients", "beside the fan-out", "accepted", "five sets each",
+			"first page of 25", "mark all read"} {
 			if !strings.Contains(out.String(), want) {
 				t.Errorf("the report lacks %q:\n%s", want, out.String())
 			}
@@ -104,7 +106,7 @@ func TestWrongFlagsAreRefused(t *testing.T) {
 func TestOnlyMeasuresNothingElse(t *testing.T) {
 	t.Parallel()
 	sizes := func(o options) []bool {
-		return []bool{len(o.loads) > 0, o.pace.duration > 0, o.backlog.runs > 0, o.accept.duration > 0, o.flood.triggers > 0, o.crowd.subscribers > 0, o.preferred.units > 0}
+		return []bool{len(o.loads) > 0, o.pace.duration > 0, o.backlog.runs > 0, o.accept.duration > 0, o.flood.triggers > 0, o.crowd.subscribers > 0, o.preferred.units > 0, o.feeds.large > 0}
 	}
 	for i, part := range parts {
 		for name, o := range map[string]options{"full": full, "quick": quick} {
