@@ -55,6 +55,19 @@ type Bus interface {
 
 	// Remote reports whether anybody besides this bus's own receiver may be listening.
 	Remote() bool
+
+	// Stats returns current figures; all are zero if nothing of the kind can happen.
+	Stats() BusStats
+}
+
+// BusStats are plain numbers for metrics. The uint64s only ever grow.
+type BusStats struct {
+	Connections int // servers whose publications arrive at the moment
+
+	Reconnects   uint64 // subscribed connections that were lost and are back
+	Moved        uint64 // partitions that were found on another server of a cluster than before
+	Dropped      uint64 // publications dropped on arrival because the node couldn't keep up
+	FailedProbes uint64 // subscribed connections given up because a probe did not come back
 }
 
 // Receiver is what a bus delivers to. Its methods must not block and may be called concurrently, though never

@@ -9,30 +9,55 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 )
 
-const redisStartTimeout = 20 * time.Second
+const (
+	redisStartTimeout = 20 * time.Second
+	redisStarts       = 5 // tries, because another program may take a free port before the server does
+)
 
 // Redis is a private redis-server on a unix socket, without persistence.
 type Redis struct {
-	URL string // unix:///…, for realtime.RedisConfig
+	URL string // unix:///…, or redis:// if it is a node of a cluster, for realtime.RedisConfig
 
-	t      testing.TB
-	binary string
-	socket string
+	t             testing.TB
+	binary        string
+	socket        string
+	args          []string // besides those that every server gets
+	port, busPort int      // of a node of a cluster
 
 	mu      sync.Mutex
 	process *exec.Cmd // nil while stopped
+	exited  chan struct{}
 	log     bytes.Buffer
 }
 
 // StartRedis starts a server that lives until the end of the test. It fails the test, rather than skip it, when
 // there is no redis-server on PATH or in .belfry/bin of the repository.
 func StartRedis(t testing.TB) *Redis {
+	t.Helper()
+	return start(t, func(r *Redis, _ string) {
+		r.URL = "unix://" + r.socket
+		r.args = []string{"--port", "0"}
+	})
+}
+
+// StartRedisTCP is StartRedis on a port, for what can't be done to a unix socket.
+func StartRedisTCP(t testing.TB) *Redis {
+	t.Helper()
+	return start(t, func(r *Redis, _ string) {
+		r.port = freePort(t)
+		r.URL = "redis://127.0.0.1:" + strconv.Itoa(r.port)
+		r.args = []string{"--bind", "127.0.0.1", "--port", strconv.Itoa(r.port)}
+	})
+}
+
+func start(t testing.TB, configure func(r *Redis, dir string)) *Redis {
 	t.Helper()
 	binary, err := findRedis()
 	if err != nil {
@@ -43,14 +68,20 @@ func StartRedis(t testing.TB) *Redis {
 	if err != nil {
 		t.Fatal(err)
 	}
-	socket := filepath.Join(dir, "redis.sock")
-	r := &Redis{URL: "unix://" + socket, t: t, binary: binary, socket: socket}
+	r := &Redis{t: t, binary: binary, socket: filepath.Join(dir, "redis.sock")}
 	t.Cleanup(func() {
 		r.Stop()
 		_ = os.RemoveAll(dir)
 	})
-	r.start()
-	return r
+	for try := 1; ; try++ {
+		configure(r, dir)
+		if err = r.start(); err == nil {
+			return r
+		}
+		if try == redisStarts {
+			t.Fatal(err)
+		}
+	}
 }
 
 // Stop kills the server, as a crash would. Stopping a stopped server is fine.
@@ -62,7 +93,7 @@ func (r *Redis) Stop() {
 		return
 	}
 	_ = r.process.Process.Kill()
-	_ = r.process.Wait()
+	<-r.exited
 	r.process = nil
 }
 
@@ -70,7 +101,9 @@ func (r *Redis) Stop() {
 func (r *Redis) Restart() {
 	r.t.Helper()
 	r.Stop()
-	r.start()
+	if err := r.start(); err != nil {
+		r.t.Fatal(err)
+	}
 }
 
 // Freeze makes the server stop answering without closing its connections, until Thaw.
@@ -88,8 +121,7 @@ func (r *Redis) signal(s os.Signal) {
 	}
 }
 
-// Do sends one inline command, such as "PUBSUB NUMSUB channel", and returns the lines of the reply up to and
-// without the first that is empty. It knows simple replies and flat arrays only.
+// Do sends one inline command, such as "PUBSUB NUMSUB channel", and returns the lines of the reply as they are.
 func (r *Redis) Do(command string) ([]string, error) {
 	conn, err := net.DialTimeout("unix", r.socket, time.Second)
 	if err != nil {
@@ -112,31 +144,40 @@ func (r *Redis) Do(command string) ([]string, error) {
 	return nil, errors.Join(errors.New("realtimetest: redis-server hung up"), scanner.Err())
 }
 
-func (r *Redis) start() {
-	r.t.Helper()
+func (r *Redis) start() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	_ = os.Remove(r.socket)
 	r.log.Reset()
-	r.process = exec.Command(r.binary, "--port", "0", "--unixsocket", r.socket, "--save", "", "--appendonly", "no",
-		"--dir", filepath.Dir(r.socket), "--daemonize", "no")
+	r.process = exec.Command(r.binary, append(r.args, "--unixsocket", r.socket, "--save", "", "--appendonly", "no",
+		"--dir", filepath.Dir(r.socket), "--daemonize", "no")...)
 	r.process.Stdout, r.process.Stderr = &r.log, &r.log
 	if err := r.process.Start(); err != nil {
-		r.t.Fatalf("realtimetest: start %s: %v", r.binary, err)
+		return fmt.Errorf("realtimetest: start %s: %w", r.binary, err)
 	}
-	deadline := time.Now().Add(redisStartTimeout)
-	for {
+	exited := make(chan struct{})
+	go func() {
+		_ = r.process.Wait()
+		close(exited)
+	}()
+	r.exited = exited
+	for deadline := time.Now().Add(redisStartTimeout); ; {
 		reply, err := r.Do("PING")
 		if err == nil && len(reply) == 1 && reply[0] == "+PONG" {
-			return
+			return nil
+		}
+		select {
+		case <-exited:
+			r.process = nil
+			return fmt.Errorf("realtimetest: %s ended at once; perhaps somebody took its port\n%s", r.binary, r.log.String())
+		case <-time.After(2 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {
 			_ = r.process.Process.Kill()
-			_ = r.process.Wait()
+			<-exited
 			r.process = nil
-			r.t.Fatalf("realtimetest: %s did not answer within %v: %v %q\n%s", r.binary, redisStartTimeout, err, reply, r.log.String())
+			return fmt.Errorf("realtimetest: %s did not answer within %v: %v %q\n%s", r.binary, redisStartTimeout, err, reply, r.log.String())
 		}
-		time.Sleep(2 * time.Millisecond)
 	}
 }
 

@@ -19,20 +19,24 @@ func (r *gapRecorder) Gap(affected func(topic string) bool) { r.gap <- affected 
 func TestFullWorkerQueueIsAGapForItsTopics(t *testing.T) {
 	t.Parallel()
 	b := &RedisBus{prefix: "belfry"}
-	queues := make([]*queue, redisWorkers)
-	for i := range queues {
-		queues[i] = newQueue(2, workerQueueBytes)
+	run := &redisRun{}
+	for i := range run.queues {
+		run.queues[i] = newQueue(2, workerQueueBytes)
 	}
+	session := &redisSession{redisServer: newRedisServer(b, "127.0.0.1:6379"), run: run}
 	worker := hash("news") % redisWorkers
 	for range 3 {
-		b.enqueue(rueidis.PubSubMessage{Channel: channel("belfry", "news"), Message: "1\n"}, queues)
+		session.receive(rueidis.PubSubMessage{Channel: channel("belfry", "news"), Message: "1\n"})
+	}
+	if n := b.Stats().Dropped; n != 1 {
+		t.Errorf("Stats().Dropped = %d, want 1", n)
 	}
 
 	r := &gapRecorder{gap: make(chan func(string) bool, 1)}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
-		deliver(ctx, queues[worker], worker, r)
+		deliver(ctx, run.queues[worker], worker, r)
 		close(done)
 	}()
 	affected := <-r.gap
@@ -44,6 +48,25 @@ func TestFullWorkerQueueIsAGapForItsTopics(t *testing.T) {
 	for _, topic := range []string{"news", "a", "b", "c", "d", "e"} {
 		if same := hash(topic)%redisWorkers == worker; affected(topic) != same {
 			t.Errorf("topic %q affected: %t, shares the worker: %t", topic, affected(topic), same)
+		}
+	}
+}
+
+// The specification's own example, and slots that redis-server gave.
+func TestHashSlots(t *testing.T) {
+	t.Parallel()
+	for tag, want := range map[string]int{"123456789": 12739, "foo": 12182} {
+		if got := slotOf(tag); got != want {
+			t.Errorf("slotOf(%q) = %d, want %d", tag, got, want)
+		}
+	}
+	var share [3]int
+	for _, slot := range partitionSlots {
+		share[slot*3/clusterSlots]++
+	}
+	for i, n := range share {
+		if n < 38 || n > 48 {
+			t.Errorf("server %d of three has %d of %d partitions", i, n, redisPartitions)
 		}
 	}
 }
