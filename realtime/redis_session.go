@@ -45,7 +45,7 @@ func (s *redisSession) live(ctx context.Context, again bool) (up bool, err error
 	}
 	s.open()
 	defer s.shut()
-	if err := s.reconcile(ctx); err != nil {
+	if err := s.settle(ctx); err != nil {
 		return false, err
 	}
 	s.bus.counts.connections.Add(1)
@@ -54,6 +54,7 @@ func (s *redisSession) live(ctx context.Context, again bool) (up bool, err error
 		s.bus.counts.reconnects.Add(1)
 		s.bus.log.Info("redis pub/sub connection is back", "server", s.address, "topics", len(s.subscribed))
 	}
+	s.report()
 	return true, s.keep(ctx, lost)
 }
 
@@ -63,9 +64,10 @@ func (s *redisSession) keep(ctx context.Context, lost <-chan error) error {
 	for {
 		select {
 		case <-s.kicked:
-			if err := s.reconcile(ctx); err != nil {
+			if err := s.settle(ctx); err != nil {
 				return err
 			}
+			s.report()
 		case <-probe.timer.C:
 			if err := probe.next(ctx); err != nil {
 				return err
@@ -129,14 +131,13 @@ func deliver(ctx context.Context, q *queue, worker uint32, r Receiver) {
 	}
 }
 
-// reconcile makes the server's subscriptions equal to the wanted ones, then reports gaps that are due: whoever answers
-// one by reading the state must not miss what comes after that.
-func (s *redisSession) reconcile(ctx context.Context) error {
+// settle makes the server's subscriptions equal to the wanted ones.
+func (s *redisSession) settle(ctx context.Context) error {
 	s.forgetRevoked()
 	for {
 		add, remove, more := s.difference(s.subscribed)
 		if !more {
-			break
+			return nil
 		}
 		for _, batch := range s.batches(remove) {
 			if err := s.unsubscribe(ctx, batch); err != nil {
@@ -149,6 +150,11 @@ func (s *redisSession) reconcile(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// report reports the gaps that are due, after settle only: whoever answers one by reading the state must not miss what
+// comes after that.
+func (s *redisSession) report() {
 	switch gained := s.takeGained(); gained {
 	case partitions{}:
 	case everyPartition:
@@ -156,7 +162,6 @@ func (s *redisSession) reconcile(ctx context.Context) error {
 	default:
 		s.run.receiver.Gap(func(topic string) bool { return gained[partition(topic)] })
 	}
-	return nil
 }
 
 // forgetRevoked has the topics that the server took back looked at again. Subscribing them again is refused if their
