@@ -142,6 +142,7 @@ func configure(o *rueidis.ClientOption) {
 	o.Dialer.KeepAlive = redisKeepAlive
 	o.ConnWriteTimeout = cmp.Or(o.ConnWriteTimeout, redisWriteTimeout)
 	o.ClientName = cmp.Or(o.ClientName, redisClientName)
+	o.ClientSetInfo = []string{} // our name is enough, and the command another that an access list might refuse
 }
 
 // find connects to the first address that answers, and learns who has which partition.
