@@ -42,7 +42,8 @@ type Bus interface {
 	Run(ctx context.Context, r Receiver) error
 
 	// Publish sends the publications, in order. It returns when the server has taken them, and never later than
-	// the deadline of ctx. An error means that some may not have been sent.
+	// the deadline of ctx. An error means that some may not have been sent. The bus may then ring their topics
+	// later, with the version and no payload.
 	Publish(ctx context.Context, pubs []Publication) error
 
 	// Subscribe makes the receiver get the topics, and returns when the server has confirmed that: what is
@@ -68,6 +69,7 @@ type BusStats struct {
 	Moved        uint64 // partitions that were found on another server of a cluster than before
 	Dropped      uint64 // publications dropped on arrival because the node couldn't keep up
 	FailedProbes uint64 // subscribed connections given up because a probe did not come back
+	Late         uint64 // publications whose topic was rung later, because they failed
 }
 
 // Receiver is what a bus delivers to. Its methods must not block and may be called concurrently, though never

@@ -74,9 +74,11 @@ type RedisBus struct {
 	running   atomic.Bool
 	malformed atomic.Bool   // the first malformed message has been logged
 	stale     chan struct{} // capacity 1: "partitions may have moved"
+	belated   chan struct{} // capacity 1: "late has something"
 	counts    redisCounts
 
 	mu      sync.Mutex
+	late    map[string]int64              // topics to be rung again, and their versions
 	wanted  map[string]chan struct{}      // the topics to be subscribed: closed and nil once the server has confirmed
 	servers map[string]*redisServer       // by address
 	owners  [redisPartitions]*redisServer // who has which partition; nil until somebody does
@@ -85,8 +87,8 @@ type RedisBus struct {
 }
 
 type redisCounts struct {
-	connections                              atomic.Int64
-	reconnects, moved, dropped, failedProbes atomic.Uint64
+	connections                                    atomic.Int64
+	reconnects, moved, dropped, failedProbes, late atomic.Uint64
 }
 
 var _ Bus = (*RedisBus)(nil)
@@ -116,7 +118,9 @@ func NewRedisBus(cfg RedisConfig) (*RedisBus, error) {
 		publishing:     make(chan struct{}, redisPublishers),
 		closed:         make(chan struct{}),
 		stale:          make(chan struct{}, 1),
+		belated:        make(chan struct{}, 1),
 		asked:          make(chan struct{}),
+		late:           make(map[string]int64),
 		wanted:         make(map[string]chan struct{}),
 		servers:        make(map[string]*redisServer),
 	}
@@ -218,5 +222,6 @@ func (b *RedisBus) Stats() BusStats {
 		Moved:        b.counts.moved.Load(),
 		Dropped:      b.counts.dropped.Load(),
 		FailedProbes: b.counts.failedProbes.Load(),
+		Late:         b.counts.late.Load(),
 	}
 }

@@ -17,6 +17,15 @@ func (b *RedisBus) Publish(ctx context.Context, pubs []Publication) error {
 	if len(pubs) == 0 {
 		return nil
 	}
+	if err := b.publish(ctx, pubs); err != nil {
+		b.remember(pubs)
+		return err
+	}
+	b.supersede(pubs)
+	return nil
+}
+
+func (b *RedisBus) publish(ctx context.Context, pubs []Publication) error {
 	ctx, cancel := context.WithTimeout(ctx, b.publishTimeout)
 	defer cancel()
 	select {

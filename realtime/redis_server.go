@@ -165,6 +165,7 @@ func (b *RedisBus) Run(ctx context.Context, r Receiver) error {
 		s.start()
 	}
 	b.mu.Unlock()
+	run.group.Go(func() { b.ringLate(ctx) })
 	if b.cluster {
 		run.group.Go(func() { b.tend(ctx) })
 	}

@@ -2,6 +2,7 @@ package realtime
 
 import (
 	"context"
+	"strconv"
 	"testing"
 
 	"github.com/redis/rueidis"
@@ -68,5 +69,35 @@ func TestHashSlots(t *testing.T) {
 		if n < 38 || n > 48 {
 			t.Errorf("server %d of three has %d of %d partitions", i, n, redisPartitions)
 		}
+	}
+}
+
+func TestLatePublicationsAreBounded(t *testing.T) {
+	t.Parallel()
+	b := &RedisBus{late: make(map[string]int64), belated: make(chan struct{}, 1)}
+	for i := range maxLate + 1 {
+		b.remember([]Publication{{Topic: strconv.Itoa(i), Version: 5}})
+	}
+	if len(b.late) != maxLate {
+		t.Errorf("%d topics are remembered, want %d", len(b.late), maxLate)
+	}
+	// What is remembered is the latest version, until a later one has been published.
+	b.remember([]Publication{{Topic: "0", Version: 4}, {Topic: "1", Version: 6}})
+	b.supersede([]Publication{{Topic: "1", Version: 5}, {Topic: "2", Version: 5}})
+	if b.late["0"] != 5 || b.late["1"] != 6 {
+		t.Errorf("versions %d and %d are remembered, want 5 and 6", b.late["0"], b.late["1"])
+	}
+	if _, known := b.late["2"]; known {
+		t.Error("a superseded publication is remembered")
+	}
+	taken := 0
+	for pubs := b.takeLate(); len(pubs) > 0; pubs = b.takeLate() {
+		taken += len(pubs)
+		if len(pubs) > lateBatch {
+			t.Fatalf("a batch of %d, want at most %d", len(pubs), lateBatch)
+		}
+	}
+	if taken != maxLate-1 {
+		t.Errorf("%d were taken, want %d", taken, maxLate-1)
 	}
 }

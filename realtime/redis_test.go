@@ -242,3 +242,34 @@ func TestClosedBus(t *testing.T) {
 		t.Error("Run a second time: no error")
 	}
 }
+
+// A node that was cut off rings again: the others had no reason to look.
+func TestFailedPublicationsAreRungLater(t *testing.T) {
+	t.Parallel()
+	redis := realtimetest.StartRedis(t)
+	proxy := realtimetest.StartProxy(t, redis)
+	cutOff := newRedisBus(t, realtime.RedisConfig{URL: proxy.URL + "?write_timeout=300ms&dial_timeout=300ms", PublishTimeout: 100 * time.Millisecond})
+	hub := realtimetest.StartHub(t, cutOff)
+	other := realtimetest.StartHub(t, newRedisBus(t, realtime.RedisConfig{URL: redis.URL}))
+	news, weather := realtimetest.Subscribe(t, other, "news"), realtimetest.Subscribe(t, other, "weather")
+
+	proxy.Partition()
+	for version := range int64(3) {
+		pubs := []realtime.Publication{
+			{Topic: "news", Version: version + 1, Payload: []byte("extra")},
+			{Topic: "weather", Version: 10 - version, Payload: []byte("rain")}}
+		if err := hub.Publish(t.Context(), pubs); err == nil {
+			t.Error("Publish of a node that is cut off: no error")
+		}
+	}
+	eventually(t, "the connection is given up, and what it held with it", func() bool { return cutOff.Stats().Connections == 0 })
+	proxy.Heal()
+	for sub, latest := range map[*realtime.Subscription]int64{news: 3, weather: 10} {
+		// What was on its way when the network failed may arrive as well.
+		eventually(t, "the latest version arrives", func() bool {
+			pubs, _ := sub.Take()
+			return len(pubs) > 0 && pubs[len(pubs)-1].Version == latest && len(pubs[len(pubs)-1].Payload) == 0
+		})
+	}
+	eventually(t, "the late publications are counted", func() bool { return cutOff.Stats().Late == 2 })
+}

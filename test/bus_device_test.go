@@ -52,7 +52,7 @@ func (d *device) once(ctx context.Context, address string) {
 		return
 	}
 	variables := vars{}
-	if d.position != (belfry.Position{}) {
+	if d.connects > 0 {
 		variables["since"] = d.position.String()
 	}
 	st, err := s.start("1", feedEvents, variables)
