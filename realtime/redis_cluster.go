@@ -31,7 +31,7 @@ const (
 // partitionSlots are the hash slots of the partitions.
 var partitionSlots = func() (slots [redisPartitions]int) {
 	for p := range slots {
-		slots[p] = slotOf(tag(p))
+		slots[p] = slotOf(tags[p])
 	}
 	return slots
 }()

@@ -1,8 +1,12 @@
 package realtime_test
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -165,6 +169,68 @@ func sameSlot(t *testing.T, cluster *realtimetest.Cluster, topic string) string 
 	}
 	t.Fatal("no other topic has the same hash tag")
 	return ""
+}
+
+// A server may take back subscriptions and have the slot all the same, a moment later: nobody's owner has changed then.
+func TestSubscriptionsThatAreTakenBack(t *testing.T) {
+	t.Parallel()
+	cluster := realtimetest.StartCluster(t, 3)
+	hub := realtimetest.StartHub(t, newRedisBus(t, realtime.RedisConfig{URL: cluster.URL}))
+	topics := topicsOf(cluster, 2)[cluster.Masters[0]]
+	hit, spared := realtimetest.Subscribe(t, hub, topics[0]), subscribeAll(t, hub, topics[1:])
+	slot := cluster.Slot(channelOf(hit.Topic()))
+	for _, command := range []string{"DELSLOTS", "ADDSLOTS"} {
+		if reply, err := cluster.Masters[0].Do(fmt.Sprintf("CLUSTER %s %d", command, slot)); err != nil || reply[0] != "+OK" {
+			t.Fatalf("%s: %q, %v", command, reply, err)
+		}
+	}
+	realtimetest.AwaitGap(t, hit)
+	awaitNext(t, hub, hit)
+	expectNoGap(t, spared)
+}
+
+func churned(worker, i int) string { return fmt.Sprint("topic-", worker, "-", i) }
+
+// Subscribers come and go while slots move under them: each is confirmed in the end, and served.
+func TestChurnWhileSlotsMove(t *testing.T) {
+	t.Parallel()
+	cluster := realtimetest.StartCluster(t, 3)
+	cfg := realtime.RedisConfig{URL: cluster.URL}
+	bus := newRedisBus(t, cfg)
+	hubA, hubB := realtimetest.StartHub(t, newRedisBus(t, cfg)), realtimetest.StartHub(t, bus)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var churn sync.WaitGroup
+	var subscribed atomic.Int64
+	for worker := range 4 {
+		churn.Go(func() {
+			for i := 0; ctx.Err() == nil; i++ {
+				topics := []string{churned(worker, i%7), churned(worker, i%50)} // a worker's own: topics are a set, not a count
+				within, done := context.WithTimeout(t.Context(), realtimetest.Patience)
+				if err := bus.Subscribe(within, topics...); err != nil {
+					t.Errorf("Subscribe to %q: %v", topics, err)
+				}
+				done()
+				bus.Unsubscribe(topics...)
+				subscribed.Add(1)
+			}
+		})
+	}
+	for i := range 30 {
+		channel := channelOf(churned(i%4, i%7))
+		from := cluster.Owner(channel)
+		cluster.Move(cluster.Slot(channel), from, cluster.Masters[(slices.Index(cluster.Masters, from)+1)%3])
+		before := subscribed.Load()
+		eventually(t, "subscribers are served", func() bool { return subscribed.Load() > before+20 })
+	}
+	cancel()
+	churn.Wait()
+	for i := range 7 {
+		awaitNext(t, hubA, realtimetest.Subscribe(t, hubB, churned(i%4, i)))
+	}
+	if s := bus.Stats(); s.Reconnects != 0 || s.Connections != 3 {
+		t.Errorf("Stats() = %+v: moved slots are no reason to lose a connection", s)
+	}
 }
 
 func TestFailoverOfAMaster(t *testing.T) {

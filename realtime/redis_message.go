@@ -24,15 +24,20 @@ var everyPartition = func() (all partitions) {
 	return all
 }()
 
-// tag is the hash tag of a partition, without its braces.
-func tag(p int) string { return fmt.Sprintf("p%03d", p) }
+// tags are the hash tags of the partitions, without their braces.
+var tags = func() (tags [redisPartitions]string) {
+	for p := range tags {
+		tags[p] = fmt.Sprintf("p%03d", p)
+	}
+	return tags
+}()
 
 // channelOverhead is what channel adds to prefix and topic.
 const channelOverhead = len(":{p000}:")
 
 // channel returns the Redis channel of a topic: prefix:{pNNN}:topic.
 func channel(prefix, topic string) string {
-	return prefix + ":{" + tag(partition(topic)) + "}:" + topic
+	return prefix + ":{" + tags[partition(topic)] + "}:" + topic
 }
 
 // topicOf is the inverse of channel.
@@ -46,7 +51,7 @@ func topicOf(prefix, channel string) (topic string, ok bool) {
 
 // probeChannel returns the channel of this bus's probes of a partition: prefix:probe:{pNNN}:id.
 func (b *RedisBus) probeChannel(p int) string {
-	return b.probePrefix() + "{" + tag(p) + "}:" + b.id
+	return b.probePrefix() + "{" + tags[p] + "}:" + b.id
 }
 
 func (b *RedisBus) probePrefix() string { return b.prefix + ":probe:" }

@@ -101,3 +101,18 @@ func TestLatePublicationsAreBounded(t *testing.T) {
 		t.Errorf("%d were taken, want %d", taken, maxLate-1)
 	}
 }
+
+// In whatever order servers answer, the latest claim to a partition is believed.
+func TestTheLatestClaimIsTrue(t *testing.T) {
+	t.Parallel()
+	old, silent, now := claims{0: {"old:1", 3}, 1: {"a:1", 3}}, claims{}, claims{0: {"new:1", 4}, 1: {"a:1", 3}}
+	for _, order := range [][]claims{{old, silent, now}, {now, old, silent}, {silent, now, old}} {
+		var all claims
+		for _, c := range order {
+			all.believe(c)
+		}
+		if all != now {
+			t.Errorf("believed %v and %v", all[0], all[1])
+		}
+	}
+}
