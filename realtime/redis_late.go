@@ -11,7 +11,7 @@ const (
 
 	lateBatch    = 512 // topics rung again together
 	latePauseMin = 250 * time.Millisecond
-	latePauseMax = 5 * time.Second
+	latePauseMax = time.Second
 )
 
 // remember notes publications that may not have been sent, to ring their topics again when Redis is back: a node that
@@ -62,7 +62,8 @@ func (b *RedisBus) takeLate() (pubs []Publication) {
 	return pubs
 }
 
-// ringLate rings again until ctx ends.
+// ringLate rings again until ctx ends. It is also who finds out that a silent server answers again: there is something
+// to ring when one is.
 func (b *RedisBus) ringLate(ctx context.Context) {
 	for pause := latePauseMin; ; {
 		select {
@@ -80,7 +81,7 @@ func (b *RedisBus) ringLate(ctx context.Context) {
 			if len(pubs) == 0 {
 				break
 			}
-			if err := b.publish(ctx, pubs); err != nil {
+			if err := b.publish(ctx, pubs, true); err != nil {
 				b.remember(pubs)
 				pause = min(2*pause, latePauseMax)
 				continue

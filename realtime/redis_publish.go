@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/redis/rueidis"
 )
@@ -17,7 +19,7 @@ func (b *RedisBus) Publish(ctx context.Context, pubs []Publication) error {
 	if len(pubs) == 0 {
 		return nil
 	}
-	if err := b.publish(ctx, pubs); err != nil {
+	if err := b.publish(ctx, pubs, false); err != nil {
 		b.remember(pubs)
 		return err
 	}
@@ -25,7 +27,8 @@ func (b *RedisBus) Publish(ctx context.Context, pubs []Publication) error {
 	return nil
 }
 
-func (b *RedisBus) publish(ctx context.Context, pubs []Publication) error {
+// publish publishes. To a server that is silent it doesn't, unless it is to find out whether that still holds.
+func (b *RedisBus) publish(ctx context.Context, pubs []Publication, toSilent bool) error {
 	ctx, cancel := context.WithTimeout(ctx, b.publishTimeout)
 	defer cancel()
 	select {
@@ -42,7 +45,7 @@ func (b *RedisBus) publish(ctx context.Context, pubs []Publication) error {
 	done := make(chan error, 1)
 	go func() {
 		defer func() { <-b.publishing }()
-		done <- b.send(ctx, messages)
+		done <- b.send(ctx, messages, toSilent)
 	}()
 	select {
 	case err := <-done:
@@ -61,12 +64,12 @@ type redisMessage struct {
 // send sends the messages to the owners of their partitions. Those that a server refuses because it isn't the owner
 // (any more) are sent again once the owners are known. Nothing else is: it may have been sent, and whoever waits for
 // this has better to do.
-func (b *RedisBus) send(ctx context.Context, messages []redisMessage) error {
+func (b *RedisBus) send(ctx context.Context, messages []redisMessage, toSilent bool) error {
 	total, failed := len(messages), 0
 	var first error
 	for try := 1; len(messages) > 0; try++ {
 		asked := b.askedNext()
-		refused, lost, err := b.sendOnce(ctx, messages)
+		refused, lost, err := b.sendOnce(ctx, messages, toSilent)
 		failed += lost
 		if first == nil {
 			first = err
@@ -89,7 +92,7 @@ func (b *RedisBus) send(ctx context.Context, messages []redisMessage) error {
 
 // sendOnce returns the messages that were refused, in order, how many others failed, and an error if there are any of
 // either.
-func (b *RedisBus) sendOnce(ctx context.Context, messages []redisMessage) (refused []redisMessage, lost int, err error) {
+func (b *RedisBus) sendOnce(ctx context.Context, messages []redisMessage, toSilent bool) (refused []redisMessage, lost int, err error) {
 	var mu sync.Mutex
 	var sending sync.WaitGroup
 	for server, share := range b.shares(messages) {
@@ -100,7 +103,7 @@ func (b *RedisBus) sendOnce(ctx context.Context, messages []redisMessage) (refus
 			continue
 		}
 		sending.Go(func() {
-			errs := server.publish(ctx, share)
+			errs := server.publish(ctx, share, toSilent)
 			mu.Lock()
 			defer mu.Unlock()
 			for i, e := range errs {
@@ -142,27 +145,31 @@ func (b *RedisBus) shares(messages []redisMessage) map[*redisServer][]redisMessa
 	return shares
 }
 
+var errSilent = errors.New("the server didn't answer the last time; whether it does now is being found out")
+
 // publish sends messages in order, and returns an error or nil for each.
-func (s *redisServer) publish(ctx context.Context, messages []redisMessage) []error {
-	errs := make([]error, 0, len(messages))
+func (s *redisServer) publish(ctx context.Context, messages []redisMessage, toSilent bool) []error {
 	client, err := s.dial()
 	if client == nil {
-		for range messages {
-			errs = append(errs, err)
-		}
-		return errs
+		return slices.Repeat([]error{err}, len(messages))
 	}
-	for len(messages) > 0 {
-		n := min(len(messages), redisPublishBatch)
-		commands := make([]rueidis.Completed, n)
-		for i, m := range messages[:n] {
+	if s.silent.Load() && !toSilent {
+		return slices.Repeat([]error{errSilent}, len(messages))
+	}
+	errs := make([]error, 0, len(messages))
+	began := time.Now()
+	for batch := range slices.Chunk(messages, redisPublishBatch) {
+		commands := make([]rueidis.Completed, len(batch))
+		for i, m := range batch {
 			commands[i] = s.publication(m.channel, m.body)
 		}
 		for _, result := range client.DoMulti(ctx, commands...) {
 			errs = append(errs, result.Error())
+			err = result.NonRedisError()
 		}
-		messages = messages[n:]
 	}
+	// Every commit is held up by its publication. Once is enough to learn that the server doesn't answer.
+	s.silent.Store(err != nil && (s.silent.Load() || time.Since(began) >= s.bus.publishTimeout/2))
 	return errs
 }
 

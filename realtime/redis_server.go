@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -29,6 +30,7 @@ type redisServer struct {
 	dialing sync.Once
 	client  rueidis.Client // reconnects by itself; nil if closed before it was needed
 	dialErr error
+	silent  atomic.Bool // the last publication waited in vain
 
 	// What follows is guarded by the bus's mu.
 

@@ -124,6 +124,15 @@ func TestSilentRedis(t *testing.T) {
 
 	redis.Freeze()
 	defer redis.Thaw()
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if err := bus.Publish(ctx, publications("news", 1, 1)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Publish: %v, want the deadline of its context", err)
+	}
+	if took := time.Since(start); took > time.Second {
+		t.Errorf("Publish took %v, its context 1ms", took)
+	}
 	// More at a time than the connection can hold.
 	var wg sync.WaitGroup
 	for range 400 {
@@ -141,15 +150,6 @@ func TestSilentRedis(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	start := time.Now()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-	defer cancel()
-	if err := bus.Publish(ctx, publications("news", 1, 1)); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("Publish: %v, want the deadline of its context", err)
-	}
-	if took := time.Since(start); took > time.Second {
-		t.Errorf("Publish took %v, its context 1ms", took)
-	}
 
 	eventually(t, "the silence is noticed", func() bool { return strings.Contains(log.String(), "connection lost") })
 	redis.Thaw()
@@ -241,6 +241,36 @@ func TestClosedBus(t *testing.T) {
 	if err := bus.Run(t.Context(), realtime.NewHub(bus)); err == nil {
 		t.Error("Run a second time: no error")
 	}
+}
+
+// Every commit waits for its publication, so that one that waited in vain must be enough.
+func TestPublishingToASilentServerFailsAtOnce(t *testing.T) {
+	t.Parallel()
+	redis := realtimetest.StartRedis(t)
+	const publishTimeout = 2 * time.Second
+	hub := realtimetest.StartHub(t, newRedisBus(t, realtime.RedisConfig{URL: redis.URL, PublishTimeout: publishTimeout}))
+	sub := realtimetest.Subscribe(t, hub, "news")
+
+	redis.Freeze()
+	defer redis.Thaw()
+	const publishes = 20
+	start := time.Now()
+	for version := range int64(publishes) {
+		if err := hub.Publish(t.Context(), []realtime.Publication{{Topic: "news", Version: version + 1}}); err == nil {
+			t.Error("Publish to a silent server: no error")
+		}
+	}
+	if took := time.Since(start); took > publishes/2*publishTimeout {
+		t.Errorf("%d publications took %v, want little more than the first one's %v", publishes, took, publishTimeout)
+	}
+	redis.Thaw()
+	eventually(t, "it is noticed that the server answers again, and the last version arrives", func() bool {
+		pubs, _ := sub.Take()
+		return len(pubs) > 0 && pubs[len(pubs)-1].Version >= publishes
+	})
+	eventually(t, "publishing works again", func() bool {
+		return hub.Publish(t.Context(), publications("news", 1, 1)) == nil
+	})
 }
 
 // A node that was cut off rings again: the others had no reason to look.
