@@ -39,6 +39,7 @@ const (
 type RedisConfig struct {
 	// URL is redis://[user:password@]host:port[/db], rediss:// for TLS, or unix:///path. The server says whether it
 	// belongs to a cluster; one node of it is enough, and ?addr=host:port&addr=… adds others for when that is down.
+	// With ?master_set=name the addresses are those of sentinels.
 	URL string
 	// Prefix starts every channel name, so that installations can share a server. DefaultRedisPrefix if empty. It
 	// must not contain a brace: that would decide where in a cluster a channel lives.
@@ -124,9 +125,15 @@ func NewRedisBus(cfg RedisConfig) (*RedisBus, error) {
 		wanted:         make(map[string]chan struct{}),
 		servers:        make(map[string]*redisServer),
 	}
+	if option.Sentinel.MasterSet != "" {
+		b.seeds = b.seeds[:1] // they are one server, whose address the client finds out
+	}
 	if err := b.find(); err != nil {
 		b.Close()
 		return nil, err
+	}
+	if b.cluster {
+		b.suspect() // one server's word isn't enough
 	}
 	return b, nil
 }
@@ -144,6 +151,9 @@ func configure(o *rueidis.ClientOption) {
 	o.BlockingPoolSize = redisPoolSize
 	o.Dialer.Timeout = cmp.Or(o.Dialer.Timeout, redisDialTimeout)
 	o.Dialer.KeepAlive = redisKeepAlive
+	o.Sentinel.Dialer = o.Dialer
+	o.Sentinel.TLSConfig = o.TLSConfig
+	o.Sentinel.TopologyRefreshInterval = redisAskInterval // a demoted server lives on: nothing else may tell
 	o.ConnWriteTimeout = cmp.Or(o.ConnWriteTimeout, redisWriteTimeout)
 	o.ClientName = cmp.Or(o.ClientName, redisClientName)
 	o.ClientSetInfo = []string{} // our name is enough, and the command another that an access list might refuse

@@ -65,7 +65,7 @@ func (s *redisServer) mode(ctx context.Context) (string, error) {
 	v, _ := version.ToString()
 	switch major, _ := strconv.Atoi(strings.Split(v, ".")[0]); {
 	case m == "sentinel":
-		return "", errors.New("it is a sentinel: give the address of the server that it watches, or better a name that follows it")
+		return "", errors.New("it is a sentinel: say whose servers it watches with ?master_set=name")
 	case m == clusterMode && major < leastCluster:
 		return "", fmt.Errorf("it is a cluster of version %s: sharded pub/sub needs Redis %d or newer", v, leastCluster)
 	}

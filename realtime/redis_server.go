@@ -51,8 +51,10 @@ func newRedisServer(b *RedisBus, address string) *redisServer {
 func (s *redisServer) dial() (rueidis.Client, error) {
 	s.dialing.Do(func() {
 		option := s.bus.option
-		option.InitAddress = []string{s.address}
-		option.TLSConfig = s.bus.tlsFor(s.address)
+		if option.Sentinel.MasterSet == "" { // otherwise the addresses are of the sentinels, all of them
+			option.InitAddress = []string{s.address}
+			option.TLSConfig = s.bus.tlsFor(s.address)
+		}
 		s.client, s.dialErr = rueidis.NewClient(option)
 	})
 	if s.client == nil {

@@ -243,6 +243,27 @@ func TestClosedBus(t *testing.T) {
 	}
 }
 
+func TestSentinelsFailover(t *testing.T) {
+	t.Parallel()
+	master := realtimetest.StartRedisTCP(t)
+	sentinel := realtimetest.StartSentinel(t, master, "bells")
+	cfg := realtime.RedisConfig{URL: sentinel.URL + "&addr=127.0.0.1:1"} // another sentinel, which is down
+	hubA, hubB := realtimetest.StartHub(t, newRedisBus(t, cfg)), realtimetest.StartHub(t, newRedisBus(t, cfg))
+	sub := realtimetest.Subscribe(t, hubB, "news")
+	realtimetest.Publish(t, hubA, publications("news", 1, 1)...)
+	realtimetest.Receive(t, sub, 1)
+
+	master.Stop()
+	realtimetest.AwaitGap(t, sub)
+	awaitNext(t, hubA, sub)
+
+	url, _, _ := strings.Cut(sentinel.URL, "?")
+	_, err := realtime.NewRedisBus(realtime.RedisConfig{URL: url})
+	if err == nil || !strings.Contains(err.Error(), "master_set") {
+		t.Errorf("a sentinel for a server: %v, want an error that names master_set", err)
+	}
+}
+
 // Every commit waits for its publication, so that one that waited in vain must be enough.
 func TestPublishingToASilentServerFailsAtOnce(t *testing.T) {
 	t.Parallel()

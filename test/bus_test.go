@@ -171,7 +171,7 @@ func (w *weather) endure() {
 	load.Go(func() { w.marks(ctx) })
 
 	r, strikes := w.random(0), 0
-	for began := time.Now(); strikes == 0 || time.Since(began) < durationFrom(w.t, "BELFRY_TEST_BUS_FOR", 5*time.Second); strikes++ {
+	for began := time.Now(); strikes == 0 || time.Since(began) < durationFrom(w.t, "BELFRY_TEST_BUS_FOR", 3*time.Second); strikes++ {
 		lasts(r, time.Second)
 		w.strike(w, r)
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -57,6 +58,37 @@ func StartRedisTCP(t testing.TB) *Redis {
 	})
 }
 
+// StartSentinel starts a replica of the server, which must be of StartRedisTCP, and a sentinel that has it take over when
+// the server dies. It returns the sentinel.
+func StartSentinel(t testing.TB, master *Redis, name string) *Redis {
+	t.Helper()
+	replica := StartRedisTCP(t)
+	if reply, err := replica.Do("REPLICAOF 127.0.0.1 " + strconv.Itoa(master.port)); err != nil || reply[0] != "+OK" {
+		t.Fatalf("realtimetest: REPLICAOF: %q, %v", reply, err)
+	}
+	sentinel := start(t, func(r *Redis, dir string) {
+		r.port = freePort(t)
+		r.URL = "redis://127.0.0.1:" + strconv.Itoa(r.port) + "?master_set=" + name
+		conf := filepath.Join(dir, "sentinel.conf")
+		text := fmt.Sprintf("bind 127.0.0.1\nport %d\nsentinel monitor %s 127.0.0.1 %d 1\nsentinel down-after-milliseconds %s 500\nsentinel failover-timeout %s 2000\n",
+			r.port, name, master.port, name, name)
+		if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r.args = []string{conf, "--sentinel"}
+	})
+	for deadline := time.Now().Add(redisStartTimeout); ; time.Sleep(20 * time.Millisecond) {
+		known, err := sentinel.Do("SENTINEL REPLICAS " + name)
+		state, err2 := replica.Do("INFO replication")
+		if err == nil && err2 == nil && slices.Contains(known, strconv.Itoa(replica.port)) && slices.Contains(state, "master_link_status:up") {
+			return sentinel
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("realtimetest: the sentinel doesn't know the replica: %q, %v, %v", known, err, err2)
+		}
+	}
+}
+
 func start(t testing.TB, configure func(r *Redis, dir string)) *Redis {
 	t.Helper()
 	binary, err := findRedis()
@@ -73,12 +105,13 @@ func start(t testing.TB, configure func(r *Redis, dir string)) *Redis {
 		r.Stop()
 		_ = os.RemoveAll(dir)
 	})
+	began := time.Now()
 	for try := 1; ; try++ {
 		configure(r, dir)
 		if err = r.start(); err == nil {
 			return r
 		}
-		if try == redisStarts {
+		if try == redisStarts || time.Since(began) > redisStartTimeout {
 			t.Fatal(err)
 		}
 	}
@@ -129,15 +162,15 @@ func (r *Redis) Do(command string) ([]string, error) {
 	}
 	defer func() { _ = conn.Close() }()
 	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
-	// The ECHO marks the end, which spares us a parser.
-	if _, err := fmt.Fprintf(conn, "%s\r\nECHO end-of-reply\r\n", command); err != nil {
+	// The second reply marks the end, which spares us a parser.
+	if _, err := fmt.Fprintf(conn, "%s\r\nPING end-of-reply\r\n", command); err != nil {
 		return nil, err
 	}
 	var lines []string
 	scanner := bufio.NewScanner(conn)
 	for scanner.Scan() {
 		if scanner.Text() == "end-of-reply" {
-			return lines[:len(lines)-1], nil // without the length line of the echo
+			return lines[:len(lines)-1], nil // without its length line
 		}
 		lines = append(lines, scanner.Text())
 	}
