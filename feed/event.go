@@ -115,7 +115,7 @@ func (s *Service) publish(events []addressed) {
 		err = s.Bus.Publish(notices)
 	}
 	if err != nil {
-		s.Log.Warn("feed changes were stored but not published; subscribers learn of them with the next sweep",
+		s.Log.Warn("feed changes were stored but not published; subscribers learn of them later, with the next sweep at the latest",
 			"notices", len(notices), "error", err)
 	}
 }

@@ -42,7 +42,8 @@ type Bus interface {
 	Run(ctx context.Context, r Receiver) error
 
 	// Publish sends the publications, in order. It returns when the server has taken them, and never later than
-	// the deadline of ctx. An error means that some may not have been sent.
+	// the deadline of ctx. An error means that some may not have been sent. The bus may then ring their topics
+	// later, with the version and no payload.
 	Publish(ctx context.Context, pubs []Publication) error
 
 	// Subscribe makes the receiver get the topics, and returns when the server has confirmed that: what is
@@ -55,6 +56,20 @@ type Bus interface {
 
 	// Remote reports whether anybody besides this bus's own receiver may be listening.
 	Remote() bool
+
+	// Stats returns current figures; all are zero if nothing of the kind can happen.
+	Stats() BusStats
+}
+
+// BusStats are plain numbers for metrics. The uint64s only ever grow.
+type BusStats struct {
+	Connections int // servers whose publications arrive at the moment
+
+	Reconnects   uint64 // subscribed connections that were lost and are back
+	Moved        uint64 // partitions that were found on another server of a cluster than before
+	Dropped      uint64 // publications dropped on arrival because the node couldn't keep up
+	FailedProbes uint64 // subscribed connections given up because a probe did not come back
+	Late         uint64 // publications whose topic was rung later, because they failed
 }
 
 // Receiver is what a bus delivers to. Its methods must not block and may be called concurrently, though never

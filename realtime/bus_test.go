@@ -29,6 +29,15 @@ func TestRedisBus(t *testing.T) {
 	})
 }
 
+func TestRedisClusterBus(t *testing.T) {
+	t.Parallel()
+	cluster := realtimetest.StartCluster(t, 3)
+	realtimetest.RunBus(t, func(t *testing.T) (a, b realtime.Bus) {
+		cfg := realtime.RedisConfig{URL: cluster.URL, Prefix: t.Name()}
+		return newRedisBus(t, cfg), newRedisBus(t, cfg)
+	})
+}
+
 func newRedisBus(t *testing.T, cfg realtime.RedisConfig) *realtime.RedisBus {
 	t.Helper()
 	bus, err := realtime.NewRedisBus(cfg)

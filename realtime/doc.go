@@ -7,7 +7,8 @@
 // # Guarantees
 //
 //   - At most once. A publication is a bell: the truth is in the database, and a lost bell costs latency only.
-//   - Order: publications of one topic by one publisher arrive in the order in which they were published.
+//   - Order: publications of one topic by one publisher arrive in the order in which they were published. Those that
+//     failed may follow later, with their version and no payload.
 //   - Loss is never silent within a node's reach: overflow and reconnects are reported to the subscriptions
 //     concerned as a gap ([Subscription.Take]). What no node can see, such as a publisher that dies before it
 //     publishes, is for a sweeper that compares versions and calls [Subscription.Nudge].

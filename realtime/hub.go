@@ -49,6 +49,8 @@ type Stats struct {
 	Dropped         uint64 // deliveries that did not fit into a subscription's buffer; each implies a gap
 	Gaps            uint64 // gaps that the bus reported
 	Unconfirmed     uint64 // subscribers let through before the bus had confirmed
+
+	Bus BusStats
 }
 
 var _ Receiver = (*Hub)(nil)
@@ -198,6 +200,7 @@ func (h *Hub) Stats() Stats {
 		Dropped:         h.dropped.Load(),
 		Gaps:            h.gaps.Load(),
 		Unconfirmed:     h.unconfirmed.Load(),
+		Bus:             h.bus.Stats(),
 	}
 	for i := range h.shards {
 		sh := &h.shards[i]

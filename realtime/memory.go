@@ -87,3 +87,6 @@ func (b *MemoryBus) Remote() bool {
 	defer b.board.mu.RUnlock()
 	return len(b.board.peers) > 1
 }
+
+// Stats implements [Bus]: nothing can go wrong.
+func (b *MemoryBus) Stats() BusStats { return BusStats{} }

@@ -124,6 +124,15 @@ func TestSilentRedis(t *testing.T) {
 
 	redis.Freeze()
 	defer redis.Thaw()
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if err := bus.Publish(ctx, publications("news", 1, 1)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Publish: %v, want the deadline of its context", err)
+	}
+	if took := time.Since(start); took > time.Second {
+		t.Errorf("Publish took %v, its context 1ms", took)
+	}
 	// More at a time than the connection can hold.
 	var wg sync.WaitGroup
 	for range 400 {
@@ -141,15 +150,6 @@ func TestSilentRedis(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	start := time.Now()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-	defer cancel()
-	if err := bus.Publish(ctx, publications("news", 1, 1)); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("Publish: %v, want the deadline of its context", err)
-	}
-	if took := time.Since(start); took > time.Second {
-		t.Errorf("Publish took %v, its context 1ms", took)
-	}
 
 	eventually(t, "the silence is noticed", func() bool { return strings.Contains(log.String(), "connection lost") })
 	redis.Thaw()
@@ -241,4 +241,86 @@ func TestClosedBus(t *testing.T) {
 	if err := bus.Run(t.Context(), realtime.NewHub(bus)); err == nil {
 		t.Error("Run a second time: no error")
 	}
+}
+
+func TestSentinelsFailover(t *testing.T) {
+	t.Parallel()
+	master := realtimetest.StartRedisTCP(t)
+	sentinel := realtimetest.StartSentinel(t, master, "bells")
+	cfg := realtime.RedisConfig{URL: sentinel.URL + "&addr=127.0.0.1:1"} // another sentinel, which is down
+	hubA, hubB := realtimetest.StartHub(t, newRedisBus(t, cfg)), realtimetest.StartHub(t, newRedisBus(t, cfg))
+	sub := realtimetest.Subscribe(t, hubB, "news")
+	realtimetest.Publish(t, hubA, publications("news", 1, 1)...)
+	realtimetest.Receive(t, sub, 1)
+
+	master.Stop()
+	realtimetest.AwaitGap(t, sub)
+	awaitNext(t, hubA, sub)
+
+	url, _, _ := strings.Cut(sentinel.URL, "?")
+	_, err := realtime.NewRedisBus(realtime.RedisConfig{URL: url})
+	if err == nil || !strings.Contains(err.Error(), "master_set") {
+		t.Errorf("a sentinel for a server: %v, want an error that names master_set", err)
+	}
+}
+
+// Every commit waits for its publication, so that one that waited in vain must be enough.
+func TestPublishingToASilentServerFailsAtOnce(t *testing.T) {
+	t.Parallel()
+	redis := realtimetest.StartRedis(t)
+	const publishTimeout = 2 * time.Second
+	hub := realtimetest.StartHub(t, newRedisBus(t, realtime.RedisConfig{URL: redis.URL, PublishTimeout: publishTimeout}))
+	sub := realtimetest.Subscribe(t, hub, "news")
+
+	redis.Freeze()
+	defer redis.Thaw()
+	const publishes = 20
+	start := time.Now()
+	for version := range int64(publishes) {
+		if err := hub.Publish(t.Context(), []realtime.Publication{{Topic: "news", Version: version + 1}}); err == nil {
+			t.Error("Publish to a silent server: no error")
+		}
+	}
+	if took := time.Since(start); took > publishes/2*publishTimeout {
+		t.Errorf("%d publications took %v, want little more than the first one's %v", publishes, took, publishTimeout)
+	}
+	redis.Thaw()
+	eventually(t, "it is noticed that the server answers again, and the last version arrives", func() bool {
+		pubs, _ := sub.Take()
+		return len(pubs) > 0 && pubs[len(pubs)-1].Version >= publishes
+	})
+	eventually(t, "publishing works again", func() bool {
+		return hub.Publish(t.Context(), publications("news", 1, 1)) == nil
+	})
+}
+
+// A node that was cut off rings again: the others had no reason to look.
+func TestFailedPublicationsAreRungLater(t *testing.T) {
+	t.Parallel()
+	redis := realtimetest.StartRedis(t)
+	proxy := realtimetest.StartProxy(t, redis)
+	cutOff := newRedisBus(t, realtime.RedisConfig{URL: proxy.URL + "?write_timeout=300ms&dial_timeout=300ms", PublishTimeout: 100 * time.Millisecond})
+	hub := realtimetest.StartHub(t, cutOff)
+	other := realtimetest.StartHub(t, newRedisBus(t, realtime.RedisConfig{URL: redis.URL}))
+	news, weather := realtimetest.Subscribe(t, other, "news"), realtimetest.Subscribe(t, other, "weather")
+
+	proxy.Partition()
+	for version := range int64(3) {
+		pubs := []realtime.Publication{
+			{Topic: "news", Version: version + 1, Payload: []byte("extra")},
+			{Topic: "weather", Version: 10 - version, Payload: []byte("rain")}}
+		if err := hub.Publish(t.Context(), pubs); err == nil {
+			t.Error("Publish of a node that is cut off: no error")
+		}
+	}
+	eventually(t, "the connection is given up, and what it held with it", func() bool { return cutOff.Stats().Connections == 0 })
+	proxy.Heal()
+	for sub, latest := range map[*realtime.Subscription]int64{news: 3, weather: 10} {
+		// What was on its way when the network failed may arrive as well.
+		eventually(t, "the latest version arrives", func() bool {
+			pubs, _ := sub.Take()
+			return len(pubs) > 0 && pubs[len(pubs)-1].Version == latest && len(pubs[len(pubs)-1].Payload) == 0
+		})
+	}
+	eventually(t, "the late publications are counted", func() bool { return cutOff.Stats().Late == 2 })
 }

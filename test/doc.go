@@ -8,8 +8,8 @@
 // Guarantees: the program under test is built with the race detector, and a race, a panic or an unclean exit of any
 // process fails the test that started it. Programs die with the test process, however that ends.
 //
-// Two settings make the crash test longer, or repeat one: BELFRY_TEST_KILL_FOR (a duration, such as 10m) and
-// BELFRY_TEST_SEED (the number that a failed run logged).
+// Settings make some tests longer, or repeat one: BELFRY_TEST_KILL_FOR (a duration, such as 10m) that of crashes,
+// BELFRY_TEST_BUS_FOR those of Redis and the network, and BELFRY_TEST_SEED (the number that a failed run logged).
 //
 // Footgun: a test's node, database and environment are its own; nothing is shared but the built program. Start one
 // node in a test and share it among subtests, rather than one in each: a start costs half a second of processor time.

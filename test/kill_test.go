@@ -3,9 +3,6 @@ package test
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
-	"os"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -64,10 +61,7 @@ func TestKilledNodesLoseNothing(t *testing.T) {
 
 // killing is two nodes that get killed.
 type killing struct {
-	*installation
-	t     *testing.T
-	seed  uint64
-	nodes [2]atomic.Pointer[node]
+	*fleet
 
 	mu           sync.Mutex
 	acknowledged map[string]int       // how many recipients, by data.text, which is the idempotency key too
@@ -77,17 +71,7 @@ type killing struct {
 
 func newKilling(t *testing.T) *killing {
 	t.Helper()
-	k := &killing{t: t, seed: uint64(time.Now().UnixNano()), acknowledged: make(map[string]int), cancelled: make(map[string]time.Time)}
-	if s := os.Getenv("BELFRY_TEST_SEED"); s != "" {
-		var err error
-		if k.seed, err = strconv.ParseUint(s, 10, 64); err != nil {
-			t.Fatalf("BELFRY_TEST_SEED: %v", err)
-		}
-	}
-	t.Logf("BELFRY_TEST_SEED=%d", k.seed)
-	k.installation = install(t)
-	k.nodes[0].Store(k.installation.node)
-	k.nodes[1].Store(serve(t, k.pool.Config().ConnString()))
+	k := &killing{fleet: newFleet(t, settings{}, settings{}), acknowledged: make(map[string]int), cancelled: make(map[string]time.Time)}
 	var all []vars
 	for i := range killUsers {
 		all = append(all, vars{"identify": vars{"id": k.user(i)}})
@@ -99,41 +83,22 @@ func newKilling(t *testing.T) *killing {
 	return k
 }
 
-func durationFrom(t *testing.T, name string, otherwise time.Duration) time.Duration {
-	t.Helper()
-	s := os.Getenv(name)
-	if s == "" {
-		return otherwise
-	}
-	d, err := time.ParseDuration(s)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return d
-}
-
 func (k *killing) user(i int) string { return fmt.Sprint("user-", i) }
-
-// current is the node that has a place now. It may be dead.
-func (k *killing) current(i int) *node { return k.nodes[i].Load() }
-
-func (k *killing) random(stream uint64) *rand.Rand { return rand.New(rand.NewPCG(k.seed, stream)) }
 
 // rage kills nodes and starts new ones in their places.
 func (k *killing) rage(atLeast time.Duration) (kills int) {
 	k.t.Helper()
 	r := k.random(0)
-	db := k.pool.Config().ConnString()
 	for began := time.Now(); kills < leastKills || time.Since(began) < atLeast; kills++ {
 		time.Sleep(time.Duration(r.IntN(800)) * time.Millisecond) // a random moment is what this is about
 		place := r.IntN(2)
 		k.current(place).kill()
 		if r.IntN(3) == 0 { // both at once, sometimes
 			k.current(1 - place).kill()
-			k.nodes[1-place].Store(serve(k.t, db))
+			k.start(1 - place)
 			kills++
 		}
-		k.nodes[place].Store(serve(k.t, db))
+		k.start(place)
 	}
 	return kills
 }
@@ -155,21 +120,6 @@ func (k *killing) triggers(ctx context.Context, client int) {
 			k.t.Errorf("%s: %v", key, err)
 			return
 		}
-	}
-}
-
-// untilAnswered retries, on either node. An answer that says INTERNAL is none: the node lost its connections.
-func (k *killing) untilAnswered(r *rand.Rand, query string, input vars, ok func(answer) error) error {
-	for deadline := time.Now().Add(patience); ; {
-		c := caller{k.current(r.IntN(2)).address, k.env.secret, ""}
-		a, err := c.try(context.WithoutCancel(k.t.Context()), query, vars{"input": input})
-		if err == nil && a.code() != "INTERNAL" {
-			return ok(a)
-		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("no answer within %v: %v %s", patience, err, a.raw)
-		}
-		time.Sleep(5 * time.Millisecond)
 	}
 }
 

@@ -120,7 +120,7 @@ func isLoopback(host string) bool {
 type serveCommand struct {
 	database
 	node
-	RedisURL      string `name:"redis-url" env:"BELFRY_REDIS_URL" placeholder:"URL" help:"Redis, so that several nodes ring each other's bells: redis://host:6379 ($$BELFRY_REDIS_URL). Empty: this node is the only one."`
+	RedisURL      string `name:"redis-url" env:"BELFRY_REDIS_URL" placeholder:"URL" help:"Redis, so that several nodes ring each other's bells: redis://host:6379, for a cluster some of its nodes: redis://host:6379?addr=other:6379 ($$BELFRY_REDIS_URL). Empty: this node is the only one."`
 	Introspection bool   `env:"BELFRY_INTROSPECTION" help:"Let clients ask for the GraphQL schema ($$BELFRY_INTROSPECTION)."`
 }
 
