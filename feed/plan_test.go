@@ -26,12 +26,12 @@ func TestHotQueriesUseThePrimaryKey(t *testing.T) {
 	for _, row := range []struct{ name, sql, args, index string }{
 		{"badge", selectHeader, `7, 'in-app', 1`, "feeds_pkey"},
 		{"lock", lockHeader, `7, 'in-app', 1`, "feeds_pkey"},
-		{"page of a long feed", selectItems, `1, 'in-app', 1, 9223372036854775807, 0, NULL, NULL, 26`, "feed_items_pkey"},
-		{"page further down", selectItems, `1, 'in-app', 1, 10000, 0, ARRAY['w'], NULL, 200`, "feed_items_pkey"},
-		{"page of a short feed", selectItems, `7, 'in-app', 1, 9223372036854775807, 0, NULL, NULL, 26`, "feed_items_pkey"},
-		{"count after", selectStates, `1, 'in-app', 1, 19990, 20000, 200`, "feed_items_pkey"},
+		{"page of a long feed", selectItems, `1, 'in-app', 1, 9223372036854775807, 0, NULL, NULL, 26, NULL, NULL, NULL`, "feed_items_pkey"},
+		{"page further down", selectItems, `1, 'in-app', 1, 10000, 0, ARRAY['w'], NULL, 200, '{1}', '2026-05-04', NULL`, "feed_items_pkey"},
+		{"page of a short feed", selectItems, `7, 'in-app', 1, 9223372036854775807, 0, NULL, NULL, 26, NULL, NULL, NULL`, "feed_items_pkey"},
+		{"count after", selectStates, `1, 'in-app', 1, 19990, 20000, 200, false`, "feed_items_pkey"},
 		{"any item", selectAnyItem, `1, 1`, "feed_items_pkey"},
-		{"to be merged", selectOldest, `1, 'in-app', 1, 500`, "feed_items_pkey"},
+		{"to be merged", selectOldest, `1, 'in-app', 1, 500, true`, "feed_items_pkey"},
 		{"replay", selectChanges, `7, 'in-app', 1, 310, 500`, "feed_changes_pkey"},
 	} {
 		for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {
@@ -47,7 +47,7 @@ func TestHotQueriesUseThePrimaryKey(t *testing.T) {
 			t.Errorf("statuses (%s) should be looked up by key:\n%s", mode, plan)
 		}
 	}
-	if marked := w.explain(t, "force_generic_plan", selectMarkable, `1, 'in-app', 1, '{1,2,3}'`); !strings.Contains(marked, "feed_items_pkey") || strings.Contains(marked, "Seq Scan") {
+	if marked := w.explain(t, "force_generic_plan", selectMarkable, `1, 'in-app', 1, '{1,2,3}', true`); !strings.Contains(marked, "feed_items_pkey") || strings.Contains(marked, "Seq Scan") {
 		t.Errorf("marking by id should look items up:\n%s", marked)
 	}
 	w.wantLookUps(t)
