@@ -105,11 +105,17 @@ func (sub *Subscription) Next() (e Event, ok bool, err error) {
 			return Event{}, false, err
 		case wanted:
 			return e, true, nil
-		case sub.only.leftOut >= tellAfter && !sub.unsaid:
+		case sub.only.leftOut >= tellAfter && !sub.replaying():
 			sub.only.leftOut = 0
 			return Event{Kind: Synced, Position: e.Position, Badge: e.Badge}, true, nil
 		}
 	}
+}
+
+// replaying reports whether a Synced event is still to come for the past.
+func (sub *Subscription) replaying() bool {
+	n := len(sub.pending)
+	return sub.unsaid || n > 0 && sub.pending[n-1].Kind == Synced
 }
 
 // next returns the next event, whatever it is about.
