@@ -76,14 +76,18 @@ func (t *tally) total() (c Cells) {
 	return c
 }
 
-// readGroups reads what is counted up to h.groupedTo.
+// readGroups reads what is counted up to h.groupedTo. If it is gone, h.groupedTo is 0 from then on.
 func readGroups(ctx context.Context, q querier, h *header) (*tally, error) {
 	var groups []group
 	err := q.QueryRow(ctx, selectGroups, h.recipient, h.channel, h.env).Scan(&groups)
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+	t := newTally()
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		h.groupedTo = 0
+		return t, nil
+	case err != nil:
 		return nil, err
 	}
-	t := newTally()
 	for _, g := range groups {
 		*t.of(&Attributes{Workflow: g.Workflow, Categories: g.Categories, Tenant: g.Tenant}) = g.Cells
 	}
@@ -106,7 +110,7 @@ func moveGroups(ctx context.Context, tx pgx.Tx, h *header, moved *tally) error {
 		return nil
 	}
 	t, err := readGroups(ctx, tx, h)
-	if err != nil {
+	if err != nil || h.groupedTo == 0 {
 		return err
 	}
 	for _, g := range moved.groups {

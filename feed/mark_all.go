@@ -90,16 +90,19 @@ func readCoverage(ctx context.Context, tx *postgres.Tx, h *header, sc *Scope, la
 		if c.groups, err = readGroups(ctx, tx, h); err != nil {
 			return c, err
 		}
-		if sc.grouped() {
-			c.part = c.groups.within(sc)
-			err := eachItem(ctx, tx, h, last, h.groupedTo, false, func(it *stored) {
-				if sc.Matches(&it.Attributes) {
-					c.part.add(&it.Attributes, it.State, -1)
-				}
-			})
-			if err != nil {
-				return c, err
+	}
+	switch {
+	case h.groupedTo <= 0:
+		c.groups = nil
+	case sc.grouped():
+		c.part = c.groups.within(sc)
+		err := eachItem(ctx, tx, h, last, h.groupedTo, false, func(it *stored) {
+			if sc.Matches(&it.Attributes) {
+				c.part.add(&it.Attributes, it.State, -1)
 			}
+		})
+		if err != nil {
+			return c, err
 		}
 	}
 	switch {

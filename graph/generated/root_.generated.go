@@ -5694,7 +5694,10 @@ type FeedItemUpserted implements FeedEvent {
   badge: Badge!
   "The item."
   item: FeedItem!
-  "The position as of which the item is so. Later than ` + "`" + `position` + "`" + ` in a replay: marks up to there are contained in it."
+  """
+  The position as of which the item is so. In a replay it is later than ` + "`" + `position` + "`" + `: marks up to there are contained in the
+  item, so don't apply them to it again.
+  """
   asOf: String!
 }
 
@@ -5723,8 +5726,8 @@ type FeedMarkedAll implements FeedEvent {
 }
 
 """
-Those items were marked that a filter selected at that moment. Either find them among those that you hold (leave out items
-that came with an ` + "`" + `asOf` + "`" + ` that isn't less than ` + "`" + `position` + "`" + `), or read the page again.
+Those items were marked that a filter selected just before. Either find them among those that you hold, or read the page
+again.
 """
 type FeedMarkedWhere implements FeedEvent {
   position: String!
@@ -5825,7 +5828,7 @@ input FeedEventFilter {
 
 "The badge of a feed, and when it was so."
 type BadgeEvent {
-  "As it was at the position."
+  "Absolute, at this position or a later one."
   badge: Badge!
   "The feed's position then. It is no position to resume ` + "`" + `feedEvents` + "`" + ` from unless you have been told all up to there."
   position: String!

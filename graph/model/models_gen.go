@@ -97,7 +97,7 @@ type AudienceMemberEdge struct {
 
 // The badge of a feed, and when it was so.
 type BadgeEvent struct {
-	// As it was at the position.
+	// Absolute, at this position or a later one.
 	Badge belfry.Badge `json:"badge"`
 	// The feed's position then. It is no position to resume `feedEvents` from unless you have been told all up to there.
 	Position string `json:"position"`
@@ -655,7 +655,8 @@ type FeedItemUpserted struct {
 	Badge    belfry.Badge `json:"badge"`
 	// The item.
 	Item FeedItem `json:"item"`
-	// The position as of which the item is so. Later than `position` in a replay: marks up to there are contained in it.
+	// The position as of which the item is so. In a replay it is later than `position`: marks up to there are contained in the
+	// item, so don't apply them to it again.
 	AsOf string `json:"asOf"`
 }
 
@@ -711,8 +712,8 @@ type FeedMarkedAll struct {
 
 func (FeedMarkedAll) IsFeedEvent() {}
 
-// Those items were marked that a filter selected at that moment. Either find them among those that you hold (leave out items
-// that came with an `asOf` that isn't less than `position`), or read the page again.
+// Those items were marked that a filter selected just before. Either find them among those that you hold, or read the page
+// again.
 type FeedMarkedWhere struct {
 	Position string       `json:"position"`
 	Badge    belfry.Badge `json:"badge"`
