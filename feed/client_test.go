@@ -199,6 +199,30 @@ func (w *world) compare(t *testing.T, r *rapid.T, ref Ref, clients []*client) {
 	}
 }
 
+// An item is replayed as it is now, so a mark with a condition that is replayed after it would meet it in another state.
+func TestReplayedItemsSayWhatTheyContain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.know(env, "ann")
+	c := &client{}
+	c.load(w, t, ann)
+	ids := w.fill(t, ann, 2)
+	w.mark(t, ann, belfry.Read, ids[0])
+	if got, err := w.MarkWhere(t.Context(), ann, belfry.Archived, Filter{Status: StatusRead}, nil); err != nil || got.Changed != 1 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	w.mark(t, ann, belfry.Read, ids[1])
+	l := w.subscribe(t, ann, &c.at)
+	for _, kind := range []EventKind{Upserted, Upserted, Patched, MarkedWhere, Patched} {
+		if err := c.take(l.want(t, kind, c.at.Version+1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !c.items[1].State.Archived || c.items[2].State.Archived || c.items[2].State.Level != Read {
+		t.Errorf("the client has %+v and %+v", c.items[1].State, c.items[2].State)
+	}
+}
+
 // A device that slept for too long is reset, reads again, and is up to date from there.
 func TestClientRecoversFromReset(t *testing.T) {
 	t.Parallel()
