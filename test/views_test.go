@@ -52,7 +52,7 @@ func TestAFeedWithATabForEachTenant(t *testing.T) {
 	send("acme", "globex", "", "acme")
 
 	s := ana.connect(t)
-	events, badges := s.subscribe(t, followTenant, nil), s.subscribe(t, `subscription { badge { badge { total unseen unread } position } }`, nil)
+	events, badges := s.subscribe(t, followTenant, nil), ana.connect(t).subscribe(t, `subscription { badge { badge { total unseen unread } position } }`, nil)
 	if got := events.data(t)["feedEvents"].(vars)["__typename"]; got != "FeedSynced" {
 		t.Fatalf("it begins with %v", got)
 	}
