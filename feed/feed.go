@@ -27,6 +27,7 @@ type Service struct {
 
 	mu        sync.Mutex
 	followers map[*follower]struct{}
+	scans     chan struct{} // holds one for each long feed that is being read
 }
 
 const (

@@ -120,22 +120,25 @@ func moveGroups(ctx context.Context, tx pgx.Tx, h *header, moved *tally) error {
 	return writeGroups(ctx, tx, h, t)
 }
 
-// group brings a feed's groups up to date, about, if one of the selections asks for them.
-func (s *Service) group(ctx context.Context, ref Ref, selections ...selection) error {
-	asked := false
+// prepare brings a feed's groups up to date, about, if one of the selections asks for them, and reports whether they will have
+// a long feed read as a whole.
+func (s *Service) prepare(ctx context.Context, ref Ref, selections ...selection) (long bool, err error) {
+	var grouped, scanned bool
 	for _, sel := range selections {
-		asked = asked || sel.scope != nil && sel.scope.grouped() && !sel.nothing
+		if sel.scope != nil && !sel.nothing {
+			grouped, scanned = grouped || sel.scope.grouped(), scanned || !sel.scope.grouped()
+		}
 	}
-	if !asked {
-		return nil
+	if !grouped && !scanned {
+		return false, nil
 	}
 	recipient, err := s.UserID(ctx, ref.Environment, ref.User)
 	if err != nil {
-		return err
+		return false, err
 	}
 	k := key{ref.Environment, recipient, ref.Channel}
 	h, err := readHeader(ctx, s.Pool, selectHeader, k)
-	for err == nil && h.groupedTo >= 0 && h.lastSeq-h.groupedTo > groupBehind {
+	for err == nil && grouped && h.groupedTo >= 0 && h.lastSeq-h.groupedTo > groupBehind {
 		err = postgres.InTx(ctx, s.Pool, func(tx *postgres.Tx) error {
 			if h, err = readHeader(ctx, tx, lockHeader, k); err != nil || h.groupedTo < 0 {
 				return err
@@ -143,7 +146,10 @@ func (s *Service) group(ctx context.Context, ref Ref, selections ...selection) e
 			return groupNext(ctx, tx, h)
 		})
 	}
-	return err
+	if err != nil {
+		return false, err
+	}
+	return (scanned || h.groupedTo < 0) && h.lastSeq > longFeed, nil
 }
 
 // groupNext counts the next items by group.

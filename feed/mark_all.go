@@ -2,8 +2,11 @@ package feed
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/postgres"
@@ -19,62 +22,132 @@ func (s *Service) MarkAll(ctx context.Context, ref Ref, m belfry.Mark, upTo *bel
 
 // MarkWhere marks those items up to a position that a filter selects. It writes as little as MarkAll does. How many they
 // are is known without looking at them if the filter is by status, archived, workflows, categories and tenant; one with
-// data or a time reads every item of the feed, small columns of it, under the feed's lock.
+// data or a time reads every item of the feed, small columns of it; of a long one before the feed is locked, if it keeps still.
 func (s *Service) MarkWhere(ctx context.Context, ref Ref, m belfry.Mark, f Filter, upTo *belfry.Position) (Marked, error) {
 	return s.markUpTo(ctx, ref, m, &f, upTo)
 }
 
 func (s *Service) markUpTo(ctx context.Context, ref Ref, m belfry.Mark, f *Filter, upTo *belfry.Position) (Marked, error) {
-	var sel selection
+	mark := markAll{mark: m, filter: f, upTo: upTo}
 	if f != nil {
 		var err error
-		if sel, err = s.choose(ctx, ref.Environment, f, "input.filter"); err != nil {
+		if mark.selection, err = s.choose(ctx, ref.Environment, f, "input.filter"); err != nil {
 			return Marked{}, err
 		}
-		if err := s.group(ctx, ref, sel); err != nil {
-			return Marked{}, err
-		}
-	}
-	return s.change(ctx, ref, func(tx *postgres.Tx, h *header, at time.Time) (Marked, error) {
-		last := h.lastSeq
-		if upTo != nil {
-			if h.epoch != 0 && *upTo != (belfry.Position{}) && (upTo.Epoch != h.epoch || upTo.Version > h.version) {
-				return Marked{}, belfry.Errorf(belfry.Invalid, "this position is not of this feed: read the feed again").At("input.upTo")
-			}
-			last = min(last, upTo.Version)
-		}
-		if sel.nothing {
-			return Marked{}, nil
-		}
-		meant, err := readCoverage(ctx, tx, h, sel.scope, last)
+		long, err := s.prepare(ctx, ref, mark.selection)
 		if err != nil {
 			return Marked{}, err
 		}
-		after, changed, any := meant.cells.Mark(m, sel.Condition)
-		if !any {
-			return Marked{}, nil
+		if long {
+			return s.markLong(ctx, ref, &mark)
 		}
-		h.cells = h.cells.minus(meant.cells).plus(after)
-		if err := meant.markGroups(ctx, tx, h, m, sel.Condition); err != nil {
+	}
+	return s.change(ctx, ref, func(tx *postgres.Tx, h *header, at time.Time) (Marked, error) {
+		return s.applyAll(ctx, tx, h, ref, &mark, at)
+	})
+}
+
+// errLate: the feed has changed since it was counted.
+var errLate = errors.New("the feed has changed since it was counted")
+
+// markLong counts a long feed before it is locked, so that what comes to it needn't wait. If the feed has changed meanwhile
+// it is counted again; the last time under the lock.
+func (s *Service) markLong(ctx context.Context, ref Ref, mark *markAll) (Marked, error) {
+	done, err := s.turn(ctx)
+	if err != nil {
+		return Marked{}, err
+	}
+	defer done()
+	for range 3 {
+		err := s.read(ctx, ref, func(tx pgx.Tx, h *header) error {
+			last, err := mark.reach(h)
+			if err != nil {
+				return err
+			}
+			counted, err := readCoverage(ctx, tx, h, mark.scope, last)
+			mark.counted, mark.at, mark.groupedTo = &counted, h.position(), h.groupedTo
+			return err
+		})
+		if err != nil {
 			return Marked{}, err
 		}
-		h.watermarks = h.watermarks.Push(Watermark{Mark: m, UpTo: last, Version: h.version + 1, At: at, Scope: sel.scope, Condition: sel.Condition})
-		if h.watermarks.full() {
-			if err := settle(ctx, tx, h); err != nil {
-				return Marked{}, fmt.Errorf("settle watermarks: %w", err)
+		marked, err := s.change(ctx, ref, func(tx *postgres.Tx, h *header, at time.Time) (Marked, error) {
+			if h.position() != mark.at || h.groupedTo != mark.groupedTo {
+				return Marked{}, errLate
 			}
+			return s.applyAll(ctx, tx, h, ref, mark, at)
+		})
+		if !errors.Is(err, errLate) {
+			return marked, err
 		}
-		all := []belfry.StatusChange{{Environment: h.env, Kind: m.Event(), At: at, Channel: h.channel, ChannelType: belfry.InApp,
-			Messages: []belfry.MessageRef{{Recipient: h.recipient, UserID: ref.User, Seq: last}}, All: true, Some: f != nil, Count: changed}}
-		if changed == 0 { // only archived items changed: nothing that a person did
-			all = nil
-		}
-		e := Event{Kind: MarkedAll, Mark: m, UpTo: last, At: at}
-		if f != nil {
-			e.Kind, e.Filter = MarkedWhere, f
-		}
-		return Marked{Changed: changed}, s.record(ctx, tx, h, ref, e, all)
+	}
+	mark.counted = nil
+	return s.change(ctx, ref, func(tx *postgres.Tx, h *header, at time.Time) (Marked, error) {
+		return s.applyAll(ctx, tx, h, ref, mark, at)
 	})
+}
+
+// markAll is a mark on everything, or on what a filter selects.
+type markAll struct {
+	mark   belfry.Mark
+	filter *Filter // nil: everything
+	selection
+	upTo *belfry.Position // nil: up to now
+
+	counted   *coverage // what it means, as of a position of the feed and its groups; nil: to be counted
+	at        belfry.Position
+	groupedTo int64
+}
+
+// reach is the last item that is meant.
+func (a *markAll) reach(h *header) (int64, error) {
+	if a.upTo == nil {
+		return h.lastSeq, nil
+	}
+	if h.epoch != 0 && *a.upTo != (belfry.Position{}) && (a.upTo.Epoch != h.epoch || a.upTo.Version > h.version) {
+		return 0, belfry.Errorf(belfry.Invalid, "this position is not of this feed: read the feed again").At("input.upTo")
+	}
+	return min(h.lastSeq, a.upTo.Version), nil
+}
+
+// applyAll makes the mark. The feed is locked.
+func (s *Service) applyAll(ctx context.Context, tx *postgres.Tx, h *header, ref Ref, a *markAll, at time.Time) (Marked, error) {
+	last, err := a.reach(h)
+	if err != nil || a.nothing {
+		return Marked{}, err
+	}
+	meant := a.counted
+	if meant == nil {
+		counted, err := readCoverage(ctx, tx, h, a.scope, last)
+		if err != nil {
+			return Marked{}, err
+		}
+		meant = &counted
+	}
+	after, changed, any := meant.cells.Mark(a.mark, a.Condition)
+	if !any {
+		return Marked{}, nil
+	}
+	h.cells = h.cells.minus(meant.cells).plus(after)
+	if err := meant.markGroups(ctx, tx, h, a.mark, a.Condition); err != nil {
+		return Marked{}, err
+	}
+	h.watermarks = h.watermarks.Push(Watermark{Mark: a.mark, UpTo: last, Version: h.version + 1, At: at, Scope: a.scope, Condition: a.Condition})
+	if h.watermarks.full() {
+		if err := settle(ctx, tx, h); err != nil {
+			return Marked{}, fmt.Errorf("settle watermarks: %w", err)
+		}
+	}
+	all := []belfry.StatusChange{{Environment: h.env, Kind: a.mark.Event(), At: at, Channel: h.channel, ChannelType: belfry.InApp,
+		Messages: []belfry.MessageRef{{Recipient: h.recipient, UserID: ref.User, Seq: last}}, All: true, Some: a.filter != nil, Count: changed}}
+	if changed == 0 { // only archived items changed: nothing that a person did
+		all = nil
+	}
+	e := Event{Kind: MarkedAll, Mark: a.mark, UpTo: last, At: at}
+	if a.filter != nil {
+		e.Kind, e.Filter = MarkedWhere, a.filter
+	}
+	return Marked{Changed: changed}, s.record(ctx, tx, h, ref, e, all)
 }
 
 // coverage is which items a mark means, whatever the condition on their state.
@@ -84,8 +157,8 @@ type coverage struct {
 	part   *tally // those of cells that are counted there
 }
 
-// readCoverage counts the items of a scope up to a sequence number. The feed is locked.
-func readCoverage(ctx context.Context, tx *postgres.Tx, h *header, sc *Scope, last int64) (c coverage, err error) {
+// readCoverage counts the items of a scope up to a sequence number, of a feed that is locked or in a snapshot.
+func readCoverage(ctx context.Context, tx pgx.Tx, h *header, sc *Scope, last int64) (c coverage, err error) {
 	if h.groupedTo > 0 {
 		if c.groups, err = readGroups(ctx, tx, h); err != nil {
 			return c, err

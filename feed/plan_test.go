@@ -65,32 +65,32 @@ func TestCountsOfALongFeed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ann := w.know(env, "ann")
-	w.exec(t, `INSERT INTO feeds (recipient_id, channel, environment_id, epoch, version, last_seq, unseen) SELECT 1, 'in-app', 1, 1, n, n, n FROM (SELECT $1::int n) n`, *longFeed)
+	w.exec(t, `INSERT INTO feeds (recipient_id, channel, environment_id, epoch, version, last_seq, unseen) SELECT 1, 'in-app', 1, 1, n, n, n FROM (SELECT $1::int n) n`, *feedLength)
 	w.exec(t, `INSERT INTO feed_items (recipient_id, channel, seq, state_version, environment_id, version_id, trigger_id, created_at, workflow, step_ref, tenant_id, categories, content)
-		SELECT 1, 'in-app', n, n, 1, 1, gen_random_uuid(), $1, 'w' || n % 7, 's', nullif(n % 3, 0) + 900, '{}', '{"body":{}}' FROM generate_series(1, $2::int) n`, w.tick(), *longFeed)
+		SELECT 1, 'in-app', n, n, 1, 1, gen_random_uuid(), $1, 'w' || n % 7, 's', nullif(n % 3, 0) + 900, '{}', '{"body":{}}' FROM generate_series(1, $2::int) n`, w.tick(), *feedLength)
 	w.exec(t, `ANALYZE feed_items`)
 	views := []Filter{ofAcme, {Workflows: []string{"w1", "w2"}}, {Status: StatusUnread}}
 	var took []time.Duration
 	for range 3 {
 		start := time.Now()
 		counts, err := w.Count(t.Context(), ann, views)
-		if err != nil || counts.Views[0].Total != (*longFeed+2)/3 || counts.Views[2].Total != *longFeed {
+		if err != nil || counts.Views[0].Total != (*feedLength+2)/3 || counts.Views[2].Total != *feedLength {
 			t.Fatalf("%+v, %v", counts, err)
 		}
 		took = append(took, time.Since(start))
 	}
 	start := time.Now()
 	marked, err := w.MarkWhere(t.Context(), ann, belfry.Read, ofAcme, nil)
-	if err != nil || marked.Changed != (*longFeed+2)/3 || marked.Badge.Unread != *longFeed-marked.Changed {
+	if err != nil || marked.Changed != (*feedLength+2)/3 || marked.Badge.Unread != *feedLength-marked.Changed {
 		t.Fatalf("%+v, %v", marked, err)
 	}
-	t.Logf("%d items: counted in %v, marked in %v", *longFeed, took, time.Since(start))
+	t.Logf("%d items: counted in %v, marked in %v", *feedLength, took, time.Since(start))
 	if h := w.header(t, ann); h.groupedTo != h.lastSeq {
 		t.Errorf("grouped up to %d", h.groupedTo)
 	}
 }
 
-var longFeed = flag.Int("long-feed", 25_000, "how many items the feed of TestCountsOfALongFeed has")
+var feedLength = flag.Int("long-feed", 25_000, "how many items the feed of TestCountsOfALongFeed has")
 
 // What changes items looks them up, also in feeds that are much longer than the planner thinks.
 func TestItemsAreChangedByTheirKeys(t *testing.T) {

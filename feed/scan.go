@@ -6,6 +6,28 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+const (
+	// longFeed is how many versions a feed has that isn't read as a whole under its lock, or by many at a time.
+	longFeed = 5000
+	// maxScans is how many long feeds a node reads at a time: the others wait, and leave the database to shorter questions.
+	maxScans = 2
+)
+
+// turn waits until a long feed may be read. done ends that.
+func (s *Service) turn(ctx context.Context) (done func(), err error) {
+	s.mu.Lock()
+	if s.scans == nil {
+		s.scans = make(chan struct{}, maxScans)
+	}
+	s.mu.Unlock()
+	select {
+	case s.scans <- struct{}{}:
+		return func() { <-s.scans }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // eachItem calls fn with the items between two sequence numbers (the first excluded), in their true state, oldest first.
 // What it is given is good until it returns. Their data is there only if it is asked for.
 func eachItem(ctx context.Context, tx pgx.Tx, h *header, after, upTo int64, data bool, fn func(*stored)) error {

@@ -33,8 +33,16 @@ func (s *Service) Count(ctx context.Context, ref Ref, views []Filter) (*Counts, 
 	if err != nil {
 		return nil, err
 	}
-	if err := s.group(ctx, ref, selections...); err != nil {
+	long, err := s.prepare(ctx, ref, selections...)
+	if err != nil {
 		return nil, err
+	}
+	if long {
+		done, err := s.turn(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer done()
 	}
 	counts := &Counts{Views: make([]belfry.Badge, len(views))}
 	err = s.read(ctx, ref, func(tx pgx.Tx, h *header) error {

@@ -208,3 +208,68 @@ func TestFiltersRevealNothingOfOtherFeeds(t *testing.T) {
 		}
 	}
 }
+
+// A long feed is read before it is locked. Whatever comes in between is counted too.
+func TestLongFeedsAreCountedBeforeTheyAreLocked(t *testing.T) {
+	t.Parallel()
+	for name, changes := range map[string]int{"it keeps still": 0, "it changes once": 1, "it changes all the time": 100} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			ann := w.know(env, "ann")
+			w.fillKinds(t, ann, longFeed+1)
+			f := Filter{Data: map[string]any{"n": 1}}
+			// Whoever asks whose feed it is before the mark's transaction begins, changes it.
+			id, _ := w.userID(t.Context(), env, "ann")
+			asked := 0
+			w.UserID = func(ctx context.Context, _ belfry.EnvironmentID, _ string) (belfry.RecipientID, error) {
+				if asked++; asked > 2 && asked%2 == 1 && changes > 0 { // prepare, read, then change
+					changes--
+					m := w.message(ann, "late")
+					m.Content.Data = map[string]any{"n": 1}
+					return id, w.append(ctx, m)
+				}
+				return id, nil
+			}
+			before := w.header(t, ann)
+			asked = 0
+			got, err := w.MarkWhere(t.Context(), ann, belfry.Read, f, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.UserID = w.userID
+			h := w.header(t, ann)
+			late := int(h.lastSeq - before.lastSeq)
+			if h.cells.Active[Read] != got.Changed || got.Changed < longFeed/4 || h.lastSeq != h.version-1 {
+				t.Errorf("%+v; %+v, %d came meanwhile", got, h, late)
+			}
+			w.recount(t, t, ann, h.version)
+			counts, err := w.Count(t.Context(), ann, []Filter{f})
+			if err != nil || counts.Views[0].Unread != 0 || counts.Views[0].Total != got.Changed {
+				t.Errorf("%+v, %v", counts, err)
+			}
+		})
+	}
+}
+
+func TestSoManyLongFeedsAreReadAtATime(t *testing.T) {
+	t.Parallel()
+	s := &Service{}
+	var ends []func()
+	for range maxScans {
+		done, err := s.turn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ends = append(ends, done)
+	}
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	if _, err := s.turn(gone); err == nil {
+		t.Error("one more is read")
+	}
+	ends[0]()
+	if _, err := s.turn(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
