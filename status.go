@@ -84,7 +84,9 @@ type StatusChange struct {
 	// All is set when one mark covered every message of one feed up to a position. Such a change names no single
 	// message (its cost must not grow with the feed): Messages holds one entry, whose Seq is the last one covered,
 	// and Count says how many messages changed.
-	All   bool
+	All bool
+	// Some is set besides when the mark covered only what a filter selected of them.
+	Some  bool
 	Count int
 }
 

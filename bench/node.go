@@ -57,7 +57,7 @@ func openNode(ctx context.Context, database string, sent func([]belfry.Message))
 	}
 	hub := realtime.NewHub(realtime.NewMemoryBus())
 	events := &analytics.Log{}
-	feeds := &feed.Service{Pool: pool, Bus: bell{hub}, UserID: n.people.UserID, Now: time.Now, Log: log,
+	feeds := &feed.Service{Pool: pool, Bus: bell{hub}, UserID: n.people.UserID, TenantIDs: n.people.TenantIDs, Now: time.Now, Log: log,
 		Observe: func(ctx context.Context, tx *postgres.Tx, changes []belfry.StatusChange) error {
 			tx.AfterCommit(segment.Wake)
 			if err := events.Record(ctx, tx, changes); err != nil {

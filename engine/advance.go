@@ -29,6 +29,8 @@ type course struct {
 	links       *recipient.Links // makes those to its recipient's preferences; nil: they can't be made
 	firstData   map[string]any   // of the batch that it carries; nil: there is none
 
+	statuses map[belfry.MessageID]belfry.MessageStatus // of the messages that the run sent before, as far as they were asked for
+
 	wake   *wake // why a waiting run goes on; nil: it doesn't wait, or its wait has been dealt with
 	answer any   // to the question that it stopped with
 

@@ -207,14 +207,19 @@ func loadTombstones(ctx context.Context, tx *postgres.Tx, runs []*run) error {
 	return rows.Err()
 }
 
-// loadStatuses reads what became of messages that runs sent before they waited, if their conditions ask for that.
+// loadStatuses reads what became of messages that runs sent before they waited, if their conditions ask for that, or what
+// they wake for doesn't say it.
 func (e *Engine) loadStatuses(ctx context.Context, tx *postgres.Tx, runs []*run) error {
 	wanted := map[belfry.EnvironmentID][]belfry.MessageID{}
 	for _, r := range runs {
 		if r.version.program == nil {
 			continue
 		}
-		for _, step := range r.version.program.Refs {
+		steps := r.version.program.Refs
+		if r.cause != nil && slices.ContainsFunc(r.cause.signals, func(s signal) bool { return s.Event != nil && s.Event.Some }) {
+			steps = slices.Collect(maps.Keys(r.state.Refs))
+		}
+		for _, step := range steps {
 			if ref := r.state.Refs[step]; ref != nil {
 				if id, ok := ref.message(r.recipient); ok {
 					wanted[r.trigger.env] = append(wanted[r.trigger.env], id)

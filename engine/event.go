@@ -44,7 +44,7 @@ func (e *Engine) MessagesChanged(ctx context.Context, tx *postgres.Tx, changes [
 			for _, m := range c.Messages {
 				events = append(events, occurrence{c.Environment, m.Recipient, uuid.Nil, Event{
 					Type: workflow.MessageEvent, Name: strings.TrimPrefix(string(kind), "message."), At: c.At,
-					Channel: c.Channel, Seq: m.Seq, All: c.All, Workflow: c.Workflow, Step: c.StepRef,
+					Channel: c.Channel, Seq: m.Seq, All: c.All, Some: c.Some, Workflow: c.Workflow, Step: c.StepRef,
 				}})
 			}
 		}
@@ -177,14 +177,14 @@ func gather(events []occurrence) ([]*gathered, error) {
 		cause                         uuid.UUID
 		event                         workflow.EventType
 		name, channel, workflow, step string
-		all                           bool
+		all, some                     bool
 		at                            int64
 	}
 	var out []*gathered
 	known := map[kind]*gathered{}
 	for i := range events {
 		o := &events[i]
-		k := kind{o.env, o.cause, o.Type, o.Name, o.Channel, o.Workflow, o.Step, o.All, o.At.UnixNano()}
+		k := kind{o.env, o.cause, o.Type, o.Name, o.Channel, o.Workflow, o.Step, o.All, o.Some, o.At.UnixNano()}
 		g := known[k]
 		if g == nil || o.Data != nil {
 			g = &gathered{occurrence: *o}

@@ -187,7 +187,7 @@ func (r *run) end(s Status, e LogEntry) {
 func (r *run) advance(ctx context.Context, now time.Time) {
 	r.ask = nil
 	c := course{ctx: ctx, program: r.version.program, version: r.version, trigger: r.trigger, scope: r.scope, now: now,
-		recipient: r.recipient, links: r.links, preferences: r.preferences, firstData: r.firstData(), reach: r.reach, wake: r.wake, answer: r.answer, decision: r.decision}
+		recipient: r.recipient, links: r.links, preferences: r.preferences, firstData: r.firstData(), reach: r.reach, statuses: r.statuses, wake: r.wake, answer: r.answer, decision: r.decision}
 	c.advance()
 	r.wake, r.decision = c.wake, c.decision
 	if stays := r.status == Waiting && len(r.log) == 0; !r.trigger.active && !stays {

@@ -346,6 +346,7 @@ func (s *scenario) late(w *words) error {
 func (s *scenario) marks(w *words) error {
 	user, step, mark := w.text(), w.text(), w.text()
 	only, named := w.value("run")
+	except, some := w.value("except")
 	all := s.messages()
 	slices.Reverse(all)
 	for _, m := range all {
@@ -355,7 +356,10 @@ func (s *scenario) marks(w *words) error {
 		if step != "all" {
 			return s.mark(m.Seq, &m, mark)
 		}
-		return s.markAll(&m, mark)
+		if some {
+			return s.markAll(&m, mark, except.text)
+		}
+		return s.markAll(&m, mark, "")
 	}
 	return fmt.Errorf("%s has no message of %s", user, step)
 }

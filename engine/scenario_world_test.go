@@ -363,16 +363,16 @@ func (e *LogEntry) line() string {
 	return out
 }
 
-// markAll marks everything in a feed up to a message.
-func (s *scenario) markAll(last *belfry.Message, mark string) error {
+// markAll marks everything in a feed up to a message, but for what came of a step.
+func (s *scenario) markAll(last *belfry.Message, mark, except string) error {
 	return postgres.InTx(s.t.Context(), s.pool, func(tx *postgres.Tx) error {
-		_, err := tx.Exec(s.t.Context(), `UPDATE mailbox SET marks = marks || $4 WHERE recipient_id = $1 AND channel = $2 AND id <= $3`,
-			last.Recipient, last.Channel, last.Seq, implied[mark])
+		_, err := tx.Exec(s.t.Context(), `UPDATE mailbox SET marks = marks || $4 WHERE recipient_id = $1 AND channel = $2 AND id <= $3 AND step <> $5`,
+			last.Recipient, last.Channel, last.Seq, implied[mark], except)
 		if err != nil {
 			return err
 		}
 		c := change(last, belfry.EventKind("message."+mark), s.clock.now())
-		c.All, c.Workflow, c.StepRef = true, "", ""
+		c.All, c.Some, c.Workflow, c.StepRef = true, except != "", "", ""
 		return s.MessagesChanged(s.t.Context(), tx, []belfry.StatusChange{c})
 	})
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"time"
 
+	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/workflow"
 )
 
@@ -11,10 +12,12 @@ type Event struct {
 	Type workflow.EventType `json:"type"`
 	Name string             `json:"name"`
 	At   time.Time          `json:"at"`
-	// Messages: which one. All is set when everything up to Seq was marked at once.
+	// Messages: which one. All is set when everything up to Seq was marked at once, Some besides if a filter left out a part:
+	// which, the status of the message tells.
 	Channel  string         `json:"channel,omitempty"`
 	Seq      int64          `json:"seq,omitempty"`
 	All      bool           `json:"all,omitempty"`
+	Some     bool           `json:"some,omitempty"`
 	Workflow string         `json:"workflow,omitempty"` // key, for messages and workflows
 	Step     string         `json:"step,omitempty"`     // ref, for messages
 	Data     map[string]any `json:"data,omitempty"`     // of a custom event
@@ -69,6 +72,12 @@ func (c *course) waitForEvent(op *workflow.Op) flow {
 	return forward
 }
 
+// isSo says whether what an event is called has happened to a message.
+func (c *course) isSo(id belfry.MessageID, name string) bool {
+	status, known := c.statuses[id]
+	return known && changed(status, name) == status
+}
+
 // matches says whether an event is the one that is waited for. One that happened before the wait began, or after its
 // deadline, is none.
 func (c *course) matches(spec *workflow.WaitSpec, e *Event) bool {
@@ -82,6 +91,9 @@ func (c *course) matches(spec *workflow.WaitSpec, e *Event) bool {
 	if want.Step != "" {
 		ref := c.state.Refs[want.Step]
 		if ref == nil || ref.Seq == 0 || ref.Channel != e.Channel || ref.Seq != e.Seq && !(e.All && ref.Seq <= e.Seq) {
+			return false
+		}
+		if id, _ := ref.message(c.recipient); e.Some && !c.isSo(id, e.Name) {
 			return false
 		}
 	}

@@ -8,7 +8,8 @@
 //     feed's row. So counters are exact at every version, and versions are gap-free and in commit order.
 //   - Reading a page returns items, badge and position of one snapshot. Subscribing from that position tells
 //     everything that came later, once, in order; what can't be told is a Reset, never silence.
-//   - Marking everything costs one row and one change, however many items there are (see Watermarks).
+//   - Marking everything, or what a filter selects, costs a row and a change, however many items there are (see Watermarks).
+//   - Pages, counts, marks and subscriptions know one kind of Filter, and mean the same by it.
 //   - Items of a merged user come at the end of the feed that gets them, at new positions: no position or id of before
 //     changes its meaning.
 //
@@ -17,5 +18,6 @@
 //     them. A single statement that waits for the lock still sees the items of before, and the counters drift.
 //   - The columns of feed_items that say whether an item is seen, read or archived are not the whole truth: a
 //     watermark may have overtaken them. Read them through Watermarks.Effective only.
+//   - Whoever changes items that are there keeps the feed's groups true, or drops them (see groups in group.go).
 //   - Append locks feeds in the order of their keys; a transaction that appends out of order may deadlock with another.
 package feed

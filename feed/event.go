@@ -15,15 +15,18 @@ const (
 	Upserted  EventKind = "upserted"   // Item came, or is replayed in its present state
 	Patched   EventKind = "patched"    // the items Seqs were marked
 	MarkedAll EventKind = "marked_all" // every item up to UpTo was marked
-	Synced    EventKind = "synced"     // the past has been told, what follows is live
-	Reset     EventKind = "reset"      // the past can't be told: read the feed again
+	// MarkedWhere: those items up to UpTo were marked that Filter selected just before.
+	MarkedWhere EventKind = "marked_where"
+	Synced      EventKind = "synced" // the past has been told, what follows is live
+	Reset       EventKind = "reset"  // the past can't be told: read the feed again
 )
 
 // ResetReason says why. Spelled as in GraphQL.
 type ResetReason string
 
 const (
-	TooOld          ResetReason = "TOO_OLD"
+	TooOld          ResetReason = "TOO_OLD"  // something that happened since is no longer kept
+	TooMany         ResetReason = "TOO_MANY" // more has happened since than is told one by one
 	UnknownPosition ResetReason = "UNKNOWN_POSITION"
 )
 
@@ -39,7 +42,10 @@ type Event struct {
 	Seqs      []int64            `json:"seqs,omitempty"`
 	UpTo      int64              `json:"upTo,omitempty"`
 	At        time.Time          `json:"at,omitzero"`
-	Reason    ResetReason        `json:"-"` // made by the node that tells it
+	Filter    *Filter            `json:"filter,omitempty"`
+	// AsOf is the version as of which Item is, if that is later than Position: marks up to there are contained in it.
+	AsOf   int64       `json:"-"`
+	Reason ResetReason `json:"-"` // made by the node that tells it
 }
 
 // Bus is how nodes tell each other what happened to feeds. It may lose and reorder: versions reveal it.

@@ -18,13 +18,16 @@ type Service struct {
 	Bus  Bus
 	// UserID finds a user's internal id by environment and external id; 0 if the user is not known.
 	UserID func(context.Context, belfry.EnvironmentID, string) (belfry.RecipientID, error)
+	// TenantIDs finds tenants' internal ids by external ids; those that are not known are left out.
+	TenantIDs func(context.Context, belfry.EnvironmentID, []string) (map[string]belfry.RecipientID, error)
 	// Observe records what happens to messages, in the transaction in which it happens.
 	Observe func(context.Context, *postgres.Tx, []belfry.StatusChange) error
 	Now     func() time.Time
 	Log     *slog.Logger
 
-	mu            sync.Mutex
-	subscriptions map[*Subscription]struct{}
+	mu        sync.Mutex
+	followers map[*follower]struct{}
+	scans     chan struct{} // holds one for each long feed that is being read
 }
 
 const (

@@ -1,7 +1,6 @@
 package feed
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/belfryhq/belfry"
@@ -34,91 +33,7 @@ type Ref struct {
 	Channel     string
 }
 
-// Filter selects items. The zero Filter selects all that aren't archived.
-type Filter struct {
-	Status     Status
-	Archived   ArchivedScope
-	Workflows  []string // any of these; at most MaxFilterValues
-	Categories []string // at least one of these; at most MaxFilterValues
-}
-
-// MaxFilterValues bounds the lists of a Filter.
-const MaxFilterValues = 20
-
-// Status selects items by level. Spelled as in GraphQL; empty is ALL.
-type Status string
-
-const (
-	StatusAll    Status = "ALL"
-	StatusUnseen Status = "UNSEEN"
-	StatusSeen   Status = "SEEN"
-	StatusUnread Status = "UNREAD"
-	StatusRead   Status = "READ"
-)
-
-// ArchivedScope says whether archived items are meant. Spelled as in GraphQL; empty is EXCLUDE.
-type ArchivedScope string
-
-const (
-	ArchivedExclude ArchivedScope = "EXCLUDE"
-	ArchivedInclude ArchivedScope = "INCLUDE"
-	ArchivedOnly    ArchivedScope = "ONLY"
-)
-
-// everyItem is the Filter that leaves nothing out.
-var everyItem = Filter{Archived: ArchivedInclude}
-
-// matches reports whether an item in a state belongs to the filter's status and archived scope.
-func (f Filter) matches(s State) bool {
-	switch {
-	case f.Archived == ArchivedOnly && !s.Archived,
-		(f.Archived == ArchivedExclude || f.Archived == "") && s.Archived:
-		return false
-	}
-	switch f.Status {
-	case StatusUnseen:
-		return s.Level == Unseen
-	case StatusSeen:
-		return s.Level >= Seen
-	case StatusUnread:
-		return s.Level < Read
-	case StatusRead:
-		return s.Level == Read
-	}
-	return true
-}
-
-// count is how many items of the feed match the filter's status and archived scope: an upper bound of what a page
-// with that filter can hold, known without looking at an item.
-func (f Filter) count(c Cells) (n int) {
-	for level := Unseen; level <= Read; level++ {
-		if f.matches(State{Level: level}) {
-			n += c.Active[level]
-		}
-		if f.matches(State{Level: level, Archived: true}) {
-			n += c.Archived[level]
-		}
-	}
-	return n
-}
-
-// validate checks the lists: their sizes, and that PostgreSQL can read them.
-func (f Filter) validate() error {
-	if len(f.Workflows) > MaxFilterValues {
-		return belfry.Beyond("filter.workflows", MaxFilterValues, "workflows")
-	}
-	if len(f.Categories) > MaxFilterValues {
-		return belfry.Beyond("filter.categories", MaxFilterValues, "categories")
-	}
-	for i, w := range f.Workflows {
-		if err := belfry.ValidateText(w, fmt.Sprintf("filter.workflows[%d]", i)); err != nil {
-			return err
-		}
-	}
-	for i, c := range f.Categories {
-		if err := belfry.ValidateText(c, fmt.Sprintf("filter.categories[%d]", i)); err != nil {
-			return err
-		}
-	}
-	return nil
+// attributes is what scopes look at.
+func (i *Item) attributes() Attributes {
+	return Attributes{Workflow: i.Workflow, Categories: i.Categories, Tenant: i.Tenant, CreatedAt: i.CreatedAt, Data: i.Content.Data}
 }

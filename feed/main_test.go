@@ -64,7 +64,7 @@ func newWorldOn(pool *pgxpool.Pool) *world {
 		clock:  time.Date(2026, 5, 4, 9, 0, 0, 0, time.UTC),
 		people: make(map[string]belfry.RecipientID),
 	}
-	w.Service = &Service{Pool: pool, Bus: w.bus, UserID: w.userID, Observe: w.observe, Now: w.tick, Log: slog.New(slog.DiscardHandler)}
+	w.Service = &Service{Pool: pool, Bus: w.bus, UserID: w.userID, TenantIDs: w.tenantIDs, Observe: w.observe, Now: w.tick, Log: slog.New(slog.DiscardHandler)}
 	return w
 }
 
@@ -98,6 +98,17 @@ func (w *world) userID(_ context.Context, env belfry.EnvironmentID, user string)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.people[fmt.Sprint(env, "/", user)], nil
+}
+
+// tenantIDs knows the tenants of tenantNames, in every environment.
+func (w *world) tenantIDs(_ context.Context, _ belfry.EnvironmentID, names []string) (map[string]belfry.RecipientID, error) {
+	out := make(map[string]belfry.RecipientID)
+	for _, name := range names {
+		if id := tenantNames[name]; id != 0 {
+			out[name] = id
+		}
+	}
+	return out, nil
 }
 
 // know makes a user known, and names the user's default feed.

@@ -15,7 +15,7 @@ import (
 type Marked struct {
 	Badge    belfry.Badge
 	Position belfry.Position // includes the change
-	Changed  int             // items that changed; MarkAll counts archived ones only if their being archived changed
+	Changed  int             // items that changed; MarkAll and MarkWhere count archived ones only if their being archived changed
 	NotFound []belfry.MessageID
 }
 
@@ -42,6 +42,7 @@ func (s *Service) Mark(ctx context.Context, ref Ref, m belfry.Mark, ids []belfry
 		result := Marked{NotFound: missing(ids, h, items)}
 		var done belfry.StatusChanges
 		var states []stored
+		moved := newTally()
 		for _, it := range items {
 			if !it.Changes(m) {
 				continue
@@ -50,9 +51,13 @@ func (s *Service) Mark(ctx context.Context, ref Ref, m belfry.Mark, ids []belfry
 			after.Version = h.version + 1
 			h.cells.Add(it.State, -1)
 			h.cells.Add(after, 1)
-			states = append(states, stored{it.seq, after})
+			states = append(states, stored{seq: it.seq, State: after})
+			if it.seq <= h.groupedTo {
+				moved.add(&it.Attributes, it.State, -1)
+				moved.add(&it.Attributes, after, 1)
+			}
 			done.Add(&belfry.StatusChange{Environment: h.env, Kind: m.Event(), At: at, Channel: h.channel, ChannelType: belfry.InApp,
-				Workflow: it.workflow, StepRef: it.step}, belfry.MessageRef{Recipient: h.recipient, UserID: ref.User, Seq: it.seq})
+				Workflow: it.Workflow, StepRef: it.step}, belfry.MessageRef{Recipient: h.recipient, UserID: ref.User, Seq: it.seq})
 		}
 		result.Changed = len(states)
 		if len(states) == 0 {
@@ -61,48 +66,14 @@ func (s *Service) Mark(ctx context.Context, ref Ref, m belfry.Mark, ids []belfry
 		if err := writeStates(ctx, tx, h.key, states); err != nil {
 			return Marked{}, err
 		}
+		if err := moveGroups(ctx, tx, h, moved); err != nil {
+			return Marked{}, err
+		}
 		changed := make([]int64, len(states))
 		for i := range states {
 			changed[i] = states[i].seq
 		}
 		return result, s.record(ctx, tx, h, ref, Event{Kind: Patched, Mark: m, Recipient: h.recipient, Seqs: changed, At: at}, done)
-	})
-}
-
-// MarkAll marks every item up to a position, archived ones too. It writes one watermark, whatever the number of items;
-// only those that came after upTo are looked at.
-//
-// Without a position it means up to now. The zero Position, which whoever saw an empty feed holds, means nothing at all.
-func (s *Service) MarkAll(ctx context.Context, ref Ref, m belfry.Mark, upTo *belfry.Position) (Marked, error) {
-	return s.change(ctx, ref, func(tx *postgres.Tx, h *header, at time.Time) (Marked, error) {
-		last := h.lastSeq
-		if upTo != nil {
-			if h.epoch != 0 && *upTo != (belfry.Position{}) && (upTo.Epoch != h.epoch || upTo.Version > h.version) {
-				return Marked{}, belfry.Errorf(belfry.Invalid, "this position is not of this feed: read the feed again").At("input.upTo")
-			}
-			last = min(last, upTo.Version)
-		}
-		newer, err := countAfter(ctx, tx, h, last)
-		if err != nil {
-			return Marked{}, err
-		}
-		covered, changed, any := h.cells.minus(newer).Mark(m)
-		if !any {
-			return Marked{}, nil
-		}
-		h.cells = covered.plus(newer)
-		h.watermarks = h.watermarks.Push(Watermark{Mark: m, UpTo: last, Version: h.version + 1, At: at})
-		if len(h.watermarks) > maxWatermarks {
-			if err := settle(ctx, tx, h); err != nil {
-				return Marked{}, fmt.Errorf("settle watermarks: %w", err)
-			}
-		}
-		all := []belfry.StatusChange{{Environment: h.env, Kind: m.Event(), At: at, Channel: h.channel, ChannelType: belfry.InApp,
-			Messages: []belfry.MessageRef{{Recipient: h.recipient, UserID: ref.User, Seq: last}}, All: true, Count: changed}}
-		if changed == 0 { // only archived items changed: nothing that a person did
-			all = nil
-		}
-		return Marked{Changed: changed}, s.record(ctx, tx, h, ref, Event{Kind: MarkedAll, Mark: m, UpTo: last, At: at}, all)
 	})
 }
 
@@ -134,11 +105,14 @@ func (s *Service) record(ctx context.Context, tx *postgres.Tx, h *header, ref Re
 	if err := writeHeader(ctx, tx, h); err != nil {
 		return err
 	}
-	var upTo *int64
-	if e.Kind == MarkedAll {
+	seqs, upTo := e.Seqs, (*int64)(nil)
+	switch e.Kind {
+	case MarkedAll:
 		upTo = &e.UpTo
+	case MarkedWhere: // a node that doesn't know of filters yet takes it for a mark on no items
+		seqs, upTo = []int64{}, &e.UpTo
 	}
-	if _, err := tx.Exec(ctx, insertChange, h.recipient, h.channel, h.version, h.env, e.At, e.Mark, e.Seqs, upTo); err != nil {
+	if _, err := tx.Exec(ctx, insertChange, h.recipient, h.channel, h.version, h.env, e.At, e.Mark, seqs, upTo, e.Filter); err != nil {
 		return err
 	}
 	if len(done) > 0 {
@@ -155,17 +129,17 @@ func (s *Service) record(ctx context.Context, tx *postgres.Tx, h *header, ref Re
 // markable is what Mark needs to know of an item: its true state, and whom to tell.
 type markable struct {
 	stored
-	workflow, step string
+	step string
 }
 
 func readMarkable(ctx context.Context, tx pgx.Tx, h *header, seqs []int64) ([]markable, error) {
-	rows, err := tx.Query(ctx, selectMarkable, h.recipient, h.channel, h.env, seqs)
+	rows, err := tx.Query(ctx, selectMarkable, h.recipient, h.channel, h.env, seqs, h.watermarks.needData())
 	if err != nil {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (m markable, err error) {
-		err = row.Scan(append(m.fields(), &m.workflow, &m.step)...)
-		m.State = h.watermarks.Effective(m.seq, m.State)
+		err = row.Scan(append(m.allFields(), &m.step)...)
+		m.State = h.watermarks.Effective(m.seq, &m.Attributes, m.State)
 		return m, err
 	})
 }
@@ -183,55 +157,4 @@ func missing(ids []belfry.MessageID, h *header, found []markable) []belfry.Messa
 		}
 	}
 	return out
-}
-
-// scanStates calls fn with the stored states of the items between two sequence numbers (the first excluded), a chunk
-// at a time, oldest first.
-func scanStates(ctx context.Context, tx pgx.Tx, h *header, after, upTo int64, fn func([]stored) error) error {
-	for after < upTo {
-		rows, err := tx.Query(ctx, selectStates, h.recipient, h.channel, h.env, after, upTo, scanChunk)
-		if err != nil {
-			return err
-		}
-		chunk, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (s stored, err error) {
-			return s, row.Scan(s.fields()...)
-		})
-		if err != nil || len(chunk) == 0 {
-			return err
-		}
-		after = chunk[len(chunk)-1].seq
-		if err := fn(chunk); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// countAfter counts the items that came after a sequence number, by state.
-func countAfter(ctx context.Context, tx pgx.Tx, h *header, seq int64) (c Cells, err error) {
-	err = scanStates(ctx, tx, h, seq, h.lastSeq, func(chunk []stored) error {
-		for _, it := range chunk {
-			c.Add(h.watermarks.Effective(it.seq, it.State), 1)
-		}
-		return nil
-	})
-	return c, err
-}
-
-// settle writes what the watermarks say to the items, and empties the list. It costs what marking each item would
-// have; see maxWatermarks for when it comes to that.
-func settle(ctx context.Context, tx pgx.Tx, h *header) error {
-	var reach int64
-	for _, w := range h.watermarks {
-		reach = max(reach, w.UpTo)
-	}
-	err := scanStates(ctx, tx, h, 0, reach, func(chunk []stored) error {
-		for i := range chunk {
-			chunk[i].State = h.watermarks.Effective(chunk[i].seq, chunk[i].State)
-			chunk[i].Version = h.version + 1
-		}
-		return writeStates(ctx, tx, h.key, chunk)
-	})
-	h.watermarks = Watermarks{}
-	return err
 }

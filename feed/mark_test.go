@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -209,16 +210,16 @@ func TestManyShrinkingMarksAreSettled(t *testing.T) {
 	const items = 450 // more than two chunks
 	o := &oracle{}
 	for i := range items {
-		o.add(fmt.Sprint("message ", i+1), "welcome", nil)
+		o.add(fmt.Sprint("message ", i+1), kind{workflow: "welcome"}, time.Time{})
 	}
 	w.fill(t, ann, items)
 	epoch := w.page(t, ann, 1).Position.Epoch
 	settled := false
-	for i := range 2 * maxWatermarks {
+	for i := range maxWatermarks + 8 {
 		m := marks[i%len(marks)]
 		upTo := int64(items - 10*i)
 		got := w.markAll(t, ann, m, belfry.Position{Epoch: epoch, Version: upTo})
-		changed := o.markAll(m, w.changes(t, ann)[got.Position.Version].at, upTo)
+		changed := o.markAll(m, everyItem, w.changes(t, ann)[got.Position.Version].at, upTo)
 		if got.Changed != changed || got.Badge != o.badge() {
 			t.Fatalf("mark %d: %+v; want %d changed and %+v", i, got, changed, o.badge())
 		}

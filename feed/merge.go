@@ -42,21 +42,20 @@ func (s *Service) mergeFeed(ctx context.Context, tx *postgres.Tx, from key, m be
 	if err != nil {
 		return err
 	}
-	rows, err := tx.Query(ctx, selectOldest, from.recipient, from.channel, from.env, mergeChunk)
+	rows, err := tx.Query(ctx, selectOldest, from.recipient, from.channel, from.env, mergeChunk, old.watermarks.needData())
 	if err != nil {
 		return err
 	}
 	var moved []stored
 	var it stored // in the end, the last one
-	var created time.Time
-	if _, err := pgx.ForEachRow(rows, append(it.fields(), &created), func() error {
-		it.State = old.watermarks.Effective(it.seq, it.State)
+	if _, err := pgx.ForEachRow(rows, it.allFields(), func() error {
+		it.State = old.watermarks.Effective(it.seq, &it.Attributes, it.State)
 		old.cells.Add(it.State, -1)
-		if created.Before(m.Since) {
-			return nil
+		if !it.CreatedAt.Before(m.Since) {
+			into.cells.Add(it.State, 1)
+			moved = append(moved, stored{seq: it.seq, State: it.State})
 		}
-		into.cells.Add(it.State, 1)
-		moved = append(moved, it)
+		it.Data = nil
 		return nil
 	}); err != nil {
 		return err
@@ -72,6 +71,7 @@ func (s *Service) mergeFeed(ctx context.Context, tx *postgres.Tx, from key, m be
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return err
 	}
+	old.groupedTo = 0
 	if err := writeHeader(ctx, tx, old); err != nil || len(moved) == 0 {
 		return err
 	}
@@ -108,7 +108,7 @@ func (s *Service) lockTwo(ctx context.Context, tx *postgres.Tx, from, into key) 
 
 const selectAnyItem = `SELECT channel FROM feed_items WHERE recipient_id = $1 AND environment_id = $2 LIMIT 1`
 
-const selectOldest = `SELECT ` + stateColumns + `, created_at
+const selectOldest = `SELECT ` + stateColumns + `, ` + attributeColumns + `, CASE WHEN $5 THEN content->'data' END
   FROM feed_items WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 ORDER BY seq LIMIT $4`
 
 const insertEmpty = `INSERT INTO feeds (recipient_id, channel, environment_id, epoch, version, last_seq, unseen)

@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/postgres"
 )
 
 var checkCount atomic.Int64
@@ -21,22 +22,29 @@ type step struct {
 	feed int
 	to   []int // append: a message to each of these feeds, in this order; nil: mark
 
-	mark belfry.Mark
-	all  bool
-	back int64   // with all: up to this many versions ago; -1: no bound
-	seqs []int64 // by id: items, unknown and doubled ids among them; 0 is an item of another feed
+	mark  belfry.Mark
+	all   bool
+	only  *Filter // with all: what it selects; nil: everything
+	back  int64   // with all: up to this many versions ago; -1: no bound
+	group bool    // count it by group, whether there is any need or not
+	seqs  []int64 // by id: items, unknown and doubled ids among them; 0 is an item of another feed
 }
 
 func drawStep(t *rapid.T, feeds int) step {
 	s := step{feed: rapid.IntRange(0, feeds-1).Draw(t, "feed")}
-	switch rapid.SampledFrom([]string{"append", "ids", "all"}).Draw(t, "step") {
+	switch rapid.SampledFrom([]string{"append", "ids", "all", "all", "group"}).Draw(t, "step") {
 	case "append":
 		s.to = rapid.SliceOfN(rapid.IntRange(0, feeds-1), 1, 6).Draw(t, "to")
 	case "ids":
 		s.mark = rapid.SampledFrom(marks).Draw(t, "mark")
 		s.seqs = rapid.SliceOfN(rapid.Int64Range(0, 25), 0, 8).Draw(t, "items")
+	case "group":
+		s.group = true
 	case "all":
 		s.mark, s.all = rapid.SampledFrom(marks).Draw(t, "mark"), true
+		if rapid.Bool().Draw(t, "filtered") {
+			s.only = rapid.SampledFrom(markFilters).Draw(t, "filter")
+		}
 		s.back = rapid.SampledFrom([]int64{-1, 0, 1, 2, 5, 9}).Draw(t, "back")
 	}
 	return s
@@ -55,20 +63,45 @@ func (s step) appendTo(t *testing.T, f testingT, w *world, refs []Ref, label str
 	messages := make([]belfry.Message, len(s.to))
 	for i, to := range s.to {
 		messages[i] = w.message(refs[to], fmt.Sprint(label, ".", i))
-		messages[i].Workflow, messages[i].Categories = kindOf(i)
+		k := kindOf(i + len(s.to))
+		messages[i].Workflow, messages[i].Categories, messages[i].Tenant, messages[i].Content.Data = k.workflow, k.categories, k.tenant, k.data
 	}
 	if err := w.append(t.Context(), messages...); err != nil {
 		f.Fatalf("append: %v", err)
 	}
 }
 
-// kindOf varies what filters look at.
-func kindOf(i int) (workflow string, categories []string) {
-	if i%2 == 0 {
-		return "invoice", []string{"billing", "news"}
-	}
-	return "welcome", nil
+// kind is what filters look at.
+type kind struct {
+	workflow   string
+	categories []string
+	tenant     belfry.RecipientID
+	data       map[string]any
 }
+
+// tenantNames are the tenants of the tests.
+var tenantNames = map[string]belfry.RecipientID{"acme": 901, "globex": 902}
+
+// kindOf varies them.
+func kindOf(i int) kind {
+	k := kind{workflow: "welcome", tenant: []belfry.RecipientID{0, 901, 902}[i%3]}
+	if i%2 == 0 {
+		k.workflow, k.categories = "invoice", []string{"billing", "news"}
+	}
+	if i%4 != 3 {
+		k.data = map[string]any{"n": float64(i % 3), "kind": "x", "z": nil, "list": []any{1.0}}
+	}
+	return k
+}
+
+// markFilters are filters for marks.
+var markFilters = func() (out []*Filter) {
+	for _, f := range filters() {
+		out = append(out, &f)
+	}
+	early, late := time.Date(2026, 5, 4, 9, 0, 0, 50e6, time.UTC), time.Date(2026, 5, 4, 9, 0, 0, 200e6, time.UTC)
+	return append(out, &Filter{CreatedAfter: &early, CreatedBefore: &late}, &Filter{CreatedBefore: &early, Archived: ArchivedInclude})
+}()
 
 // markIn runs a mark.
 func (s step) markIn(t *testing.T, f testingT, w *world, ref Ref) done {
@@ -83,7 +116,11 @@ func (s step) markIn(t *testing.T, f testingT, w *world, ref Ref) done {
 				d.upTo, upTo = at.Version, &at
 			}
 		}
-		d.Marked, err = w.MarkAll(t.Context(), ref, s.mark, upTo)
+		if s.only != nil {
+			d.Marked, err = w.MarkWhere(t.Context(), ref, s.mark, *s.only, upTo)
+		} else {
+			d.Marked, err = w.MarkAll(t.Context(), ref, s.mark, upTo)
+		}
 	} else {
 		d.Marked, err = w.Mark(t.Context(), ref, s.mark, s.ids(w, ref))
 	}
@@ -110,7 +147,31 @@ func (d done) apply(o *oracle, at time.Time) (changed int) {
 	if !d.all {
 		return o.mark(d.mark, at, d.seqs)
 	}
-	return o.markAll(d.mark, at, o.reach(d.upTo))
+	return o.markAll(d.mark, d.filter(), at, o.reach(d.upTo))
+}
+
+// filter is what a mark on all selects.
+func (s step) filter() Filter {
+	if s.only != nil {
+		return *s.only
+	}
+	return everyItem
+}
+
+// groupIn counts a feed by group, as it is done when somebody asks and it is long.
+func (w *world) groupIn(t *testing.T, f testingT, ref Ref) {
+	f.Helper()
+	id, _ := w.userID(t.Context(), ref.Environment, ref.User)
+	err := postgres.InTx(t.Context(), w.Pool, func(tx *postgres.Tx) error {
+		h, err := readHeader(t.Context(), tx, lockHeader, key{ref.Environment, id, ref.Channel})
+		if err != nil || h.lastSeq == 0 {
+			return err
+		}
+		return groupNext(t.Context(), tx, h)
+	})
+	if err != nil {
+		f.Fatalf("group: %v", err)
+	}
 }
 
 // reach is the last item that a bound covers; -1 is no bound.
@@ -146,9 +207,10 @@ func TestFeedAgreesWithOracle(t *testing.T) {
 			if s.to != nil {
 				s.appendTo(t, r, w, refs, fmt.Sprint(n))
 				for i, to := range s.to {
-					workflow, categories := kindOf(i)
-					oracles[to].add(fmt.Sprint(n, ".", i), workflow, categories)
+					oracles[to].add(fmt.Sprint(n, ".", i), kindOf(i+len(s.to)), w.newest(t, refs[to]))
 				}
+			} else if s.group {
+				w.groupIn(t, r, refs[s.feed])
 			} else {
 				d, o := s.markIn(t, r, w, refs[s.feed]), oracles[s.feed]
 				changed := d.apply(o, w.changes(t, refs[s.feed])[d.Position.Version].at)
@@ -165,6 +227,12 @@ func TestFeedAgreesWithOracle(t *testing.T) {
 			w.verify(t, r, ref, oracles[i], 1, 3, 100)
 		}
 	})
+}
+
+// newest is when the last item of a feed came.
+func (w *world) newest(t *testing.T, ref Ref) time.Time {
+	t.Helper()
+	return w.page(t, ref, 1).Items[0].CreatedAt
 }
 
 // checkNotFound checks that exactly the ids that are no items of the feed were said to be so.
@@ -195,6 +263,8 @@ func TestConcurrentFeedAgreesWithOracle(t *testing.T) {
 				for n, s := range plan {
 					if s.to != nil {
 						s.appendTo(t, t, w, refs, fmt.Sprint(p, ".", n))
+					} else if s.group {
+						w.groupIn(t, t, refs[s.feed])
 					} else {
 						results[p] = append(results[p], s.markIn(t, t, w, refs[s.feed]))
 					}
@@ -246,7 +316,7 @@ func (w *world) replay(t *testing.T, f testingT, ref Ref, marked []done) *oracle
 			}
 		}
 		if it := came[version]; it != nil {
-			o.add(it.Content.Body.Content, it.Workflow, it.Categories)
+			o.add(it.Content.Body.Content, kind{it.Workflow, it.Categories, it.Tenant, it.Content.Data}, it.CreatedAt)
 		} else if version > 0 {
 			here = o.take(f, here, version, changes[version])
 		}
@@ -263,7 +333,7 @@ func (w *world) replay(t *testing.T, f testingT, ref Ref, marked []done) *oracle
 func (o *oracle) take(f testingT, marked []done, version int64, c change) []done {
 	f.Helper()
 	for i, d := range marked {
-		if d.mark != c.mark || d.all && o.reach(d.upTo) != c.upTo {
+		if d.mark != c.mark || d.all && o.reach(d.upTo) != c.upTo || (c.filter != "") != (d.only != nil) {
 			continue // it found nothing to do after this one
 		}
 		try := o.clone()

@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"testing"
@@ -19,11 +20,11 @@ type oracle struct {
 	version int64
 }
 
-func (o *oracle) add(label, workflow string, categories []string) {
+func (o *oracle) add(label string, k kind, at time.Time) {
 	o.version++
 	o.items = append(o.items, &Item{
-		ID: belfry.MessageID{Seq: o.version}, Workflow: workflow, Categories: categories,
-		Content: belfry.Content{Body: belfry.Body{Content: label}},
+		ID: belfry.MessageID{Seq: o.version}, Workflow: k.workflow, Categories: k.categories, Tenant: k.tenant, CreatedAt: at,
+		Content: belfry.Content{Body: belfry.Body{Content: label}, Data: k.data},
 	})
 }
 
@@ -41,12 +42,13 @@ func (o *oracle) mark(m belfry.Mark, at time.Time, seqs []int64) (changed int) {
 	return changed
 }
 
-// markAll marks every item up to one. If it changes none, nothing is touched; otherwise all are.
-func (o *oracle) markAll(m belfry.Mark, at time.Time, upTo int64) (changed int) {
+// markAll marks every item up to one that a filter selects. If it changes none, nothing is touched; otherwise all are.
+func (o *oracle) markAll(m belfry.Mark, f Filter, at time.Time, upTo int64) (changed int) {
 	var meant []*Item
 	any := false
+	selected := o.list(f)
 	for _, it := range o.items {
-		if it.ID.Seq > upTo {
+		if it.ID.Seq > upTo || !slices.Contains(selected, it) {
 			continue
 		}
 		meant = append(meant, it)
@@ -99,11 +101,51 @@ func (o *oracle) list(f Filter) (out []*Item) {
 		if slices.Contains([]byte(level), '0'+byte(it.State.Level)) &&
 			(archived == "false true" || archived == fmt.Sprint(it.State.Archived)) &&
 			(f.Workflows == nil || slices.Contains(f.Workflows, it.Workflow)) &&
-			(f.Categories == nil || slices.ContainsFunc(it.Categories, func(c string) bool { return slices.Contains(f.Categories, c) })) {
+			(f.Categories == nil || slices.ContainsFunc(it.Categories, func(c string) bool { return slices.Contains(f.Categories, c) })) &&
+			f.Tenant.holds(it.Tenant) && holds(f.Data, it.Content.Data) &&
+			(f.CreatedAfter == nil || !it.CreatedAt.Before(*f.CreatedAfter)) && (f.CreatedBefore == nil || it.CreatedAt.Before(*f.CreatedBefore)) {
 			out = append(out, it)
 		}
 	}
 	return out
+}
+
+// holds reports whether an item of a tenant is meant. Their names are those of tenantNames.
+func (t TenantFilter) holds(tenant belfry.RecipientID) bool {
+	switch t.Scope {
+	case TenantExact:
+		return len(t.Tenants) == 0 && tenant == 0 || len(t.Tenants) == 1 && tenantNames[t.Tenants[0]] == tenant && tenant != 0
+	case TenantAnyOf:
+		return slices.ContainsFunc(t.Tenants, func(name string) bool { return tenantNames[name] == tenant && tenant != 0 })
+	}
+	return true
+}
+
+// holds reports whether data has what is wanted.
+func holds(want, data map[string]any) bool {
+	for k, v := range want {
+		if n, ok := v.(json.Number); ok {
+			v, _ = n.Float64()
+		}
+		if got, ok := data[k]; !ok || !cmp.Equal(got, v) {
+			return false
+		}
+	}
+	return true
+}
+
+// count is how many items a filter selects.
+func (o *oracle) count(f Filter) (b belfry.Badge) {
+	for _, it := range o.list(f) {
+		b.Total++
+		if it.State.Level == Unseen {
+			b.Unseen++
+		}
+		if it.State.Level != Read {
+			b.Unread++
+		}
+	}
+	return b
 }
 
 // likeOracle compares items by what the oracle knows of them.
@@ -113,21 +155,36 @@ var likeOracle = cmp.Options{
 			Seq             int64
 			Label, Workflow string
 			Categories      []string
+			Tenant          belfry.RecipientID
 			State           State
-		}{i.ID.Seq, i.Content.Body.Content, i.Workflow, i.Categories, i.State}
+		}{i.ID.Seq, i.Content.Body.Content, i.Workflow, i.Categories, i.Tenant, i.State}
 	}),
 	cmpopts.IgnoreFields(State{}, "Version"),
 	cmpopts.EquateEmpty(),
 }
 
-// filters is every combination of status and archived scope, and some with lists.
-func filters() (out []Filter) {
+// filters is every combination of status and archived scope, some with lists, and some by when items came.
+func filters(times ...time.Time) (out []Filter) {
 	for _, status := range []Status{"", StatusAll, StatusUnseen, StatusSeen, StatusUnread, StatusRead} {
 		for _, archived := range []ArchivedScope{"", ArchivedExclude, ArchivedInclude, ArchivedOnly} {
 			out = append(out, Filter{Status: status, Archived: archived})
 		}
 	}
+	for i := range times {
+		out = append(out, Filter{CreatedAfter: &times[i]}, Filter{CreatedBefore: &times[i], Status: StatusUnread, Workflows: []string{"invoice"}},
+			Filter{CreatedAfter: &times[0], CreatedBefore: &times[i], Archived: ArchivedInclude})
+	}
 	return append(out,
+		Filter{Tenant: TenantFilter{Scope: TenantAll}, Archived: ArchivedInclude},
+		Filter{Tenant: TenantFilter{Scope: TenantExact}},
+		Filter{Tenant: TenantFilter{Scope: TenantExact, Tenants: []string{"acme"}}},
+		Filter{Tenant: TenantFilter{Scope: TenantExact, Tenants: []string{"unknown"}}, Archived: ArchivedInclude},
+		Filter{Tenant: TenantFilter{Scope: TenantAnyOf, Tenants: []string{"acme", "globex", "acme"}}, Workflows: []string{"invoice"}, Status: StatusUnread},
+		Filter{Tenant: TenantFilter{Scope: TenantAnyOf, Tenants: []string{"unknown", "globex"}}, Archived: ArchivedInclude},
+		Filter{Data: map[string]any{"n": json.Number("1")}, Archived: ArchivedInclude},
+		Filter{Data: map[string]any{"kind": "x", "n": 2.0}},
+		Filter{Data: map[string]any{"n": "1"}},
+		Filter{Data: map[string]any{"z": nil, "kind": "x"}, Status: StatusUnseen},
 		Filter{Workflows: []string{"invoice", "nothing"}, Archived: ArchivedInclude},
 		Filter{Categories: []string{"billing", "nothing"}, Archived: ArchivedInclude},
 		Filter{Workflows: []string{"invoice"}, Categories: []string{"billing", "news"}, Status: StatusUnread},
@@ -150,7 +207,23 @@ func (w *world) verify(t *testing.T, f testingT, ref Ref, o *oracle, pageSizes .
 	if err != nil || badge != o.badge() {
 		f.Fatalf("badge of %s = %+v, %v; want %+v", ref.User, badge, err, o.badge())
 	}
-	for i, filter := range filters() {
+	var times []time.Time
+	if n := len(o.items); n > 0 {
+		times = []time.Time{o.items[n/3].CreatedAt, o.items[2*n/3].CreatedAt}
+	}
+	all := filters(times...)
+	for some := range slices.Chunk(all, MaxViews) {
+		counts, err := w.Count(t.Context(), ref, some)
+		if err != nil || counts.Position.Version != o.version {
+			f.Fatalf("counts of %s: %+v, %v", ref.User, counts, err)
+		}
+		for i, filter := range some {
+			if counts.Views[i] != o.count(filter) {
+				f.Fatalf("%s has %+v of %+v, want %+v", ref.User, counts.Views[i], filter, o.count(filter))
+			}
+		}
+	}
+	for i, filter := range all {
 		size := pageSizes[i%len(pageSizes)]
 		got := w.list(t, f, ref, filter, size, o)
 		if diff := cmp.Diff(o.list(filter), got, likeOracle); diff != "" {
@@ -185,16 +258,30 @@ func (w *world) recount(t *testing.T, f testingT, ref Ref, version int64) {
 		f.Fatalf("header: %v", err)
 	}
 	var cells Cells
-	rows, _ := w.Pool.Query(t.Context(), selectStates, id, ref.Channel, ref.Environment, 0, h.lastSeq, nil)
+	groups := newTally()
+	rows, _ := w.Pool.Query(t.Context(), selectStates, id, ref.Channel, ref.Environment, 0, h.lastSeq, nil, true)
 	var s stored
-	if _, err := pgx.ForEachRow(rows, s.fields(), func() error {
-		cells.Add(h.watermarks.Effective(s.seq, s.State), 1)
+	if _, err := pgx.ForEachRow(rows, s.allFields(), func() error {
+		cells.Add(h.watermarks.Effective(s.seq, &s.Attributes, s.State), 1)
+		if s.seq <= h.groupedTo {
+			groups.add(&s.Attributes, h.watermarks.Effective(s.seq, &s.Attributes, s.State), 1)
+		}
+		s.Data = nil
 		return nil
 	}); err != nil {
 		f.Fatalf("states: %v", err)
 	}
 	if cells != h.cells {
 		f.Errorf("counters of %s are %+v, the items say %+v", ref.User, h.cells, cells)
+	}
+	if h.groupedTo > 0 {
+		kept, err := readGroups(t.Context(), w.Pool, h)
+		byKey := cmpopts.SortSlices(func(a, b group) bool {
+			return fmt.Sprint(a.Tenant, a.Workflow, a.Categories) < fmt.Sprint(b.Tenant, b.Workflow, b.Categories)
+		})
+		if diff := cmp.Diff(groups.groups, kept.groups, byKey, cmpopts.EquateEmpty()); err != nil || diff != "" {
+			f.Errorf("groups of %s up to %d (-items +feed_groups): %v\n%s", ref.User, h.groupedTo, err, diff)
+		}
 	}
 	if h.version != version || len(h.watermarks) > maxWatermarks {
 		f.Errorf("%s is at version %d with %d watermarks, want version %d and at most %d", ref.User, h.version, len(h.watermarks), version, maxWatermarks)
@@ -214,20 +301,21 @@ func (w *world) recount(t *testing.T, f testingT, ref Ref, version int64) {
 
 // change is a row of feed_changes: when something happened, for the oracle to use, and what, to tell whose mark it was.
 type change struct {
-	at   time.Time
-	mark belfry.Mark
-	upTo int64 // 0: by id
+	at     time.Time
+	mark   belfry.Mark
+	upTo   int64 // 0: by id
+	filter string
 }
 
 // changes reads a feed's changes, by version.
 func (w *world) changes(t *testing.T, ref Ref) map[int64]change {
 	t.Helper()
 	id, _ := w.userID(t.Context(), ref.Environment, ref.User)
-	rows, _ := w.Pool.Query(t.Context(), `SELECT version, at, mark, coalesce(up_to, 0) FROM feed_changes WHERE recipient_id = $1 AND channel = $2`, id, ref.Channel)
+	rows, _ := w.Pool.Query(t.Context(), `SELECT version, at, mark, coalesce(up_to, 0), coalesce(filter::text, '') FROM feed_changes WHERE recipient_id = $1 AND channel = $2`, id, ref.Channel)
 	out := make(map[int64]change)
 	var version int64
 	var c change
-	if _, err := pgx.ForEachRow(rows, []any{&version, &c.at, &c.mark, &c.upTo}, func() error { out[version] = c; return nil }); err != nil {
+	if _, err := pgx.ForEachRow(rows, []any{&version, &c.at, &c.mark, &c.upTo, &c.filter}, func() error { out[version] = c; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	return out

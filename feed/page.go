@@ -28,28 +28,30 @@ func (s *Service) Page(ctx context.Context, ref Ref, f Filter, first int, before
 	case first > MaxPageSize:
 		return nil, belfry.Beyond("first", MaxPageSize, "items a page")
 	}
-	if err := f.validate(); err != nil {
+	sel, err := s.choose(ctx, ref.Environment, &f, "filter")
+	if err != nil {
 		return nil, err
 	}
 	if before == 0 {
 		before = math.MaxInt64
 	}
 	page := &Page{}
-	err := s.read(ctx, ref, func(tx pgx.Tx, h *header) error {
+	err = s.read(ctx, ref, func(tx pgx.Tx, h *header) error {
 		page.Badge, page.Position = h.cells.Badge(), h.position()
-		if f.count(h.cells) == 0 {
+		// No page with that filter holds more than this, which is known without looking at an item.
+		if sel.nothing || h.cells.meeting(sel.Condition).Count() == 0 {
 			return nil
 		}
-		return page.fill(ctx, tx, h, f, first, before)
+		return page.fill(ctx, tx, h, &sel, first, before)
 	})
 	return page, err
 }
 
 // fill scans the feed from before on until the page is full and it is known whether there is more.
-func (p *Page) fill(ctx context.Context, tx pgx.Tx, h *header, f Filter, first int, before int64) error {
+func (p *Page) fill(ctx context.Context, tx pgx.Tx, h *header, sel *selection, first int, before int64) error {
 	limit := min(first+1, scanChunk)
 	for scanned := 0; ; limit = scanChunk {
-		items, at, err := readItems(ctx, tx, h, before, 0, f, limit)
+		items, at, err := readItems(ctx, tx, h, before, 0, sel, limit)
 		if err != nil {
 			return err
 		}
@@ -89,7 +91,7 @@ func (s *Service) Badge(ctx context.Context, ref Ref) (belfry.Badge, error) {
 func (s *Service) Item(ctx context.Context, ref Ref, id belfry.MessageID) (item *Item, err error) {
 	err = s.read(ctx, ref, func(tx pgx.Tx, h *header) error {
 		if id.Recipient == h.recipient && id.Channel == h.channel {
-			items, _, err := readItems(ctx, tx, h, id.Seq+1, id.Seq-1, everyItem, 1)
+			items, _, err := readItems(ctx, tx, h, id.Seq+1, id.Seq-1, &selection{}, 1)
 			if err != nil {
 				return err
 			}

@@ -2,11 +2,13 @@ package feed
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/postgres"
@@ -22,16 +24,20 @@ func TestHotQueriesUseThePrimaryKey(t *testing.T) {
 		SELECT r, 'in-app', n, n, 1, 1, gen_random_uuid(), $1, 'w', 's', '{}', jsonb_build_object('body', repeat('x', 200))
 		  FROM (SELECT 1 r, n FROM generate_series(1, 20000) n UNION ALL SELECT 1 + n / 20, n % 20 FROM generate_series(20, 4999) n) AS t`, w.tick())
 	w.exec(t, `INSERT INTO feed_changes SELECT 1 + n / 50, 'in-app', n, 1, $1, 'SEEN', '{1}' FROM generate_series(1, 5000) n`, w.tick())
+	w.exec(t, `INSERT INTO feed_groups SELECT n, 'in-app', 1, '[]' FROM generate_series(1, 500) n`)
 	w.exec(t, `ANALYZE`)
 	for _, row := range []struct{ name, sql, args, index string }{
 		{"badge", selectHeader, `7, 'in-app', 1`, "feeds_pkey"},
 		{"lock", lockHeader, `7, 'in-app', 1`, "feeds_pkey"},
-		{"page of a long feed", selectItems, `1, 'in-app', 1, 9223372036854775807, 0, NULL, NULL, 26`, "feed_items_pkey"},
-		{"page further down", selectItems, `1, 'in-app', 1, 10000, 0, ARRAY['w'], NULL, 200`, "feed_items_pkey"},
-		{"page of a short feed", selectItems, `7, 'in-app', 1, 9223372036854775807, 0, NULL, NULL, 26`, "feed_items_pkey"},
-		{"count after", selectStates, `1, 'in-app', 1, 19990, 20000, 200`, "feed_items_pkey"},
+		{"page of a long feed", selectItems, `1, 'in-app', 1, 9223372036854775807, 0, NULL, NULL, 26, NULL, NULL, NULL`, "feed_items_pkey"},
+		{"page further down", selectItems, `1, 'in-app', 1, 10000, 0, ARRAY['w'], NULL, 200, '{1}', '2026-05-04', NULL`, "feed_items_pkey"},
+		{"page of a short feed", selectItems, `7, 'in-app', 1, 9223372036854775807, 0, NULL, NULL, 26, NULL, NULL, NULL`, "feed_items_pkey"},
+		{"count after", selectStates, `1, 'in-app', 1, 19990, 20000, 200, false`, "feed_items_pkey"},
+		{"scan of a stretch", selectStates, `1, 'in-app', 1, 0, 20000, NULL, true`, "feed_items_pkey"},
+		{"end of a chunk", selectChunkEnd, `1, 'in-app', 1, 500, 10000`, "feed_items_pkey"},
+		{"groups", selectGroups, `7, 'in-app', 1`, "feed_groups_pkey"},
 		{"any item", selectAnyItem, `1, 1`, "feed_items_pkey"},
-		{"to be merged", selectOldest, `1, 'in-app', 1, 500`, "feed_items_pkey"},
+		{"to be merged", selectOldest, `1, 'in-app', 1, 500, true`, "feed_items_pkey"},
 		{"replay", selectChanges, `7, 'in-app', 1, 310, 500`, "feed_changes_pkey"},
 	} {
 		for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {
@@ -47,11 +53,44 @@ func TestHotQueriesUseThePrimaryKey(t *testing.T) {
 			t.Errorf("statuses (%s) should be looked up by key:\n%s", mode, plan)
 		}
 	}
-	if marked := w.explain(t, "force_generic_plan", selectMarkable, `1, 'in-app', 1, '{1,2,3}'`); !strings.Contains(marked, "feed_items_pkey") || strings.Contains(marked, "Seq Scan") {
+	if marked := w.explain(t, "force_generic_plan", selectMarkable, `1, 'in-app', 1, '{1,2,3}', true`); !strings.Contains(marked, "feed_items_pkey") || strings.Contains(marked, "Seq Scan") {
 		t.Errorf("marking by id should look items up:\n%s", marked)
 	}
 	w.wantLookUps(t)
 }
+
+// A feed of millions is counted by group as quickly as a short one; its items are looked at once, when it is grouped. Run it
+// with -long-feed=10000000.
+func TestCountsOfALongFeed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.know(env, "ann")
+	w.exec(t, `INSERT INTO feeds (recipient_id, channel, environment_id, epoch, version, last_seq, unseen) SELECT 1, 'in-app', 1, 1, n, n, n FROM (SELECT $1::int n) n`, *feedLength)
+	w.exec(t, `INSERT INTO feed_items (recipient_id, channel, seq, state_version, environment_id, version_id, trigger_id, created_at, workflow, step_ref, tenant_id, categories, content)
+		SELECT 1, 'in-app', n, n, 1, 1, gen_random_uuid(), $1, 'w' || n % 7, 's', nullif(n % 3, 0) + 900, '{}', '{"body":{}}' FROM generate_series(1, $2::int) n`, w.tick(), *feedLength)
+	w.exec(t, `ANALYZE feed_items`)
+	views := []Filter{ofAcme, {Workflows: []string{"w1", "w2"}}, {Status: StatusUnread}}
+	var took []time.Duration
+	for range 3 {
+		start := time.Now()
+		counts, err := w.Count(t.Context(), ann, views)
+		if err != nil || counts.Views[0].Total != (*feedLength+2)/3 || counts.Views[2].Total != *feedLength {
+			t.Fatalf("%+v, %v", counts, err)
+		}
+		took = append(took, time.Since(start))
+	}
+	start := time.Now()
+	marked, err := w.MarkWhere(t.Context(), ann, belfry.Read, ofAcme, nil)
+	if err != nil || marked.Changed != (*feedLength+2)/3 || marked.Badge.Unread != *feedLength-marked.Changed {
+		t.Fatalf("%+v, %v", marked, err)
+	}
+	t.Logf("%d items: counted in %v, marked in %v", *feedLength, took, time.Since(start))
+	if h := w.header(t, ann); h.groupedTo != h.lastSeq {
+		t.Errorf("grouped up to %d", h.groupedTo)
+	}
+}
+
+var feedLength = flag.Int("long-feed", 25_000, "how many items the feed of TestCountsOfALongFeed has")
 
 // What changes items looks them up, also in feeds that are much longer than the planner thinks.
 func TestItemsAreChangedByTheirKeys(t *testing.T) {

@@ -47,6 +47,12 @@ func (s State) Apply(m belfry.Mark, at time.Time) State {
 	return s
 }
 
+// same reports whether two states differ in nothing but when they were written.
+func (s State) same(o State) bool {
+	return s.Level == o.Level && s.Archived == o.Archived && sameTime(s.SeenAt, o.SeenAt) && sameTime(s.ReadAt, o.ReadAt) &&
+		sameTime(s.InteractedAt, o.InteractedAt) && sameTime(s.ArchivedAt, o.ArchivedAt)
+}
+
 // Changes reports whether marking an item in this state is worth recording. Acting on an item is, each time; being
 // told twice that it was read is not.
 func (s State) Changes(m belfry.Mark) bool {
@@ -57,8 +63,8 @@ func (s State) Changes(m belfry.Mark) bool {
 // Cells counts the items of a feed in each state. The badge is a sum of cells, and a mark on everything moves whole
 // cells: that is why both take no longer with a million items than with none.
 type Cells struct {
-	Active   [3]int // by Level
-	Archived [3]int
+	Active   [3]int `json:"a"` // by Level
+	Archived [3]int `json:"x"`
 }
 
 // Badge is what people see of the cells.
@@ -70,6 +76,27 @@ func (c Cells) Badge() belfry.Badge {
 	}
 }
 
+// meeting returns those cells whose items meet a condition.
+func (c Cells) meeting(where Condition) (met Cells) {
+	for level := Unseen; level <= Read; level++ {
+		if where.matches(State{Level: level}) {
+			met.Active[level] = c.Active[level]
+		}
+		if where.matches(State{Level: level, Archived: true}) {
+			met.Archived[level] = c.Archived[level]
+		}
+	}
+	return met
+}
+
+// Count is how many items are counted, archived or not.
+func (c Cells) Count() (n int) {
+	for level := range c.Active {
+		n += c.Active[level] + c.Archived[level]
+	}
+	return n
+}
+
 // Add counts n items of a state, or uncounts them if n is negative.
 func (c *Cells) Add(s State, n int) {
 	if s.Archived {
@@ -79,15 +106,19 @@ func (c *Cells) Add(s State, n int) {
 	}
 }
 
-// Mark returns the cells after every counted item was marked; how many changed that people count (those that were
-// active, or whose being archived changes); and whether any changed at all.
-func (c Cells) Mark(m belfry.Mark) (after Cells, changed int, any bool) {
+// Mark returns the cells after every counted item was marked that meets a condition; how many changed that people count
+// (those that were active, or whose being archived changes); and whether any changed at all.
+func (c Cells) Mark(m belfry.Mark, where Condition) (after Cells, changed int, any bool) {
 	for _, archived := range []bool{false, true} {
 		for level := Unseen; level <= Read; level++ {
 			from := State{Level: level, Archived: archived}
 			n := c.Active[level]
 			if archived {
 				n = c.Archived[level]
+			}
+			if !where.matches(from) {
+				after.Add(from, n)
+				continue
 			}
 			to := from.Apply(m, time.Time{})
 			after.Add(to, n)

@@ -85,7 +85,7 @@ func TestCellsMarkAgreesWithMarkingEach(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		for range 200 {
-			m := rapid.SampledFrom(marks).Draw(t, "mark")
+			m, where := rapid.SampledFrom(marks).Draw(t, "mark"), drawCondition(t)
 			items := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) State {
 				return State{Level: rapid.SampledFrom([]Level{Unseen, Seen, Read}).Draw(t, "level"), Archived: rapid.Bool().Draw(t, "archived")}
 			}), 0, 12).Draw(t, "items")
@@ -93,6 +93,10 @@ func TestCellsMarkAgreesWithMarkingEach(t *testing.T) {
 			wantChanged, wantAny := 0, false
 			for _, s := range items {
 				before.Add(s, 1)
+				if w := (Watermark{Condition: where}); !w.means(nil, s) {
+					want.Add(s, 1)
+					continue
+				}
 				after := s.Apply(m, instant(0))
 				want.Add(after, 1)
 				wantAny = wantAny || s.Changes(m)
@@ -100,9 +104,9 @@ func TestCellsMarkAgreesWithMarkingEach(t *testing.T) {
 					wantChanged++
 				}
 			}
-			got, changed, any := before.Mark(m)
+			got, changed, any := before.Mark(m, where)
 			if got != want || changed != wantChanged || any != wantAny {
-				t.Fatalf("%v marked %s = %v, %d, %v; marking each gives %v, %d, %v", before, m, got, changed, any, want, wantChanged, wantAny)
+				t.Fatalf("%v marked %s where %v = %v, %d, %v; marking each gives %v, %d, %v", before, m, where, got, changed, any, want, wantChanged, wantAny)
 			}
 			if diff := got.minus(before).plus(before); diff != got {
 				t.Fatalf("(%v - %v) + %[2]v = %v", got, before, diff)

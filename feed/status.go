@@ -30,13 +30,13 @@ func Statuses(ctx context.Context, q querier, env belfry.EnvironmentID, ids []be
 		st         stored
 		watermarks Watermarks
 	)
-	fields := append([]any{&id.Recipient, &id.Channel}, st.fields()...)
+	fields := append([]any{&id.Recipient, &id.Channel}, st.allFields()...)
 	_, err = pgx.ForEachRow(rows, append(fields, &watermarks), func() error {
 		id.Seq = st.seq
-		state := watermarks.Effective(st.seq, st.State)
+		state := watermarks.Effective(st.seq, &st.Attributes, st.State)
 		statuses[id] = belfry.MessageStatus{Delivery: belfry.Sent, Seen: state.Level >= Seen, Read: state.Level == Read,
 			Interacted: state.InteractedAt != nil, Archived: state.Archived}
-		watermarks = nil
+		watermarks, st.Data = nil, nil
 		return nil
 	})
 	if err != nil {

@@ -18,6 +18,7 @@ type header struct {
 	lastSeq    int64
 	cells      Cells
 	watermarks Watermarks
+	groupedTo  int64 // feed_groups counts the items up to this seq; 0: there is nothing to be found; see group.go
 }
 
 // key is the primary key of a feed, and the environment that owns it.
@@ -31,7 +32,7 @@ func (h *header) position() belfry.Position {
 	return belfry.Position{Epoch: h.epoch, Version: h.version}
 }
 
-const headerColumns = `epoch, version, last_seq, unseen, seen, read, archived_unseen, archived_seen, archived_read, watermarks`
+const headerColumns = `epoch, version, last_seq, unseen, seen, read, archived_unseen, archived_seen, archived_read, watermarks, grouped_to`
 
 const selectHeader = `SELECT ` + headerColumns + `
   FROM feeds WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3`
@@ -52,7 +53,7 @@ func readHeader(ctx context.Context, q querier, sql string, k key) (*header, err
 	c := &h.cells
 	err := q.QueryRow(ctx, sql, k.recipient, k.channel, k.env).Scan(&h.epoch, &h.version, &h.lastSeq,
 		&c.Active[Unseen], &c.Active[Seen], &c.Active[Read],
-		&c.Archived[Unseen], &c.Archived[Seen], &c.Archived[Read], &h.watermarks)
+		&c.Archived[Unseen], &c.Archived[Seen], &c.Archived[Read], &h.watermarks, &h.groupedTo)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return h, nil
 	}
@@ -61,34 +62,38 @@ func readHeader(ctx context.Context, q querier, sql string, k key) (*header, err
 
 const updateHeader = `UPDATE feeds
    SET version = $4, unseen = $5, seen = $6, read = $7, archived_unseen = $8, archived_seen = $9, archived_read = $10, watermarks = $11,
-       last_seq = $12
+       last_seq = $12, grouped_to = $13
  WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3`
 
 func writeHeader(ctx context.Context, tx pgx.Tx, h *header) error {
 	c := &h.cells
 	_, err := tx.Exec(ctx, updateHeader, h.recipient, h.channel, h.env, h.version,
 		c.Active[Unseen], c.Active[Seen], c.Active[Read],
-		c.Archived[Unseen], c.Archived[Seen], c.Archived[Read], h.watermarks, h.lastSeq)
+		c.Archived[Unseen], c.Archived[Seen], c.Archived[Read], h.watermarks, h.lastSeq, h.groupedTo)
 	return err
 }
 
 const stateColumns = `seq, state_version, state, archived, seen_at, read_at, interacted_at, archived_at`
 
+const attributeColumns = `workflow, categories, coalesce(tenant_id, 0), created_at`
+
 // selectItems reads a stretch of a feed, newest first. It doesn't leave out what the filter doesn't want, for then
 // LIMIT wouldn't bound how many rows a rare workflow has it look at; it leaves out their content.
 const selectItems = `SELECT ` + stateColumns + `, coalesce(actor_id, 0), actor_ids, coalesce(total_activities, 1), coalesce(tenant_id, 0),
        workflow, step_ref, categories, created_at,
-       CASE WHEN ($6::text[] IS NULL OR workflow = ANY ($6)) AND ($7::text[] IS NULL OR categories && $7) THEN content END
+       CASE WHEN ($6::text[] IS NULL OR workflow = ANY ($6)) AND ($7::text[] IS NULL OR categories && $7)
+             AND ($9::bigint[] IS NULL OR coalesce(tenant_id, 0) = ANY ($9))
+             AND ($10::timestamptz IS NULL OR created_at >= $10) AND ($11::timestamptz IS NULL OR created_at < $11) THEN content END
   FROM feed_items
  WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 AND seq < $4 AND seq > $5
  ORDER BY seq DESC LIMIT $8`
 
 // selectMarkable reads what marking some items needs.
-const selectMarkable = `SELECT ` + stateColumns + `, workflow, step_ref
+const selectMarkable = `SELECT ` + stateColumns + `, ` + attributeColumns + `, CASE WHEN $5 THEN content->'data' END, step_ref
   FROM feed_items WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 AND seq = ANY ($4) ORDER BY seq`
 
-// selectStates reads the stored states of a stretch of a feed, oldest first.
-const selectStates = `SELECT ` + stateColumns + `
+// selectStates reads the stored states of a stretch of a feed, oldest first, and what scopes look at.
+const selectStates = `SELECT ` + stateColumns + `, ` + attributeColumns + `, CASE WHEN $7 THEN content->'data' END
   FROM feed_items WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 AND seq > $4 AND seq <= $5
  ORDER BY seq LIMIT $6`
 
@@ -102,14 +107,22 @@ const updateStates = `UPDATE feed_items AS i
    WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 AND seq = s.seq OFFSET 0) k
  WHERE i.ctid = k.place`
 
-// stored is what the state columns of one item hold.
+// stored is what the columns of one item hold that marks and counts look at.
 type stored struct {
 	seq int64
 	State
+	Attributes
 }
 
+// fields is where the state columns go.
 func (s *stored) fields() []any {
 	return []any{&s.seq, &s.Version, &s.Level, &s.Archived, &s.SeenAt, &s.ReadAt, &s.InteractedAt, &s.ArchivedAt}
+}
+
+// allFields is where they and the attributes go, and the data, if that was asked for.
+func (s *stored) allFields() []any {
+	s.Data = nil
+	return append(s.fields(), &s.Workflow, &s.Categories, &s.Tenant, &s.CreatedAt, &s.Data)
 }
 
 func writeStates(ctx context.Context, tx pgx.Tx, k key, items []stored) error {
@@ -133,8 +146,12 @@ type looked struct {
 
 // readItems looks at up to limit items of a feed between two sequence numbers, both excluded, newest first, and
 // returns those that match, in their true state.
-func readItems(ctx context.Context, tx pgx.Tx, h *header, before, after int64, f Filter, limit int) (items []*Item, at looked, err error) {
-	rows, err := tx.Query(ctx, selectItems, h.recipient, h.channel, h.env, before, after, f.Workflows, f.Categories, limit)
+func readItems(ctx context.Context, tx pgx.Tx, h *header, before, after int64, sel *selection, limit int) (items []*Item, at looked, err error) {
+	var sc Scope
+	if sel.scope != nil {
+		sc = *sel.scope
+	}
+	rows, err := tx.Query(ctx, selectItems, h.recipient, h.channel, h.env, before, after, sc.Workflows, sc.Categories, limit, sc.Tenants, sc.From, sc.Before)
 	if err != nil {
 		return nil, at, err
 	}
@@ -148,21 +165,24 @@ func readItems(ctx context.Context, tx pgx.Tx, h *header, before, after int64, f
 			return nil, at, err
 		}
 		at = looked{at.rows + 1, st.seq}
-		i.State = h.watermarks.Effective(st.seq, st.State)
-		if content == nil || !f.matches(i.State) {
+		if content == nil {
 			continue
 		}
 		i.ID = belfry.MessageID{Recipient: h.recipient, Channel: h.channel, Seq: st.seq}
 		i.Content = *content
+		a := i.attributes()
+		if i.State = h.watermarks.Effective(st.seq, &a, st.State); !sel.matches(&a, i.State) {
+			continue
+		}
 		items = append(items, i)
 	}
 	return items, at, rows.Err()
 }
 
-const insertChange = `INSERT INTO feed_changes (recipient_id, channel, version, environment_id, at, mark, seqs, up_to)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
+const insertChange = `INSERT INTO feed_changes (recipient_id, channel, version, environment_id, at, mark, seqs, up_to, filter)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`
 
-const selectChanges = `SELECT version, at, mark, seqs, coalesce(up_to, 0)
+const selectChanges = `SELECT version, at, mark, seqs, coalesce(up_to, 0), filter
   FROM feed_changes WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 AND version > $4 AND version <= $5
  ORDER BY version`
 
@@ -191,9 +211,11 @@ SELECT recipient_id, ($13::text[])[s], seq, seq, ($5::bigint[])[o], ($6::bigint[
   FROM (SELECT *, ($10::int[])[o] AS s FROM unnest($1::bigint[], $2::bigint[], $3::json[], $4::int[]) AS i (recipient_id, seq, content, o)) i`
 
 // selectStatuses looks up items by their keys, whatever the planner thinks of the tables' sizes.
-const selectStatuses = `SELECT t.recipient_id, t.channel, i.*, f.watermarks
+const selectStatuses = `SELECT t.recipient_id, t.channel, ` + stateColumns + `, ` + attributeColumns + `,
+       CASE WHEN jsonb_path_exists(f.watermarks, '$[*].s.d') THEN i.content->'data' END, f.watermarks
   FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS t (recipient_id, channel, seq)
- CROSS JOIN LATERAL (SELECT ` + stateColumns + ` FROM feed_items
+ CROSS JOIN LATERAL (SELECT state_version, state, archived, seen_at, read_at, interacted_at, archived_at,
+                            workflow, categories, tenant_id, created_at, content FROM feed_items
    WHERE recipient_id = t.recipient_id AND channel = t.channel AND seq = t.seq AND environment_id = $4 OFFSET 0) i
  CROSS JOIN LATERAL (SELECT watermarks FROM feeds
    WHERE recipient_id = t.recipient_id AND channel = t.channel AND environment_id = $4 OFFSET 0) f`
@@ -201,10 +223,11 @@ const selectStatuses = `SELECT t.recipient_id, t.channel, i.*, f.watermarks
 // statements is every statement of this package by name, for the test that prepares them on the migrated schema.
 var statements = map[string]string{
 	"selectAnyItem": selectAnyItem, "selectOldest": selectOldest, "insertEmpty": insertEmpty, "moveItems": moveItems, "deleteOlder": deleteOlder,
-	"forgetItems": forgetItems, "forgetChanges": forgetChanges, "forgetFeeds": forgetFeeds,
+	"forgetItems": forgetItems, "forgetGroups": forgetGroups, "forgetChanges": forgetChanges, "forgetFeeds": forgetFeeds,
 	"selectHeader": selectHeader, "lockHeader": lockHeader, "updateHeader": updateHeader, "selectItems": selectItems,
 	"selectMarkable": selectMarkable, "selectStates": selectStates, "updateStates": updateStates,
 	"insertChange": insertChange, "selectChanges": selectChanges, "deleteChanges": deleteChanges,
 	"selectVersions": selectVersions, "bumpFeeds": bumpFeeds, "insertItems": insertItems,
 	"selectStatuses": selectStatuses,
+	"selectGroups":   selectGroups, "upsertGroups": upsertGroups, "selectChunkEnd": selectChunkEnd,
 }

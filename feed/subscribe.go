@@ -12,19 +12,31 @@ import (
 	"github.com/belfryhq/belfry"
 )
 
+// follower is who is told of a feed. The sweep looks at it.
+type follower struct {
+	ref  Ref
+	line Line
+	// epoch and version of what it has been told: torn between two events it is woken once too often.
+	epoch, version atomic.Int64
+}
+
+// toldOf remembers up to where it has been told.
+func (l *follower) toldOf(p belfry.Position) {
+	l.epoch.Store(p.Epoch)
+	l.version.Store(p.Version)
+}
+
 // Subscription is one listener to one feed. It has no goroutine: whoever asked for it is woken, and calls Next.
 type Subscription struct {
+	follower
 	service *Service
 	ctx     context.Context
-	ref     Ref
-	line    Line
+	only    *eventFilter    // nil: every item
 	last    belfry.Position // what the listener has been told
 	pending []Event         // to be told
 	behind  bool            // then the database is to be read
 	begun   bool            // and has been, for the events before: what is behind may come to more than maxReplay meanwhile
 	unsaid  bool            // that the past has been told is to be told
-
-	epoch, version atomic.Int64 // last again, for the sweep: torn between two events it wakes once too often
 }
 
 // Subscribe tells what happens to a feed: what came after since, then a Synced event, then live. Without since it
@@ -33,6 +45,21 @@ type Subscription struct {
 //
 // The order matters: first listen, then read the past, so that nothing falls in between.
 func (s *Service) Subscribe(ctx context.Context, ref Ref, since *belfry.Position, wake func()) (*Subscription, error) {
+	return s.subscribe(ctx, ref, nil, since, wake)
+}
+
+// SubscribeWhere leaves out the items that a filter doesn't select; its status and archived are not looked at, nor marks
+// filtered. Positions are told with holes then, and a Synced event tells where it is whenever leftOut items in a row have been
+// left out.
+func (s *Service) SubscribeWhere(ctx context.Context, ref Ref, f Filter, since *belfry.Position, wake func()) (*Subscription, error) {
+	only, err := s.newEventFilter(ref.Environment, f)
+	if err != nil {
+		return nil, err
+	}
+	return s.subscribe(ctx, ref, only, since, wake)
+}
+
+func (s *Service) subscribe(ctx context.Context, ref Ref, only *eventFilter, since *belfry.Position, wake func()) (*Subscription, error) {
 	line, err := s.Bus.Listen(topic(ref.Environment, ref.Channel, ref.User), wake)
 	if err != nil {
 		return nil, err
@@ -42,33 +69,57 @@ func (s *Service) Subscribe(ctx context.Context, ref Ref, since *belfry.Position
 		line.Close()
 		return nil, err
 	}
-	sub := &Subscription{service: s, ctx: ctx, ref: ref, line: line, unsaid: true}
+	sub := &Subscription{follower: follower{ref: ref, line: line}, service: s, ctx: ctx, only: only, unsaid: true}
 	sub.replay(past)
-	s.register(sub, true)
-	context.AfterFunc(ctx, func() {
-		s.register(sub, false)
-		line.Close()
-	})
+	s.register(ctx, &sub.follower)
 	return sub, nil
 }
 
-func (s *Service) register(sub *Subscription, add bool) {
+// register lets the sweep know of a listener until ctx ends, and hangs up then.
+func (s *Service) register(ctx context.Context, l *follower) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !add {
-		delete(s.subscriptions, sub)
-		return
+	if s.followers == nil {
+		s.followers = make(map[*follower]struct{})
 	}
-	if s.subscriptions == nil {
-		s.subscriptions = make(map[*Subscription]struct{})
-	}
-	s.subscriptions[sub] = struct{}{}
+	s.followers[l] = struct{}{}
+	context.AfterFunc(ctx, func() {
+		s.mu.Lock()
+		delete(s.followers, l)
+		s.mu.Unlock()
+		l.line.Close()
+	})
 }
 
 // Next returns the next event; ok is false if there is none until wake is called again. It may read the database. An
 // error is the end, because ctx has ended or the database can't be read: then the listener comes back with its last
 // position, and misses nothing. Next is meant for one goroutine at a time.
 func (sub *Subscription) Next() (e Event, ok bool, err error) {
+	for {
+		e, ok, err = sub.next()
+		if !ok || sub.only == nil {
+			return e, ok, err
+		}
+		switch wanted, err := sub.only.wants(sub.ctx, &e); {
+		case err != nil:
+			return Event{}, false, err
+		case wanted:
+			return e, true, nil
+		case sub.only.leftOut >= tellAfter && !sub.replaying():
+			sub.only.leftOut = 0
+			return Event{Kind: Synced, Position: e.Position, Badge: e.Badge}, true, nil
+		}
+	}
+}
+
+// replaying reports whether a Synced event is still to come for the past.
+func (sub *Subscription) replaying() bool {
+	n := len(sub.pending)
+	return sub.unsaid || n > 0 && sub.pending[n-1].Kind == Synced
+}
+
+// next returns the next event, whatever it is about.
+func (sub *Subscription) next() (e Event, ok bool, err error) {
 	for len(sub.pending) == 0 {
 		if err := sub.ctx.Err(); err != nil {
 			return Event{}, false, err
@@ -91,8 +142,7 @@ func (sub *Subscription) Next() (e Event, ok bool, err error) {
 		sub.pending = nil // and all that it held
 	}
 	sub.last = e.Position
-	sub.epoch.Store(e.Position.Epoch)
-	sub.version.Store(e.Position.Version)
+	sub.toldOf(e.Position)
 	return e, true, nil
 }
 
@@ -171,7 +221,7 @@ func (s *Service) past(ctx context.Context, ref Ref, since *belfry.Position, beg
 			reset(UnknownPosition)
 			return nil
 		case !begun && h.version-since.Version > maxReplay:
-			reset(TooOld)
+			reset(TooMany)
 			return nil
 		}
 		upTo := min(h.version, since.Version+replayChunk)
@@ -192,13 +242,13 @@ func (s *Service) past(ctx context.Context, ref Ref, since *belfry.Position, beg
 // replay makes the events of the versions after one, up to another, as far as they are kept: items from feed_items by
 // their seq, marks from feed_changes.
 func replay(ctx context.Context, tx pgx.Tx, h *header, after, upTo int64) ([]Event, error) {
-	items, _, err := readItems(ctx, tx, h, upTo+1, after, everyItem, replayChunk)
+	items, _, err := readItems(ctx, tx, h, upTo+1, after, &selection{}, replayChunk)
 	if err != nil {
 		return nil, err
 	}
 	events := make([]Event, 0, len(items))
 	for _, it := range items {
-		events = append(events, Event{Kind: Upserted, Position: it.Position(), Item: it})
+		events = append(events, Event{Kind: Upserted, Position: it.Position(), Item: it, AsOf: h.version})
 	}
 	rows, err := tx.Query(ctx, selectChanges, h.recipient, h.channel, h.env, after, upTo)
 	if err != nil {
@@ -206,10 +256,13 @@ func replay(ctx context.Context, tx pgx.Tx, h *header, after, upTo int64) ([]Eve
 	}
 	marks, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (e Event, err error) {
 		e.Kind, e.Position.Epoch = Patched, h.epoch
-		err = row.Scan(&e.Position.Version, &e.At, &e.Mark, &e.Seqs, &e.UpTo)
-		if e.Seqs == nil {
+		err = row.Scan(&e.Position.Version, &e.At, &e.Mark, &e.Seqs, &e.UpTo, &e.Filter)
+		switch {
+		case e.Filter != nil:
+			e.Kind, e.Seqs = MarkedWhere, nil
+		case e.Seqs == nil:
 			e.Kind = MarkedAll
-		} else {
+		default:
 			e.Recipient = h.recipient
 		}
 		return e, err
@@ -223,44 +276,4 @@ func replay(ctx context.Context, tx pgx.Tx, h *header, after, upTo int64) ([]Eve
 		events[i].Badge = h.cells.Badge()
 	}
 	return events, nil
-}
-
-// Sweep compares the feeds that somebody listens to with the database, and wakes those listeners that were told less
-// than there is: their bell was lost between a commit and its publication.
-func (s *Service) Sweep(ctx context.Context) error {
-	s.mu.Lock()
-	subs := make([]*Subscription, 0, len(s.subscriptions))
-	for sub := range s.subscriptions {
-		subs = append(subs, sub)
-	}
-	s.mu.Unlock()
-	for chunk := range slices.Chunk(subs, 1000) {
-		if err := s.sweep(ctx, chunk); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *Service) sweep(ctx context.Context, subs []*Subscription) error {
-	recipients, channels, envs := make([]int64, len(subs)), make([]string, len(subs)), make([]int64, len(subs))
-	for i, sub := range subs {
-		id, err := s.UserID(ctx, sub.ref.Environment, sub.ref.User)
-		if err != nil {
-			return err
-		}
-		recipients[i], channels[i], envs[i] = int64(id), sub.ref.Channel, int64(sub.ref.Environment)
-	}
-	rows, err := s.Pool.Query(ctx, selectVersions, recipients, channels, envs)
-	if err != nil {
-		return err
-	}
-	var n, epoch, version int64
-	_, err = pgx.ForEachRow(rows, []any{&n, &epoch, &version}, func() error {
-		if sub := subs[n-1]; sub.epoch.Load() != epoch || sub.version.Load() < version {
-			sub.line.Nudge()
-		}
-		return nil
-	})
-	return err
 }

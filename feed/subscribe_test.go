@@ -139,7 +139,7 @@ func TestWhatCannotBeToldIsReset(t *testing.T) {
 				return belfry.Position{Epoch: p.Epoch, Version: p.Version - maxReplay - 1}
 			},
 			before: func(t *testing.T, w *world, ref Ref) { w.fill(t, ref, maxReplay+1) },
-			reason: TooOld,
+			reason: TooMany,
 		},
 		"changes are dropped": {
 			since: func(p belfry.Position) belfry.Position {
@@ -464,7 +464,7 @@ func TestSubscriptionsLeaveNothingBehind(t *testing.T) {
 	var subscriptions, lines int
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		w.Service.mu.Lock()
-		subscriptions = len(w.subscriptions)
+		subscriptions = len(w.followers)
 		w.Service.mu.Unlock()
 		w.bus.mu.Lock()
 		lines = len(w.bus.lines["1/in-app/ann"])

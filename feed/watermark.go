@@ -1,61 +1,122 @@
 package feed
 
 import (
+	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/belfryhq/belfry"
 )
 
-// Watermark is one mark on everything up to a sequence number. It stands in for writing to each of those items.
+// Watermark is one mark on everything up to a sequence number, or on what of it a filter selects. It stands in for
+// writing to each of those items.
 type Watermark struct {
 	Mark    belfry.Mark `json:"m"`
 	UpTo    int64       `json:"u"` // the last item's seq that is meant
 	Version int64       `json:"v"` // the feed's version of the mark: later writes to an item win over it
 	At      time.Time   `json:"t"`
+	Scope   *Scope      `json:"s,omitempty"` // which items; nil: all
+	// Condition is on the state in which the mark finds an item, when its turn comes.
+	Condition
 }
 
 // Watermarks are those marks on everything that still matter, oldest first.
 //
-// An item's true state is its stored one, then each watermark that is newer than it and reaches it. Because every
-// mark is idempotent and most overwrite what came before, a new watermark makes those superfluous that reach no
-// further and whose effect it hides. With marks that reach ever further, as people make them, at most five remain.
+// An item's true state is its stored one, then each watermark that is newer than it, and reaches it, and means it as it
+// is by then. Because every mark is idempotent and most overwrite what came before, a new watermark makes those superfluous
+// that reach no further and whose effect it hides. With marks that reach ever further and have the same scope, as people
+// make them, at most five remain.
 type Watermarks []Watermark
 
-// maxWatermarks bounds the list. Only marks that reach less and less far can fill it; then it is settled: written to
-// the items once, and emptied.
-const maxWatermarks = 8
+// What bounds the list. Marks that reach less and less far, and those with many different scopes, or with a condition on
+// the level, fill it; then it is settled: written to the items once, and emptied.
+const (
+	maxWatermarks     = 32
+	maxWatermarkBytes = 16 << 10 // of JSON: it is read with the badge
+)
 
-// Effective is the true state of an item whose stored state is s.
-func (ws Watermarks) Effective(seq int64, s State) State {
-	for _, w := range ws {
-		if w.Version > s.Version && seq <= w.UpTo {
+// Effective is the true state of an item with some attributes, whose stored state is s.
+func (ws Watermarks) Effective(seq int64, a *Attributes, s State) State {
+	for i := range ws {
+		if w := &ws[i]; w.Version > s.Version && seq <= w.UpTo && w.Condition.matches(s) && w.Scope.Matches(a) {
 			s = s.Apply(w.Mark, w.At)
 		}
 	}
 	return s
 }
 
+// full reports whether the list is to be settled.
+func (ws Watermarks) full() bool {
+	if len(ws) > maxWatermarks {
+		return true
+	}
+	if !slices.ContainsFunc(ws, func(w Watermark) bool { return w.Scope != nil }) {
+		return false
+	}
+	b, err := json.Marshal(ws)
+	return err != nil || len(b) > maxWatermarkBytes
+}
+
+// needData reports whether any of them looks into items.
+func (ws Watermarks) needData() bool {
+	return slices.ContainsFunc(ws, func(w Watermark) bool { return w.Scope.needsData() })
+}
+
 // Push returns the list with a new mark, without those that it makes superfluous.
 func (ws Watermarks) Push(w Watermark) Watermarks {
 	kept := make(Watermarks, 0, len(ws)+1)
-	for _, old := range ws {
-		if old.UpTo > w.UpTo || !hides(w.Mark, old.Mark) {
-			kept = append(kept, old)
+	var since later
+	for i := len(ws) - 1; i >= 0; i-- {
+		if old := &ws[i]; !w.supersedes(old, since) {
+			kept = append(kept, *old)
+			since.add(old)
 		}
 	}
+	slices.Reverse(kept)
 	return append(kept, w)
+}
+
+// later is what the watermarks that stay behind one say about it.
+type later struct {
+	onLevel, onArchived bool // the effect of one of them depends on that part of the state
+	archive             bool // one of them archives or unarchives
+}
+
+func (l *later) add(w *Watermark) {
+	l.onLevel = l.onLevel || w.Status != ""
+	l.onArchived = l.onArchived || w.Archived != ""
+	l.archive = l.archive || archives(w.Mark)
+}
+
+// archives tells the two marks that change whether an item is archived, and nothing else, from those that never do.
+func archives(m belfry.Mark) bool { return m == belfry.Archived || m == belfry.Unarchived }
+
+// supersedes reports whether an old mark leaves no trace behind a new one: which means every item that the old one does,
+// whatever that did to it, and on which no mark in between has looked.
+func (w *Watermark) supersedes(old *Watermark, since later) bool {
+	switch {
+	case old.UpTo > w.UpTo, w.Scope != nil && !w.Scope.equal(old.Scope), !hides(w.Mark, old.Mark):
+		return false
+	case archives(old.Mark) && since.onArchived, !archives(old.Mark) && since.onLevel:
+		return false
+	case w.Condition == Condition{}:
+		return true
+	}
+	// Whether items are archived is as it was, if nothing since has changed that: so the new mark finds those that the old
+	// one did.
+	return w.Status == "" && w.Archived == old.Archived && !archives(w.Mark) && !since.archive
 }
 
 // hides reports whether a later mark on the same items leaves no trace of an earlier one, whatever came in between.
 func hides(later, earlier belfry.Mark) bool {
 	switch later {
 	case belfry.Archived, belfry.Unarchived:
-		return earlier == belfry.Archived || earlier == belfry.Unarchived
+		return archives(earlier)
 	case belfry.Seen, belfry.Unread: // they keep part of the level, so they hide their own kind only
 		return earlier == later
 	case belfry.Interacted:
-		return earlier != belfry.Archived && earlier != belfry.Unarchived
+		return !archives(earlier)
 	default: // Read and Unseen set the whole level, but not when somebody acted on the item
-		return earlier != belfry.Archived && earlier != belfry.Unarchived && earlier != belfry.Interacted
+		return !archives(earlier) && earlier != belfry.Interacted
 	}
 }

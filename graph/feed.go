@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/feed"
@@ -109,11 +110,18 @@ func (r *Resolver) mark(ctx context.Context, ref feed.Ref, in *model.MarkItemsIn
 		if err != nil {
 			return nil, err
 		}
-		if marked, err = r.Feeds.MarkAll(ctx, ref, in.As, upTo); err != nil {
+		if in.Filter != nil {
+			marked, err = r.Feeds.MarkWhere(ctx, ref, in.As, in.Filter.Filter(), upTo)
+		} else {
+			marked, err = r.Feeds.MarkAll(ctx, ref, in.As, upTo)
+		}
+		if err != nil {
 			return nil, err
 		}
 	case in.UpTo != nil:
 		return nil, belfry.Errorf(belfry.Invalid, "upTo goes with all").At("input.upTo")
+	case in.Filter != nil:
+		return nil, belfry.Errorf(belfry.Invalid, "filter goes with all").At("input.filter")
 	case len(in.Ids) == 0:
 		return nil, belfry.Errorf(belfry.Invalid, "give 1 to %d ids", feed.MaxMarkIDs).At("input.ids")
 	case len(in.Ids) > feed.MaxMarkIDs:
@@ -138,14 +146,41 @@ func (r *Resolver) mark(ctx context.Context, ref feed.Ref, in *model.MarkItemsIn
 	return &model.MarkItemsPayload{Badge: marked.Badge, Position: marked.Position.String(), Changed: marked.Changed, NotFound: unknown}, nil
 }
 
+// counts counts the items of each view.
+func (r *Resolver) counts(ctx context.Context, ref feed.Ref, views []model.FeedViewInput) ([]model.FeedViewCount, error) {
+	filters := make([]feed.Filter, len(views))
+	for i := range views {
+		field := fmt.Sprintf("views[%d].name", i)
+		if utf8.RuneCountInString(views[i].Name) > feed.MaxFilterText {
+			return nil, belfry.Beyond(field, feed.MaxFilterText, "characters")
+		}
+		filters[i] = views[i].Filter.Filter()
+	}
+	counts, err := r.Feeds.Count(ctx, ref, filters)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]model.FeedViewCount, len(views))
+	for i, c := range counts.Views {
+		out[i] = model.FeedViewCount{Name: views[i].Name, Total: c.Total, Unseen: c.Unseen, Unread: c.Unread, Position: counts.Position.String()}
+	}
+	return out, nil
+}
+
 // subscribe tells what happens to a feed, in the API's form.
-func (r *Resolver) subscribe(ctx context.Context, ref feed.Ref, since *string) (<-chan model.FeedEvent, error) {
+func (r *Resolver) subscribe(ctx context.Context, ref feed.Ref, since *string, filter *model.FeedEventFilter) (<-chan model.FeedEvent, error) {
 	from, err := position(since, "since")
 	if err != nil {
 		return nil, err
 	}
 	return pull.Channel(ctx, func(wake func()) (pull.Next[model.FeedEvent], error) {
-		sub, err := r.Feeds.Subscribe(ctx, ref, from, wake)
+		var sub *feed.Subscription
+		var err error
+		if filter != nil {
+			sub, err = r.Feeds.SubscribeWhere(ctx, ref, filter.Filter(), from, wake)
+		} else {
+			sub, err = r.Feeds.Subscribe(ctx, ref, from, wake)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("subscribe: %w", err)
 		}
@@ -155,6 +190,23 @@ func (r *Resolver) subscribe(ctx context.Context, ref feed.Ref, since *string) (
 				return nil, false, err
 			}
 			return model.NewFeedEvent(ref, e), true, nil
+		}, nil
+	})
+}
+
+// watchBadge tells the badge of a feed.
+func (r *Resolver) watchBadge(ctx context.Context, ref feed.Ref) (<-chan *model.BadgeEvent, error) {
+	return pull.Channel(ctx, func(wake func()) (pull.Next[*model.BadgeEvent], error) {
+		watch, err := r.Feeds.WatchBadge(ctx, ref, wake)
+		if err != nil {
+			return nil, fmt.Errorf("watch the badge: %w", err)
+		}
+		return func() (*model.BadgeEvent, bool, error) {
+			badge, at, ok, err := watch.Next()
+			if !ok {
+				return nil, false, err
+			}
+			return &model.BadgeEvent{Badge: badge, Position: at.String()}, true, nil
 		}, nil
 	})
 }

@@ -21,8 +21,7 @@ func (r *feedResolver) Items(ctx context.Context, obj *model.Feed, first int, af
 	}
 	var f feed.Filter
 	if filter != nil {
-		f = feed.Filter{Status: feed.Status(filter.Status), Archived: feed.ArchivedScope(filter.Archived),
-			Workflows: filter.Workflows, Categories: filter.Categories}
+		f = filter.Filter()
 	}
 	page, err := r.Feeds.Page(ctx, obj.Ref, f, first, before)
 	if err != nil {
@@ -34,6 +33,10 @@ func (r *feedResolver) Items(ctx context.Context, obj *model.Feed, first int, af
 func (r *feedResolver) Badge(ctx context.Context, obj *model.Feed) (*belfry.Badge, error) {
 	badge, err := r.Feeds.Badge(ctx, obj.Ref)
 	return &badge, err
+}
+
+func (r *feedResolver) Counts(ctx context.Context, obj *model.Feed, views []model.FeedViewInput) ([]model.FeedViewCount, error) {
+	return r.counts(ctx, obj.Ref, views)
 }
 
 func (r *feedItemResolver) Actors(ctx context.Context, obj *model.FeedItem) ([]model.User, error) {
@@ -81,12 +84,20 @@ func (r *queryResolver) Feed(ctx context.Context, ref model.FeedRef) (*model.Fee
 	return &model.Feed{Ref: resolved}, nil
 }
 
-func (r *subscriptionResolver) FeedEvents(ctx context.Context, feed model.FeedRef, since *string) (<-chan model.FeedEvent, error) {
+func (r *subscriptionResolver) FeedEvents(ctx context.Context, feed model.FeedRef, since *string, filter *model.FeedEventFilter) (<-chan model.FeedEvent, error) {
 	ref, err := feedRef(ctx, feed, "feed")
 	if err != nil {
 		return nil, err
 	}
-	return r.subscribe(ctx, ref, since)
+	return r.subscribe(ctx, ref, since, filter)
+}
+
+func (r *subscriptionResolver) Badge(ctx context.Context, feed model.FeedRef) (<-chan *model.BadgeEvent, error) {
+	ref, err := feedRef(ctx, feed, "feed")
+	if err != nil {
+		return nil, err
+	}
+	return r.watchBadge(ctx, ref)
 }
 
 func (r *Resolver) Feed() generated.FeedResolver { return &feedResolver{r} }

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -55,5 +56,43 @@ func TestAnItemOfABatchNamesItsActors(t *testing.T) {
 	alone := &model.FeedItem{Item: page.Items[0], Environment: c.env}
 	if got, err := w.FeedItem().Actors(t.Context(), alone); err != nil || len(got) != 2 || got[0].ExternalID != "ben" {
 		t.Errorf("one that comes alone has %v, %v", got, err)
+	}
+}
+
+func TestCountsAreBounded(t *testing.T) {
+	t.Parallel()
+	c := newWorld(t).environment(t, "ours")
+	c.identify("ana")
+	const query = `query ($views: [FeedViewInput!]!) { feed(ref: {user: "ana"}) { counts(views: $views) { name total } } }`
+	long := strings.Repeat("ü", feed.MaxFilterText)
+	views := func(n int, last vars) []vars {
+		out := make([]vars, n)
+		for i := range out {
+			out[i] = vars{"name": "v"}
+		}
+		out[n-1] = last
+		return out
+	}
+	for name, row := range map[string]struct {
+		views []vars
+		code  string
+		field string
+	}{
+		"as many as may be":        {views: views(feed.MaxViews, vars{"name": long})},
+		"one more":                 {views(feed.MaxViews+1, vars{"name": "v"}), "TOO_LARGE", "views"},
+		"a long name":              {views(2, vars{"name": long + "x"}), "TOO_LARGE", "views[1].name"},
+		"a filter that can't be":   {views(1, vars{"name": "v", "filter": vars{"tenant": vars{"scope": "EXACT", "tenants": []string{"a", "b"}}}}), "INVALID", "views[0].filter.tenant.tenants"},
+		"data that isn't a scalar": {views(1, vars{"name": "v", "filter": vars{"data": vars{"a": vars{"b": 1}}}}), "INVALID", "views[0].filter.data.a"},
+	} {
+		got := c.call(query, vars{"views": row.views})
+		if row.code == "" {
+			if len(got.Errors) > 0 {
+				t.Errorf("%s: %+v", name, got.Errors)
+			}
+			continue
+		}
+		if len(got.Errors) != 1 || got.Errors[0].Extensions.Code != row.code || got.Errors[0].Extensions.Field != row.field {
+			t.Errorf("%s: %+v, want %s at %s", name, got.Errors, row.code, row.field)
+		}
 	}
 }

@@ -60,7 +60,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	pool := pgtest.New(t)
 	people := recipient.New(pool, time.Now)
-	feeds := &feed.Service{Pool: pool, Bus: silent{}, UserID: people.UserID, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+	feeds := &feed.Service{Pool: pool, Bus: silent{}, UserID: people.UserID, TenantIDs: people.TenantIDs, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 		Observe: func(context.Context, *postgres.Tx, []belfry.StatusChange) error { return nil }}
 	deliveries := delivery.New(delivery.Config{Pool: pool, InApp: feeds.Append, Observe: feeds.Observe, Now: time.Now, Log: feeds.Log,
 		Providers: map[belfry.ChannelType]delivery.Provider{belfry.Email: postOffice{}}, PollInterval: 50 * time.Millisecond})

@@ -92,18 +92,39 @@ func (s *Service) ID(ctx context.Context, env belfry.EnvironmentID, ref belfry.R
 	return id, err
 }
 
+// TenantIDs finds tenants' internal ids by external ids, with one query for those that aren't remembered; those that are not
+// known are left out.
+func (s *Service) TenantIDs(ctx context.Context, env belfry.EnvironmentID, externalIDs []string) (map[string]belfry.RecipientID, error) {
+	out := make(map[string]belfry.RecipientID, len(externalIDs))
+	var rest []belfry.RecipientRef
+	for _, external := range externalIDs {
+		ref := belfry.RecipientRef{Collection: belfry.Tenants, ExternalID: external}
+		if id, ok := s.ids.Get(address{env, ref}); ok {
+			out[external] = id
+		} else {
+			rest = append(rest, ref)
+		}
+	}
+	found, err := find(ctx, s.pool, selectIDs, env, rest)
+	for ref, id := range found {
+		s.ids.Add(address{env, ref}, id)
+		out[ref.ExternalID] = id
+	}
+	return out, err
+}
+
 // Find returns the ids of those recipients that are known, in the caller's transaction.
 func (s *Service) Find(ctx context.Context, tx pgx.Tx, env belfry.EnvironmentID, refs []belfry.RecipientRef) (map[belfry.RecipientRef]belfry.RecipientID, error) {
 	return find(ctx, tx, selectIDs, env, refs)
 }
 
-func find(ctx context.Context, tx pgx.Tx, sql string, env belfry.EnvironmentID, refs []belfry.RecipientRef) (map[belfry.RecipientRef]belfry.RecipientID, error) {
+func find(ctx context.Context, q querier, sql string, env belfry.EnvironmentID, refs []belfry.RecipientRef) (map[belfry.RecipientRef]belfry.RecipientID, error) {
 	out := make(map[belfry.RecipientRef]belfry.RecipientID, len(refs))
 	if len(refs) == 0 {
 		return out, nil
 	}
 	collections, externals := columnsOf(refs)
-	rows, err := tx.Query(ctx, sql, env, collections, externals)
+	rows, err := q.Query(ctx, sql, env, collections, externals)
 	if err != nil {
 		return nil, err
 	}

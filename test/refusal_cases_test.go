@@ -377,11 +377,35 @@ var attempts = []attempt{
 		byStranger:  `{"markItems": {"changed": 0, "badge": {"total": 0}}}`,
 	},
 	{
+		field:       "Mutation.markItems", // a part of it
+		query:       `mutation { markItems(input: {feed: {user: "ana"}, as: ARCHIVED, all: true, filter: {workflows: ["private"], tenant: {scope: EXACT}}}) { changed badge { total } } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"markItems": {"changed": 0, "badge": {"total": 0}}}`,
+	},
+	{
 		field:       "Mutation.markItems", // the victim's items, as if they were in the caller's own feed
 		query:       `mutation ($ids: [ID!]) { markItems(input: {as: READ, ids: $ids}) { changed notFound badge { total } } }`,
 		variables:   func(v *victim) vars { return vars{"ids": v.itemIDs} },
 		byColleague: `{"markItems": {"changed": 0, "notFound": $items, "badge": {"total": 0}}}`,
 		byStranger:  "INVALID", // a backend has to say whose feed
+	},
+	{
+		field:       "Query.feed", // counted
+		query:       `{ feed(ref: {user: "ana"}) { counts(views: [{name: "a"}, {name: "b", filter: {workflows: ["private"]}}, {name: "c", filter: {tenant: {scope: EXACT}}}]) { name total } } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"feed": {"counts": [{"name": "a", "total": 0}, {"name": "b", "total": 0}, {"name": "c", "total": 0}]}}`,
+	},
+	{
+		field:       "Subscription.badge",
+		query:       `subscription { badge(feed: {user: "ana"}) { badge { total } } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"badge": {"badge": {"total": 0}}}`,
+	},
+	{
+		field:       "Subscription.feedEvents", // a part of them
+		query:       `subscription { feedEvents(feed: {user: "ana"}, filter: {workflows: ["private"]}) { __typename badge { total } } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"feedEvents": {"__typename": "FeedSynced", "badge": {"total": 0}}}`,
 	},
 	{
 		field:       "Subscription.feedEvents",

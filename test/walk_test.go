@@ -55,6 +55,9 @@ func plain(arguments ...string) func(*victim) []string {
 	return func(*victim) []string { return arguments }
 }
 
+// inner are the arguments of fields further down that can't do without.
+var inner = map[string]string{"Feed.counts": `(views: [{name: "all"}, {name: "theirs", filter: {tenant: {scope: EXACT, tenants: ["acme"]}}}])`}
+
 // showNothing are the fields that say nothing of anybody, so that their owner doesn't find the marker either.
 var showNothing = []string{"bulkOperation", "convertCondition", "explainPreference", "preferenceCenter", "profileFields"}
 
@@ -181,7 +184,8 @@ func (w *walk) selections(f *ast.FieldDefinition, through []string) []string {
 		}
 		leaves := "__typename"
 		for _, field := range d.Fields {
-			if slices.ContainsFunc(field.Arguments, func(a *ast.ArgumentDefinition) bool { return a.Type.NonNull && a.DefaultValue == nil }) {
+			arguments := inner[d.Name+"."+field.Name]
+			if arguments == "" && slices.ContainsFunc(field.Arguments, func(a *ast.ArgumentDefinition) bool { return a.Type.NonNull && a.DefaultValue == nil }) {
 				continue // unselected tells
 			}
 			w.selected[d.Name+"."+field.Name] = true
@@ -189,12 +193,11 @@ func (w *walk) selections(f *ast.FieldDefinition, through []string) []string {
 				leaves += " " + field.Name
 				continue
 			}
-			page := ""
 			if field.Arguments.ForName("first") != nil {
-				page = "(first: 10)" // by default it is more, and too much of what lies behind
+				arguments = "(first: 10)" // by default it is more, and too much of what lies behind
 			}
-			for _, inner := range w.selections(field, append(slices.Clone(through), d.Name)) {
-				out = append(out, fmt.Sprintf(" { ... on %s { %s%s%s } }", d.Name, field.Name, page, inner))
+			for _, further := range w.selections(field, append(slices.Clone(through), d.Name)) {
+				out = append(out, fmt.Sprintf(" { ... on %s { %s%s%s } }", d.Name, field.Name, arguments, further))
 			}
 		}
 		out = append(out, fmt.Sprintf(" { ... on %s { %s } }", d.Name, leaves))

@@ -43,6 +43,11 @@ test('marking all means items up to its position only', () => {
   assert.equal(feed.items[1].seenAt, 'now', 'read implies seen');
 });
 
+test('which items a filter selected is read again', () => {
+  const feed = feedOf([item('4'), item('2')]);
+  assert.equal(feed.apply(event('FeedMarkedWhere', '6', { as: 'READ', upTo: '4', at: 'now' })), false);
+});
+
 test('archived items leave, also when they are replayed', () => {
   const feed = feedOf([item('4'), item('2')]);
   feed.apply(event('FeedItemsPatched', '6', { ids: ['id-4'], as: 'ARCHIVED', at: 'now' }));

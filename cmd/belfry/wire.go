@@ -86,7 +86,7 @@ func build(ctx context.Context, config node, o options, log *slog.Logger) (_ *be
 	if n.segment, err = analytics.NewSegment(analytics.SegmentConfig{Pool: n.pool, EnvironmentKey: n.auth.EnvironmentKey, Log: log}); err != nil {
 		return nil, err
 	}
-	n.feeds = &feed.Service{Pool: n.pool, Bus: bell{n.hub}, UserID: n.people.UserID, Observe: n.observe(), Now: time.Now, Log: log}
+	n.feeds = &feed.Service{Pool: n.pool, Bus: bell{n.hub}, UserID: n.people.UserID, TenantIDs: n.people.TenantIDs, Observe: n.observe(), Now: time.Now, Log: log}
 	n.delivery = delivery.New(delivery.Config{
 		Pool: n.pool, Providers: providers(log), InApp: n.append, Observe: n.observe(), Now: time.Now, Log: log,
 	})

@@ -22,6 +22,7 @@ import (
 type FeedResolver interface {
 	Items(ctx context.Context, obj *model.Feed, first int, after *string, filter *model.FeedFilter) (*model.FeedItemConnection, error)
 	Badge(ctx context.Context, obj *model.Feed) (*belfry.Badge, error)
+	Counts(ctx context.Context, obj *model.Feed, views []model.FeedViewInput) ([]model.FeedViewCount, error)
 }
 type FeedItemResolver interface {
 	Actors(ctx context.Context, obj *model.FeedItem) ([]model.User, error)
@@ -32,6 +33,20 @@ type FeedItemResolver interface {
 // endregion ************************** generated!.gotpl **************************
 
 // region    ***************************** args.gotpl *****************************
+
+func field_Feed_counts_args(ctx context.Context, ec *executionContext, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "views",
+		func(ctx context.Context, v any) ([]model.FeedViewInput, error) {
+			return unmarshalNFeedViewInput2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedViewInputᚄ(ctx, ec, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["views"] = arg0
+	return args, nil
+}
 
 func field_Feed_items_args(ctx context.Context, ec *executionContext, rawArgs map[string]any) (map[string]any, error) {
 	var err error
@@ -134,6 +149,61 @@ func _Badge_unread(ctx context.Context, ec *executionContext, field graphql.Coll
 }
 func fieldContext_Badge_unread(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Badge", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func _BadgeEvent_badge(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.BadgeEvent) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_BadgeEvent_badge(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Badge, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v belfry.Badge) graphql.Marshaler {
+			return marshalNBadge2githubᚗcomᚋbelfryhqᚋbelfryᚐBadge(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_BadgeEvent_badge(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "BadgeEvent",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return childFields_Badge(ctx, ec, field)
+		},
+	}
+	return fc, nil
+}
+
+func _BadgeEvent_position(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.BadgeEvent) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_BadgeEvent_position(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Position, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return marshalNString2string(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_BadgeEvent_position(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BadgeEvent", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
 func _Button_label(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *belfry.Button) (ret graphql.Marshaler) {
@@ -355,6 +425,50 @@ func fieldContext_Feed_badge(_ context.Context, ec *executionContext, field grap
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return childFields_Badge(ctx, ec, field)
 		},
+	}
+	return fc, nil
+}
+
+func _Feed_counts(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.Feed) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_Feed_counts(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Feed().Counts(ctx, obj, fc.Args["views"].([]model.FeedViewInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []model.FeedViewCount) graphql.Marshaler {
+			return marshalNFeedViewCount2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedViewCountᚄ(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_Feed_counts(ctx context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Feed",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return childFields_FeedViewCount(ctx, ec, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = field_Feed_counts_args(ctx, ec, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
 	}
 	return fc, nil
 }
@@ -1020,6 +1134,29 @@ func fieldContext_FeedItemUpserted_item(_ context.Context, ec *executionContext,
 	return fc, nil
 }
 
+func _FeedItemUpserted_asOf(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedItemUpserted) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_FeedItemUpserted_asOf(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.AsOf, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return marshalNString2string(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_FeedItemUpserted_asOf(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FeedItemUpserted", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
 func _FeedItemsPatched_position(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedItemsPatched) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1144,6 +1281,213 @@ func fieldContext_FeedItemsPatched_at(_ context.Context, ec *executionContext, f
 	return graphql.NewScalarFieldContext("FeedItemsPatched", field, false, false, errors.New("field of type Time does not have child fields"))
 }
 
+func _FeedMarkFilter_status(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedMarkFilter) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_FeedMarkFilter_status(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Status, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.FeedStatus) graphql.Marshaler {
+			return marshalNFeedStatus2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedStatus(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_FeedMarkFilter_status(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FeedMarkFilter", field, false, false, errors.New("field of type FeedStatus does not have child fields"))
+}
+
+func _FeedMarkFilter_archived(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedMarkFilter) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_FeedMarkFilter_archived(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Archived, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.ArchivedScope) graphql.Marshaler {
+			return marshalNArchivedScope2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐArchivedScope(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_FeedMarkFilter_archived(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FeedMarkFilter", field, false, false, errors.New("field of type ArchivedScope does not have child fields"))
+}
+
+func _FeedMarkFilter_workflows(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedMarkFilter) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_FeedMarkFilter_workflows(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Workflows, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return marshalOString2ᚕstringᚄ(ctx, ec, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func fieldContext_FeedMarkFilter_workflows(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FeedMarkFilter", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func _FeedMarkFilter_categories(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedMarkFilter) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_FeedMarkFilter_categories(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Categories, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return marshalOString2ᚕstringᚄ(ctx, ec, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func fieldContext_FeedMarkFilter_categories(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FeedMarkFilter", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func _FeedMarkFilter_tenantScope(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedMarkFilter) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_FeedMarkFilter_tenantScope(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TenantScope, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.TenantScope) graphql.Marshaler {
+			return marshalNTenantScope2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐTenantScope(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_FeedMarkFilter_tenantScope(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FeedMarkFilter", field, false, false, errors.New("field of type TenantScope does not have child fields"))
+}
+
+func _FeedMarkFilter_tenants(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedMarkFilter) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_FeedMarkFilter_tenants(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Tenants, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return marshalOString2ᚕstringᚄ(ctx, ec, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func fieldContext_FeedMarkFilter_tenants(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FeedMarkFilter", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func _FeedMarkFilter_data(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedMarkFilter) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_FeedMarkFilter_data(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Data, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return marshalOJSON2map(ctx, ec, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func fieldContext_FeedMarkFilter_data(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FeedMarkFilter", field, false, false, errors.New("field of type JSON does not have child fields"))
+}
+
+func _FeedMarkFilter_createdAfter(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedMarkFilter) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_FeedMarkFilter_createdAfter(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CreatedAfter, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
+			return marshalOTime2ᚖtimeᚐTime(ctx, ec, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func fieldContext_FeedMarkFilter_createdAfter(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FeedMarkFilter", field, false, false, errors.New("field of type Time does not have child fields"))
+}
+
+func _FeedMarkFilter_createdBefore(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedMarkFilter) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_FeedMarkFilter_createdBefore(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CreatedBefore, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
+			return marshalOTime2ᚖtimeᚐTime(ctx, ec, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func fieldContext_FeedMarkFilter_createdBefore(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FeedMarkFilter", field, false, false, errors.New("field of type Time does not have child fields"))
+}
+
 func _FeedMarkedAll_position(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedMarkedAll) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1266,6 +1610,162 @@ func _FeedMarkedAll_at(ctx context.Context, ec *executionContext, field graphql.
 }
 func fieldContext_FeedMarkedAll_at(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("FeedMarkedAll", field, false, false, errors.New("field of type Time does not have child fields"))
+}
+
+func _FeedMarkedWhere_position(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedMarkedWhere) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_FeedMarkedWhere_position(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Position, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return marshalNString2string(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_FeedMarkedWhere_position(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FeedMarkedWhere", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func _FeedMarkedWhere_badge(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedMarkedWhere) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_FeedMarkedWhere_badge(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Badge, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v belfry.Badge) graphql.Marshaler {
+			return marshalNBadge2githubᚗcomᚋbelfryhqᚋbelfryᚐBadge(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_FeedMarkedWhere_badge(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "FeedMarkedWhere",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return childFields_Badge(ctx, ec, field)
+		},
+	}
+	return fc, nil
+}
+
+func _FeedMarkedWhere_as(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedMarkedWhere) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_FeedMarkedWhere_as(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.As, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v belfry.Mark) graphql.Marshaler {
+			return marshalNMark2githubᚗcomᚋbelfryhqᚋbelfryᚐMark(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_FeedMarkedWhere_as(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FeedMarkedWhere", field, false, false, errors.New("field of type Mark does not have child fields"))
+}
+
+func _FeedMarkedWhere_upTo(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedMarkedWhere) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_FeedMarkedWhere_upTo(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UpTo, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return marshalNString2string(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_FeedMarkedWhere_upTo(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FeedMarkedWhere", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func _FeedMarkedWhere_at(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedMarkedWhere) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_FeedMarkedWhere_at(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.At, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return marshalNTime2timeᚐTime(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_FeedMarkedWhere_at(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FeedMarkedWhere", field, false, false, errors.New("field of type Time does not have child fields"))
+}
+
+func _FeedMarkedWhere_filter(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedMarkedWhere) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_FeedMarkedWhere_filter(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Filter, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.FeedMarkFilter) graphql.Marshaler {
+			return marshalNFeedMarkFilter2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedMarkFilter(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_FeedMarkedWhere_filter(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "FeedMarkedWhere",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return childFields_FeedMarkFilter(ctx, ec, field)
+		},
+	}
+	return fc, nil
 }
 
 func _FeedReset_position(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedReset) (ret graphql.Marshaler) {
@@ -1399,6 +1899,121 @@ func fieldContext_FeedSynced_badge(_ context.Context, ec *executionContext, fiel
 		},
 	}
 	return fc, nil
+}
+
+func _FeedViewCount_name(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedViewCount) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_FeedViewCount_name(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return marshalNString2string(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_FeedViewCount_name(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FeedViewCount", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func _FeedViewCount_total(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedViewCount) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_FeedViewCount_total(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Total, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return marshalNInt2int(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_FeedViewCount_total(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FeedViewCount", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func _FeedViewCount_unseen(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedViewCount) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_FeedViewCount_unseen(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Unseen, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return marshalNInt2int(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_FeedViewCount_unseen(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FeedViewCount", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func _FeedViewCount_unread(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedViewCount) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_FeedViewCount_unread(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Unread, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return marshalNInt2int(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_FeedViewCount_unread(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FeedViewCount", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func _FeedViewCount_position(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedViewCount) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_FeedViewCount_position(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Position, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return marshalNString2string(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_FeedViewCount_position(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FeedViewCount", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
 func _MarkItemsPayload_badge(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.MarkItemsPayload) (ret graphql.Marshaler) {
@@ -1644,6 +2259,57 @@ func fieldContext_TextBlock_rendered(_ context.Context, ec *executionContext, fi
 
 // region    **************************** input.gotpl *****************************
 
+func unmarshalInputFeedEventFilter(ctx context.Context, ec *executionContext, obj any) (model.FeedEventFilter, error) {
+	var it model.FeedEventFilter
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"workflows", "categories", "tenant", "data"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "workflows":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("workflows"))
+			data, err := unmarshalOString2ᚕstringᚄ(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Workflows = data
+		case "categories":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("categories"))
+			data, err := unmarshalOString2ᚕstringᚄ(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Categories = data
+		case "tenant":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("tenant"))
+			data, err := unmarshalOTenantScopeInput2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐTenantScopeInput(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Tenant = data
+		case "data":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("data"))
+			data, err := unmarshalOJSON2map(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Data = data
+		}
+	}
+	return it, nil
+}
+
 func unmarshalInputFeedFilter(ctx context.Context, ec *executionContext, obj any) (model.FeedFilter, error) {
 	var it model.FeedFilter
 	if obj == nil {
@@ -1662,7 +2328,7 @@ func unmarshalInputFeedFilter(ctx context.Context, ec *executionContext, obj any
 		asMap["archived"] = "EXCLUDE"
 	}
 
-	fieldsInOrder := [...]string{"status", "archived", "workflows", "categories"}
+	fieldsInOrder := [...]string{"status", "archived", "workflows", "categories", "tenant", "data", "createdAfter", "createdBefore"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -1697,6 +2363,34 @@ func unmarshalInputFeedFilter(ctx context.Context, ec *executionContext, obj any
 				return it, err
 			}
 			it.Categories = data
+		case "tenant":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("tenant"))
+			data, err := unmarshalOTenantScopeInput2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐTenantScopeInput(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Tenant = data
+		case "data":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("data"))
+			data, err := unmarshalOJSON2map(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Data = data
+		case "createdAfter":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("createdAfter"))
+			data, err := unmarshalOTime2ᚖtimeᚐTime(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.CreatedAfter = data
+		case "createdBefore":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("createdBefore"))
+			data, err := unmarshalOTime2ᚖtimeᚐTime(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.CreatedBefore = data
 		}
 	}
 	return it, nil
@@ -1743,6 +2437,47 @@ func unmarshalInputFeedRef(ctx context.Context, ec *executionContext, obj any) (
 	return it, nil
 }
 
+func unmarshalInputFeedViewInput(ctx context.Context, ec *executionContext, obj any) (model.FeedViewInput, error) {
+	var it model.FeedViewInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["filter"]; !present {
+		asMap["filter"] = map[string]any{}
+	}
+
+	fieldsInOrder := [...]string{"name", "filter"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "name":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("name"))
+			data, err := unmarshalNString2string(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Name = data
+		case "filter":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("filter"))
+			data, err := unmarshalNFeedFilter2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedFilter(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Filter = data
+		}
+	}
+	return it, nil
+}
+
 func unmarshalInputMarkItemsInput(ctx context.Context, ec *executionContext, obj any) (model.MarkItemsInput, error) {
 	var it model.MarkItemsInput
 	if obj == nil {
@@ -1758,7 +2493,7 @@ func unmarshalInputMarkItemsInput(ctx context.Context, ec *executionContext, obj
 		asMap["feed"] = map[string]any{}
 	}
 
-	fieldsInOrder := [...]string{"feed", "as", "ids", "all", "upTo"}
+	fieldsInOrder := [...]string{"feed", "as", "ids", "all", "filter", "upTo"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -1793,6 +2528,13 @@ func unmarshalInputMarkItemsInput(ctx context.Context, ec *executionContext, obj
 				return it, err
 			}
 			it.All = data
+		case "filter":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("filter"))
+			data, err := unmarshalOFeedFilter2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedFilter(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Filter = data
 		case "upTo":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("upTo"))
 			data, err := unmarshalOString2ᚖstring(ctx, ec, v)
@@ -1800,6 +2542,47 @@ func unmarshalInputMarkItemsInput(ctx context.Context, ec *executionContext, obj
 				return it, err
 			}
 			it.UpTo = data
+		}
+	}
+	return it, nil
+}
+
+func unmarshalInputTenantScopeInput(ctx context.Context, ec *executionContext, obj any) (model.TenantScopeInput, error) {
+	var it model.TenantScopeInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["scope"]; !present {
+		asMap["scope"] = "ALL"
+	}
+
+	fieldsInOrder := [...]string{"scope", "tenants"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "scope":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("scope"))
+			data, err := unmarshalNTenantScope2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐTenantScope(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Scope = data
+		case "tenants":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("tenants"))
+			data, err := unmarshalOString2ᚕstringᚄ(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Tenants = data
 		}
 	}
 	return it, nil
@@ -1861,6 +2644,13 @@ func _FeedEvent(ctx context.Context, ec *executionContext, sel ast.SelectionSet,
 			return graphql.Null
 		}
 		return _FeedReset(ctx, ec, sel, obj)
+	case model.FeedMarkedWhere:
+		return _FeedMarkedWhere(ctx, ec, sel, &obj)
+	case *model.FeedMarkedWhere:
+		if obj == nil {
+			return graphql.Null
+		}
+		return _FeedMarkedWhere(ctx, ec, sel, obj)
 	case model.FeedMarkedAll:
 		return _FeedMarkedAll(ctx, ec, sel, &obj)
 	case *model.FeedMarkedAll:
@@ -1919,6 +2709,49 @@ func _Badge(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj
 			}
 		case "unread":
 			out.Values[i] = _Badge_unread(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var badgeEventImplementors = []string{"BadgeEvent"}
+
+func _BadgeEvent(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj *model.BadgeEvent) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, badgeEventImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("BadgeEvent")
+		case "badge":
+			out.Values[i] = _BadgeEvent_badge(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "position":
+			out.Values[i] = _BadgeEvent_position(ctx, ec, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -2099,6 +2932,44 @@ func _Feed(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj 
 					}
 				}()
 				res = _Feed_badge(ctx, ec, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "counts":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = _Feed_counts(ctx, ec, field, obj)
 				if res == graphql.Null {
 					atomic.AddUint32(&fs.Invalids, 1)
 				}
@@ -2455,6 +3326,11 @@ func _FeedItemUpserted(ctx context.Context, ec *executionContext, sel ast.Select
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "asOf":
+			out.Values[i] = _FeedItemUpserted_asOf(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -2534,6 +3410,84 @@ func _FeedItemsPatched(ctx context.Context, ec *executionContext, sel ast.Select
 	return out
 }
 
+var feedMarkFilterImplementors = []string{"FeedMarkFilter"}
+
+func _FeedMarkFilter(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj *model.FeedMarkFilter) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, feedMarkFilterImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("FeedMarkFilter")
+		case "status":
+			out.Values[i] = _FeedMarkFilter_status(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "archived":
+			out.Values[i] = _FeedMarkFilter_archived(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "workflows":
+			out.Values[i] = _FeedMarkFilter_workflows(ctx, ec, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "categories":
+			out.Values[i] = _FeedMarkFilter_categories(ctx, ec, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "tenantScope":
+			out.Values[i] = _FeedMarkFilter_tenantScope(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "tenants":
+			out.Values[i] = _FeedMarkFilter_tenants(ctx, ec, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "data":
+			out.Values[i] = _FeedMarkFilter_data(ctx, ec, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "createdAfter":
+			out.Values[i] = _FeedMarkFilter_createdAfter(ctx, ec, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "createdBefore":
+			out.Values[i] = _FeedMarkFilter_createdBefore(ctx, ec, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
 var feedMarkedAllImplementors = []string{"FeedMarkedAll", "FeedEvent"}
 
 func _FeedMarkedAll(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj *model.FeedMarkedAll) graphql.Marshaler {
@@ -2568,6 +3522,69 @@ func _FeedMarkedAll(ctx context.Context, ec *executionContext, sel ast.Selection
 			}
 		case "at":
 			out.Values[i] = _FeedMarkedAll_at(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var feedMarkedWhereImplementors = []string{"FeedMarkedWhere", "FeedEvent"}
+
+func _FeedMarkedWhere(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj *model.FeedMarkedWhere) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, feedMarkedWhereImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("FeedMarkedWhere")
+		case "position":
+			out.Values[i] = _FeedMarkedWhere_position(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "badge":
+			out.Values[i] = _FeedMarkedWhere_badge(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "as":
+			out.Values[i] = _FeedMarkedWhere_as(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "upTo":
+			out.Values[i] = _FeedMarkedWhere_upTo(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "at":
+			out.Values[i] = _FeedMarkedWhere_at(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "filter":
+			out.Values[i] = _FeedMarkedWhere_filter(ctx, ec, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -2659,6 +3676,64 @@ func _FeedSynced(ctx context.Context, ec *executionContext, sel ast.SelectionSet
 			}
 		case "badge":
 			out.Values[i] = _FeedSynced_badge(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var feedViewCountImplementors = []string{"FeedViewCount"}
+
+func _FeedViewCount(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj *model.FeedViewCount) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, feedViewCountImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("FeedViewCount")
+		case "name":
+			out.Values[i] = _FeedViewCount_name(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "total":
+			out.Values[i] = _FeedViewCount_total(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "unseen":
+			out.Values[i] = _FeedViewCount_unseen(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "unread":
+			out.Values[i] = _FeedViewCount_unread(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "position":
+			out.Values[i] = _FeedViewCount_position(ctx, ec, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -2860,6 +3935,16 @@ func marshalNBadge2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚐBadge(ctx context.Conte
 	return _Badge(ctx, ec, sel, v)
 }
 
+func marshalNBadgeEvent2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐBadgeEvent(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v *model.BadgeEvent) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return _BadgeEvent(ctx, ec, sel, v)
+}
+
 func marshalNBlock2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐBlock(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v model.Block) graphql.Marshaler {
 	if v == nil {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
@@ -2926,6 +4011,11 @@ func marshalNFeedEvent2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedEv
 	return _FeedEvent(ctx, ec, sel, v)
 }
 
+func unmarshalNFeedFilter2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedFilter(ctx context.Context, ec *executionContext, v any) (model.FeedFilter, error) {
+	res, err := unmarshalInputFeedFilter(ctx, ec, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
 func marshalNFeedItem2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedItem(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v model.FeedItem) graphql.Marshaler {
 	return _FeedItem(ctx, ec, sel, &v)
 }
@@ -2960,6 +4050,10 @@ func marshalNFeedItemEdge2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐ
 	return ret
 }
 
+func marshalNFeedMarkFilter2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedMarkFilter(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v model.FeedMarkFilter) graphql.Marshaler {
+	return _FeedMarkFilter(ctx, ec, sel, &v)
+}
+
 func unmarshalNFeedRef2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedRef(ctx context.Context, ec *executionContext, v any) (model.FeedRef, error) {
 	res, err := unmarshalInputFeedRef(ctx, ec, v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -2983,6 +4077,45 @@ func unmarshalNFeedStatus2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFee
 
 func marshalNFeedStatus2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedStatus(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v model.FeedStatus) graphql.Marshaler {
 	return v
+}
+
+func marshalNFeedViewCount2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedViewCount(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v model.FeedViewCount) graphql.Marshaler {
+	return _FeedViewCount(ctx, ec, sel, &v)
+}
+
+func marshalNFeedViewCount2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedViewCountᚄ(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v []model.FeedViewCount) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return marshalNFeedViewCount2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedViewCount(ctx, ec, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func unmarshalNFeedViewInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedViewInput(ctx context.Context, ec *executionContext, v any) (model.FeedViewInput, error) {
+	res, err := unmarshalInputFeedViewInput(ctx, ec, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func unmarshalNFeedViewInput2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedViewInputᚄ(ctx context.Context, ec *executionContext, v any) ([]model.FeedViewInput, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]model.FeedViewInput, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = unmarshalNFeedViewInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedViewInput(ctx, ec, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
 }
 
 func unmarshalNMark2githubᚗcomᚋbelfryhqᚋbelfryᚐMark(ctx context.Context, ec *executionContext, v any) (belfry.Mark, error) {
@@ -3038,11 +4171,37 @@ func marshalNMarkItemsPayload2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmode
 	return _MarkItemsPayload(ctx, ec, sel, v)
 }
 
+func unmarshalNTenantScope2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐTenantScope(ctx context.Context, ec *executionContext, v any) (model.TenantScope, error) {
+	var res model.TenantScope
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func marshalNTenantScope2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐTenantScope(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v model.TenantScope) graphql.Marshaler {
+	return v
+}
+
+func unmarshalOFeedEventFilter2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedEventFilter(ctx context.Context, ec *executionContext, v any) (*model.FeedEventFilter, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := unmarshalInputFeedEventFilter(ctx, ec, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
 func unmarshalOFeedFilter2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedFilter(ctx context.Context, ec *executionContext, v any) (*model.FeedFilter, error) {
 	if v == nil {
 		return nil, nil
 	}
 	res, err := unmarshalInputFeedFilter(ctx, ec, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func unmarshalOTenantScopeInput2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐTenantScopeInput(ctx context.Context, ec *executionContext, v any) (*model.TenantScopeInput, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := unmarshalInputTenantScopeInput(ctx, ec, v)
 	return &res, graphql.ErrorOnPath(ctx, err)
 }
 

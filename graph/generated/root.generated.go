@@ -99,7 +99,8 @@ type QueryResolver interface {
 }
 type SubscriptionResolver interface {
 	BulkOperationEvents(ctx context.Context, operation string) (<-chan *model.BulkOperation, error)
-	FeedEvents(ctx context.Context, feed model.FeedRef, since *string) (<-chan model.FeedEvent, error)
+	FeedEvents(ctx context.Context, feed model.FeedRef, since *string, filter *model.FeedEventFilter) (<-chan model.FeedEvent, error)
+	Badge(ctx context.Context, feed model.FeedRef) (<-chan *model.BadgeEvent, error)
 	RunEvents(ctx context.Context, run string) (<-chan *model.Run, error)
 }
 
@@ -1243,6 +1244,20 @@ func field_Query_workflows_args(ctx context.Context, ec *executionContext, rawAr
 	return args, nil
 }
 
+func field_Subscription_badge_args(ctx context.Context, ec *executionContext, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "feed",
+		func(ctx context.Context, v any) (model.FeedRef, error) {
+			return unmarshalNFeedRef2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedRef(ctx, ec, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["feed"] = arg0
+	return args, nil
+}
+
 func field_Subscription_bulkOperationEvents_args(ctx context.Context, ec *executionContext, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -1276,6 +1291,14 @@ func field_Subscription_feedEvents_args(ctx context.Context, ec *executionContex
 		return nil, err
 	}
 	args["since"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
+		func(ctx context.Context, v any) (*model.FeedEventFilter, error) {
+			return unmarshalOFeedEventFilter2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedEventFilter(ctx, ec, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filter"] = arg2
 	return args, nil
 }
 
@@ -4586,7 +4609,7 @@ func _Subscription_feedEvents(ctx context.Context, ec *executionContext, field g
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Subscription().FeedEvents(ctx, fc.Args["feed"].(model.FeedRef), fc.Args["since"].(*string))
+			return ec.Resolvers.Subscription().FeedEvents(ctx, fc.Args["feed"].(model.FeedRef), fc.Args["since"].(*string), fc.Args["filter"].(*model.FeedEventFilter))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v model.FeedEvent) graphql.Marshaler {
@@ -4614,6 +4637,50 @@ func fieldContext_Subscription_feedEvents(ctx context.Context, ec *executionCont
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = field_Subscription_feedEvents_args(ctx, ec, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func _Subscription_badge(ctx context.Context, ec *executionContext, field graphql.CollectedField) (ret func(ctx context.Context) graphql.Marshaler) {
+	return graphql.ResolveFieldStream(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_Subscription_badge(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Subscription().Badge(ctx, fc.Args["feed"].(model.FeedRef))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.BadgeEvent) graphql.Marshaler {
+			return marshalNBadgeEvent2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐBadgeEvent(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_Subscription_badge(ctx context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Subscription",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return childFields_BadgeEvent(ctx, ec, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = field_Subscription_badge_args(ctx, ec, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -5862,6 +5929,8 @@ func _Subscription(ctx context.Context, ec *executionContext, sel ast.SelectionS
 		return _Subscription_bulkOperationEvents(ctx, ec, fields[0])
 	case "feedEvents":
 		return _Subscription_feedEvents(ctx, ec, fields[0])
+	case "badge":
+		return _Subscription_badge(ctx, ec, fields[0])
 	case "runEvents":
 		return _Subscription_runEvents(ctx, ec, fields[0])
 	default:

@@ -89,6 +89,11 @@ type ComplexityRoot struct {
 		Unseen func(childComplexity int) int
 	}
 
+	BadgeEvent struct {
+		Badge    func(childComplexity int) int
+		Position func(childComplexity int) int
+	}
+
 	Branding struct {
 		DarkIconURL              func(childComplexity int) int
 		DarkLogoURL              func(childComplexity int) int
@@ -245,6 +250,7 @@ type ComplexityRoot struct {
 	Feed struct {
 		Badge   func(childComplexity int) int
 		Channel func(childComplexity int) int
+		Counts  func(childComplexity int, views []model.FeedViewInput) int
 		Items   func(childComplexity int, first int, after *string, filter *model.FeedFilter) int
 		User    func(childComplexity int) int
 	}
@@ -282,6 +288,7 @@ type ComplexityRoot struct {
 	}
 
 	FeedItemUpserted struct {
+		AsOf     func(childComplexity int) int
 		Badge    func(childComplexity int) int
 		Item     func(childComplexity int) int
 		Position func(childComplexity int) int
@@ -295,10 +302,31 @@ type ComplexityRoot struct {
 		Position func(childComplexity int) int
 	}
 
+	FeedMarkFilter struct {
+		Archived      func(childComplexity int) int
+		Categories    func(childComplexity int) int
+		CreatedAfter  func(childComplexity int) int
+		CreatedBefore func(childComplexity int) int
+		Data          func(childComplexity int) int
+		Status        func(childComplexity int) int
+		TenantScope   func(childComplexity int) int
+		Tenants       func(childComplexity int) int
+		Workflows     func(childComplexity int) int
+	}
+
 	FeedMarkedAll struct {
 		As       func(childComplexity int) int
 		At       func(childComplexity int) int
 		Badge    func(childComplexity int) int
+		Position func(childComplexity int) int
+		UpTo     func(childComplexity int) int
+	}
+
+	FeedMarkedWhere struct {
+		As       func(childComplexity int) int
+		At       func(childComplexity int) int
+		Badge    func(childComplexity int) int
+		Filter   func(childComplexity int) int
 		Position func(childComplexity int) int
 		UpTo     func(childComplexity int) int
 	}
@@ -312,6 +340,14 @@ type ComplexityRoot struct {
 	FeedSynced struct {
 		Badge    func(childComplexity int) int
 		Position func(childComplexity int) int
+	}
+
+	FeedViewCount struct {
+		Name     func(childComplexity int) int
+		Position func(childComplexity int) int
+		Total    func(childComplexity int) int
+		Unread   func(childComplexity int) int
+		Unseen   func(childComplexity int) int
 	}
 
 	IdentifyUserPayload struct {
@@ -688,8 +724,9 @@ type ComplexityRoot struct {
 	}
 
 	Subscription struct {
+		Badge               func(childComplexity int, feed model.FeedRef) int
 		BulkOperationEvents func(childComplexity int, operation string) int
-		FeedEvents          func(childComplexity int, feed model.FeedRef, since *string) int
+		FeedEvents          func(childComplexity int, feed model.FeedRef, since *string, filter *model.FeedEventFilter) int
 		RunEvents           func(childComplexity int, run string) int
 	}
 
@@ -1093,6 +1130,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Badge.Unseen(childComplexity), true
+
+	case "BadgeEvent.badge":
+		if e.ComplexityRoot.BadgeEvent.Badge == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BadgeEvent.Badge(childComplexity), true
+	case "BadgeEvent.position":
+		if e.ComplexityRoot.BadgeEvent.Position == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BadgeEvent.Position(childComplexity), true
 
 	case "Branding.darkIconUrl":
 		if e.ComplexityRoot.Branding.DarkIconURL == nil {
@@ -1548,6 +1598,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Feed.Channel(childComplexity), true
+	case "Feed.counts":
+		if e.ComplexityRoot.Feed.Counts == nil {
+			break
+		}
+
+		args, err := field_Feed_counts_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Feed.Counts(childComplexity, args["views"].([]model.FeedViewInput)), true
 	case "Feed.items":
 		if e.ComplexityRoot.Feed.Items == nil {
 			break
@@ -1707,6 +1768,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.FeedItemEdge.Node(childComplexity), true
 
+	case "FeedItemUpserted.asOf":
+		if e.ComplexityRoot.FeedItemUpserted.AsOf == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedItemUpserted.AsOf(childComplexity), true
 	case "FeedItemUpserted.badge":
 		if e.ComplexityRoot.FeedItemUpserted.Badge == nil {
 			break
@@ -1757,6 +1824,61 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.FeedItemsPatched.Position(childComplexity), true
 
+	case "FeedMarkFilter.archived":
+		if e.ComplexityRoot.FeedMarkFilter.Archived == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedMarkFilter.Archived(childComplexity), true
+	case "FeedMarkFilter.categories":
+		if e.ComplexityRoot.FeedMarkFilter.Categories == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedMarkFilter.Categories(childComplexity), true
+	case "FeedMarkFilter.createdAfter":
+		if e.ComplexityRoot.FeedMarkFilter.CreatedAfter == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedMarkFilter.CreatedAfter(childComplexity), true
+	case "FeedMarkFilter.createdBefore":
+		if e.ComplexityRoot.FeedMarkFilter.CreatedBefore == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedMarkFilter.CreatedBefore(childComplexity), true
+	case "FeedMarkFilter.data":
+		if e.ComplexityRoot.FeedMarkFilter.Data == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedMarkFilter.Data(childComplexity), true
+	case "FeedMarkFilter.status":
+		if e.ComplexityRoot.FeedMarkFilter.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedMarkFilter.Status(childComplexity), true
+	case "FeedMarkFilter.tenantScope":
+		if e.ComplexityRoot.FeedMarkFilter.TenantScope == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedMarkFilter.TenantScope(childComplexity), true
+	case "FeedMarkFilter.tenants":
+		if e.ComplexityRoot.FeedMarkFilter.Tenants == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedMarkFilter.Tenants(childComplexity), true
+	case "FeedMarkFilter.workflows":
+		if e.ComplexityRoot.FeedMarkFilter.Workflows == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedMarkFilter.Workflows(childComplexity), true
+
 	case "FeedMarkedAll.as":
 		if e.ComplexityRoot.FeedMarkedAll.As == nil {
 			break
@@ -1787,6 +1909,43 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.FeedMarkedAll.UpTo(childComplexity), true
+
+	case "FeedMarkedWhere.as":
+		if e.ComplexityRoot.FeedMarkedWhere.As == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedMarkedWhere.As(childComplexity), true
+	case "FeedMarkedWhere.at":
+		if e.ComplexityRoot.FeedMarkedWhere.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedMarkedWhere.At(childComplexity), true
+	case "FeedMarkedWhere.badge":
+		if e.ComplexityRoot.FeedMarkedWhere.Badge == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedMarkedWhere.Badge(childComplexity), true
+	case "FeedMarkedWhere.filter":
+		if e.ComplexityRoot.FeedMarkedWhere.Filter == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedMarkedWhere.Filter(childComplexity), true
+	case "FeedMarkedWhere.position":
+		if e.ComplexityRoot.FeedMarkedWhere.Position == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedMarkedWhere.Position(childComplexity), true
+	case "FeedMarkedWhere.upTo":
+		if e.ComplexityRoot.FeedMarkedWhere.UpTo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedMarkedWhere.UpTo(childComplexity), true
 
 	case "FeedReset.badge":
 		if e.ComplexityRoot.FeedReset.Badge == nil {
@@ -1819,6 +1978,37 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.FeedSynced.Position(childComplexity), true
+
+	case "FeedViewCount.name":
+		if e.ComplexityRoot.FeedViewCount.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedViewCount.Name(childComplexity), true
+	case "FeedViewCount.position":
+		if e.ComplexityRoot.FeedViewCount.Position == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedViewCount.Position(childComplexity), true
+	case "FeedViewCount.total":
+		if e.ComplexityRoot.FeedViewCount.Total == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedViewCount.Total(childComplexity), true
+	case "FeedViewCount.unread":
+		if e.ComplexityRoot.FeedViewCount.Unread == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedViewCount.Unread(childComplexity), true
+	case "FeedViewCount.unseen":
+		if e.ComplexityRoot.FeedViewCount.Unseen == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedViewCount.Unseen(childComplexity), true
 
 	case "IdentifyUserPayload.user":
 		if e.ComplexityRoot.IdentifyUserPayload.User == nil {
@@ -3578,6 +3768,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.SubscribeToObjectPayload.Results(childComplexity), true
 
+	case "Subscription.badge":
+		if e.ComplexityRoot.Subscription.Badge == nil {
+			break
+		}
+
+		args, err := field_Subscription_badge_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Subscription.Badge(childComplexity, args["feed"].(model.FeedRef)), true
 	case "Subscription.bulkOperationEvents":
 		if e.ComplexityRoot.Subscription.BulkOperationEvents == nil {
 			break
@@ -3599,7 +3800,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Subscription.FeedEvents(childComplexity, args["feed"].(model.FeedRef), args["since"].(*string)), true
+		return e.ComplexityRoot.Subscription.FeedEvents(childComplexity, args["feed"].(model.FeedRef), args["since"].(*string), args["filter"].(*model.FeedEventFilter)), true
 	case "Subscription.runEvents":
 		if e.ComplexityRoot.Subscription.RunEvents == nil {
 			break
@@ -4488,8 +4689,10 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		unmarshalInputDiscordDataInput,
 		unmarshalInputEmailStepInput,
 		unmarshalInputExplainPreferenceInput,
+		unmarshalInputFeedEventFilter,
 		unmarshalInputFeedFilter,
 		unmarshalInputFeedRef,
+		unmarshalInputFeedViewInput,
 		unmarshalInputFetchStepInput,
 		unmarshalInputHeaderInput,
 		unmarshalInputIdentifyUserInput,
@@ -4530,6 +4733,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		unmarshalInputStepInput,
 		unmarshalInputSubscribeToObjectInput,
 		unmarshalInputSubscriberInput,
+		unmarshalInputTenantScopeInput,
 		unmarshalInputTestEventInput,
 		unmarshalInputTestPartyInput,
 		unmarshalInputTestResponseInput,
@@ -5220,6 +5424,34 @@ type Feed {
   items(first: Int! = 25, after: String, filter: FeedFilter): FeedItemConnection!
   "How many items there are that aren't archived. Exact, and as quick with millions of items as with none."
   badge: Badge!
+  """
+  How many items each of some filters selects: for tabs, say. Exact, all of the same instant. Filters by status, archived,
+  workflows, categories and tenant are as quick with millions of items as with a few; one with ` + "`" + `data` + "`" + ` or times looks at
+  every item of the feed. At most 20.
+  """
+  counts(views: [FeedViewInput!]!): [FeedViewCount!]!
+}
+
+"A filter to count by."
+input FeedViewInput {
+  "What you call it. Up to 256 characters."
+  name: String!
+  "What it selects. By default all that aren't archived."
+  filter: FeedFilter! = {}
+}
+
+"How many items a filter selects."
+type FeedViewCount {
+  "What you call it."
+  name: String!
+  "All of them."
+  total: Int!
+  "Those of them that were never on the screen."
+  unseen: Int!
+  "Those of them that were not read."
+  unread: Int!
+  "The feed's position at that instant."
+  position: String!
 }
 
 "Exact numbers of items that aren't archived."
@@ -5232,7 +5464,10 @@ type Badge {
   unread: Int!
 }
 
-"Which items of a feed. Everything that is given must hold."
+"""
+Which items of a feed: those of a page, those that are counted, those that are marked. Everything that is given must hold.
+Texts have at most 256 characters.
+"""
 input FeedFilter {
   "By what was read or seen."
   status: FeedStatus! = ALL
@@ -5242,6 +5477,35 @@ input FeedFilter {
   workflows: [String!]
   "With at least one of these categories. At most 20."
   categories: [String!]
+  "By the tenant in whose name they came."
+  tenant: TenantScopeInput
+  """
+  What their ` + "`" + `data` + "`" + ` must hold at its top level: at most 10 keys, each with text, a number, a boolean or null. Numbers are
+  compared as JavaScript does.
+  """
+  data: JSON
+  "That came at this time or later."
+  createdAfter: Time
+  "That came earlier than this."
+  createdBefore: Time
+}
+
+"Items by tenant."
+input TenantScopeInput {
+  "How ` + "`" + `tenants` + "`" + ` is meant."
+  scope: TenantScope! = ALL
+  "Tenants, by your own ids. A tenant that isn't known has no items."
+  tenants: [String!]
+}
+
+"How tenants are meant."
+enum TenantScope {
+  "Whatever the tenant, and without one. Leave ` + "`" + `tenants` + "`" + ` out."
+  ALL
+  "Of the one tenant in ` + "`" + `tenants` + "`" + `; if it is left out or empty, of none."
+  EXACT
+  "Of any of the 1 to 20 in ` + "`" + `tenants` + "`" + `."
+  ANY_OF
 }
 
 "Items by what was read or seen."
@@ -5390,8 +5654,13 @@ input MarkItemsInput {
   as: Mark!
   "These items, 1 to 100 of them."
   ids: [ID!]
-  "Every item of the feed. Costs the same for ten as for a million."
+  "Every item of the feed, or of it what ` + "`" + `filter` + "`" + ` selects. Costs the same for ten as for a million."
   all: Boolean
+  """
+  With ` + "`" + `all` + "`" + `: only what this filter selects when the mark is made. Note that a filter leaves archived items out unless it
+  says otherwise, while ` + "`" + `all` + "`" + ` alone means them too.
+  """
+  filter: FeedFilter
   "With ` + "`" + `all` + "`" + `: only what had come up to this position, so that nothing is swallowed that the user could not see."
   upTo: String
 }
@@ -5410,7 +5679,7 @@ type MarkItemsPayload {
 
 """
 Something that happened to a feed. Positions of one feed compare as strings and only grow: drop an event whose position is
-not greater than the last one you handled.
+not greater than the last one you handled. With a filter there are holes between them.
 """
 interface FeedEvent {
   "The feed's position after this event. Resume with ` + "`" + `since` + "`" + ` set to the last one you handled."
@@ -5425,6 +5694,11 @@ type FeedItemUpserted implements FeedEvent {
   badge: Badge!
   "The item."
   item: FeedItem!
+  """
+  The position as of which the item is so. In a replay it is later than ` + "`" + `position` + "`" + `: marks up to there are contained in the
+  item, so don't apply them to it again.
+  """
+  asOf: String!
 }
 
 "Some items were marked."
@@ -5451,7 +5725,49 @@ type FeedMarkedAll implements FeedEvent {
   at: Time!
 }
 
-"Everything since the position you came with has been told; what follows is live."
+"""
+Those items were marked that a filter selected just before. Either find them among those that you hold, or read the page
+again.
+"""
+type FeedMarkedWhere implements FeedEvent {
+  position: String!
+  badge: Badge!
+  "As what."
+  as: Mark!
+  "Items whose own ` + "`" + `position` + "`" + ` is greater than this are not meant."
+  upTo: String!
+  "When."
+  at: Time!
+  "Which items."
+  filter: FeedMarkFilter!
+}
+
+"Which items a mark was for: a FeedFilter as it was given."
+type FeedMarkFilter {
+  "By what was read or seen before the mark."
+  status: FeedStatus!
+  "Whether archived items are meant."
+  archived: ArchivedScope!
+  "Of these workflows only."
+  workflows: [String!]
+  "With at least one of these categories."
+  categories: [String!]
+  "How ` + "`" + `tenants` + "`" + ` is meant."
+  tenantScope: TenantScope!
+  "Tenants, by your own ids."
+  tenants: [String!]
+  "What their ` + "`" + `data` + "`" + ` holds."
+  data: JSON
+  "That came at this time or later."
+  createdAfter: Time
+  "That came earlier than this."
+  createdBefore: Time
+}
+
+"""
+Everything since the position you came with has been told; what follows is live. With a filter it comes again now and then:
+everything that you wanted to know has been told up to its position.
+"""
 type FeedSynced implements FeedEvent {
   position: String!
   badge: Badge!
@@ -5467,8 +5783,10 @@ type FeedReset implements FeedEvent {
 
 "Why a feed has to be read again."
 enum FeedResetReason {
-  "The position is older than what is kept, or too much has happened since."
+  "Something that happened since the position is no longer kept: it is longer ago than 7 days."
   TOO_OLD
+  "More than 500 things have happened since the position."
+  TOO_MANY
   "The position is of another history: the feed was made anew."
   UNKNOWN_POSITION
 }
@@ -5486,9 +5804,34 @@ extend type Mutation {
 extend type Subscription {
   """
   What happens to a feed: first what happened since ` + "`" + `since` + "`" + `, then FeedSynced, then live. Without ` + "`" + `since` + "`" + ` it begins with
-  FeedSynced at the present. Backends and users.
+  FeedSynced at the present. With a filter, items that it doesn't select are left out, and the badge as they change it:
+  follow ` + "`" + `badge` + "`" + `. Marks are told whichever items they are for. Backends and users.
   """
-  feedEvents(feed: FeedRef! = {}, since: String): FeedEvent!
+  feedEvents(feed: FeedRef! = {}, since: String, filter: FeedEventFilter): FeedEvent!
+  """
+  The badge of a feed: as it is, then whenever it has changed. Who is slow is told the newest only. Backends and users.
+  """
+  badge(feed: FeedRef! = {}): BadgeEvent!
+}
+
+"Which items of a feed are told: by what never changes of them. Everything that is given must hold."
+input FeedEventFilter {
+  "Of these workflows only. At most 20."
+  workflows: [String!]
+  "With at least one of these categories. At most 20."
+  categories: [String!]
+  "By the tenant in whose name they came."
+  tenant: TenantScopeInput
+  "What their ` + "`" + `data` + "`" + ` must hold at its top level, as in FeedFilter."
+  data: JSON
+}
+
+"The badge of a feed, and when it was so."
+type BadgeEvent {
+  "Absolute, at this position or a later one."
+  badge: Badge!
+  "The feed's position then. It is no position to resume ` + "`" + `feedEvents` + "`" + ` from unless you have been told all up to there."
+  position: String!
 }
 `, BuiltIn: false},
 	{Name: "../schema/message.graphqls", Input: `"""
@@ -8121,6 +8464,16 @@ func childFields_Badge(ctx context.Context, ec *executionContext, field graphql.
 	return nil, fmt.Errorf("no field named %q was found under type Badge", field.Name)
 }
 
+func childFields_BadgeEvent(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "badge":
+		return fieldContext_BadgeEvent_badge(ctx, ec, field)
+	case "position":
+		return fieldContext_BadgeEvent_position(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BadgeEvent", field.Name)
+}
+
 func childFields_Branding(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "logoUrl":
@@ -8427,6 +8780,8 @@ func childFields_Feed(ctx context.Context, ec *executionContext, field graphql.C
 		return fieldContext_Feed_items(ctx, ec, field)
 	case "badge":
 		return fieldContext_Feed_badge(ctx, ec, field)
+	case "counts":
+		return fieldContext_Feed_counts(ctx, ec, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Feed", field.Name)
 }
@@ -8493,6 +8848,46 @@ func childFields_FeedItemEdge(ctx context.Context, ec *executionContext, field g
 		return fieldContext_FeedItemEdge_node(ctx, ec, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type FeedItemEdge", field.Name)
+}
+
+func childFields_FeedMarkFilter(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "status":
+		return fieldContext_FeedMarkFilter_status(ctx, ec, field)
+	case "archived":
+		return fieldContext_FeedMarkFilter_archived(ctx, ec, field)
+	case "workflows":
+		return fieldContext_FeedMarkFilter_workflows(ctx, ec, field)
+	case "categories":
+		return fieldContext_FeedMarkFilter_categories(ctx, ec, field)
+	case "tenantScope":
+		return fieldContext_FeedMarkFilter_tenantScope(ctx, ec, field)
+	case "tenants":
+		return fieldContext_FeedMarkFilter_tenants(ctx, ec, field)
+	case "data":
+		return fieldContext_FeedMarkFilter_data(ctx, ec, field)
+	case "createdAfter":
+		return fieldContext_FeedMarkFilter_createdAfter(ctx, ec, field)
+	case "createdBefore":
+		return fieldContext_FeedMarkFilter_createdBefore(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type FeedMarkFilter", field.Name)
+}
+
+func childFields_FeedViewCount(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return fieldContext_FeedViewCount_name(ctx, ec, field)
+	case "total":
+		return fieldContext_FeedViewCount_total(ctx, ec, field)
+	case "unseen":
+		return fieldContext_FeedViewCount_unseen(ctx, ec, field)
+	case "unread":
+		return fieldContext_FeedViewCount_unread(ctx, ec, field)
+	case "position":
+		return fieldContext_FeedViewCount_position(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type FeedViewCount", field.Name)
 }
 
 func childFields_IdentifyUserPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {

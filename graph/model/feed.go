@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/belfryhq/belfry"
@@ -101,7 +102,8 @@ func NewFeedEvent(ref feed.Ref, e feed.Event) FeedEvent {
 	position := e.Position.String()
 	switch e.Kind {
 	case feed.Upserted:
-		return FeedItemUpserted{Position: position, Badge: e.Badge, Item: FeedItem{Item: e.Item, Environment: ref.Environment}}
+		asOf := belfry.Position{Epoch: e.Position.Epoch, Version: max(e.Position.Version, e.AsOf)}
+		return FeedItemUpserted{Position: position, Badge: e.Badge, Item: FeedItem{Item: e.Item, Environment: ref.Environment}, AsOf: asOf.String()}
 	case feed.Patched:
 		ids := make([]string, len(e.Seqs))
 		for i, seq := range e.Seqs {
@@ -111,10 +113,42 @@ func NewFeedEvent(ref feed.Ref, e feed.Event) FeedEvent {
 	case feed.MarkedAll:
 		upTo := belfry.Position{Epoch: e.Position.Epoch, Version: e.UpTo}
 		return FeedMarkedAll{Position: position, Badge: e.Badge, As: e.Mark, UpTo: upTo.String(), At: e.At}
+	case feed.MarkedWhere:
+		upTo := belfry.Position{Epoch: e.Position.Epoch, Version: e.UpTo}
+		return FeedMarkedWhere{Position: position, Badge: e.Badge, As: e.Mark, UpTo: upTo.String(), At: e.At, Filter: newFeedMarkFilter(e.Filter)}
 	case feed.Reset:
 		return FeedReset{Position: position, Badge: e.Badge, Reason: FeedResetReason(e.Reason)}
 	default:
 		return FeedSynced{Position: position, Badge: e.Badge}
+	}
+}
+
+// Filter is the filter as feeds know it.
+func (f *FeedFilter) Filter() feed.Filter {
+	return feed.Filter{Status: feed.Status(f.Status), Archived: feed.ArchivedScope(f.Archived), Workflows: f.Workflows, Categories: f.Categories,
+		Tenant: f.Tenant.filter(), Data: f.Data, CreatedAfter: f.CreatedAfter, CreatedBefore: f.CreatedBefore}
+}
+
+// Filter is the filter as feeds know it.
+func (f *FeedEventFilter) Filter() feed.Filter {
+	return feed.Filter{Workflows: f.Workflows, Categories: f.Categories, Tenant: f.Tenant.filter(), Data: f.Data}
+}
+
+// filter is all tenants if nothing is said.
+func (t *TenantScopeInput) filter() feed.TenantFilter {
+	if t == nil {
+		return feed.TenantFilter{}
+	}
+	return feed.TenantFilter{Scope: feed.TenantScope(t.Scope), Tenants: t.Tenants}
+}
+
+// newFeedMarkFilter is a filter as it was given, with what goes without saying.
+func newFeedMarkFilter(f *feed.Filter) FeedMarkFilter {
+	return FeedMarkFilter{
+		Status: FeedStatus(cmp.Or(f.Status, feed.StatusAll)), Archived: ArchivedScope(cmp.Or(f.Archived, feed.ArchivedExclude)),
+		Workflows: f.Workflows, Categories: f.Categories,
+		TenantScope: TenantScope(cmp.Or(f.Tenant.Scope, feed.TenantAll)), Tenants: f.Tenant.Tenants,
+		Data: f.Data, CreatedAfter: f.CreatedAfter, CreatedBefore: f.CreatedBefore,
 	}
 }
 

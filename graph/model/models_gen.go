@@ -21,7 +21,7 @@ type Block interface {
 }
 
 // Something that happened to a feed. Positions of one feed compare as strings and only grow: drop an event whose position is
-// not greater than the last one you handled.
+// not greater than the last one you handled. With a filter there are holes between them.
 type FeedEvent interface {
 	IsFeedEvent()
 }
@@ -93,6 +93,14 @@ type AudienceMemberEdge struct {
 	Cursor string `json:"cursor"`
 	// The member.
 	Node AudienceMember `json:"node"`
+}
+
+// The badge of a feed, and when it was so.
+type BadgeEvent struct {
+	// Absolute, at this position or a later one.
+	Badge belfry.Badge `json:"badge"`
+	// The feed's position then. It is no position to resume `feedEvents` from unless you have been told all up to there.
+	Position string `json:"position"`
 }
 
 // Gathers triggers until a window closes: exactly one of `for`, `until` and `rule`, as in a delay. The run of the first trigger
@@ -587,7 +595,20 @@ type ExplainPreferenceInput struct {
 	Instead *PreferencesInput `json:"instead,omitempty"`
 }
 
-// Which items of a feed. Everything that is given must hold.
+// Which items of a feed are told: by what never changes of them. Everything that is given must hold.
+type FeedEventFilter struct {
+	// Of these workflows only. At most 20.
+	Workflows []string `json:"workflows,omitempty"`
+	// With at least one of these categories. At most 20.
+	Categories []string `json:"categories,omitempty"`
+	// By the tenant in whose name they came.
+	Tenant *TenantScopeInput `json:"tenant,omitempty"`
+	// What their `data` must hold at its top level, as in FeedFilter.
+	Data map[string]any `json:"data,omitempty"`
+}
+
+// Which items of a feed: those of a page, those that are counted, those that are marked. Everything that is given must hold.
+// Texts have at most 256 characters.
 type FeedFilter struct {
 	// By what was read or seen.
 	Status FeedStatus `json:"status"`
@@ -597,6 +618,15 @@ type FeedFilter struct {
 	Workflows []string `json:"workflows,omitempty"`
 	// With at least one of these categories. At most 20.
 	Categories []string `json:"categories,omitempty"`
+	// By the tenant in whose name they came.
+	Tenant *TenantScopeInput `json:"tenant,omitempty"`
+	// What their `data` must hold at its top level: at most 10 keys, each with text, a number, a boolean or null. Numbers are
+	// compared as JavaScript does.
+	Data map[string]any `json:"data,omitempty"`
+	// That came at this time or later.
+	CreatedAfter *time.Time `json:"createdAfter,omitempty"`
+	// That came earlier than this.
+	CreatedBefore *time.Time `json:"createdBefore,omitempty"`
 }
 
 // A page of a feed. Page, badge and position are of one and the same instant.
@@ -625,6 +655,9 @@ type FeedItemUpserted struct {
 	Badge    belfry.Badge `json:"badge"`
 	// The item.
 	Item FeedItem `json:"item"`
+	// The position as of which the item is so. In a replay it is later than `position`: marks up to there are contained in the
+	// item, so don't apply them to it again.
+	AsOf string `json:"asOf"`
 }
 
 func (FeedItemUpserted) IsFeedEvent() {}
@@ -643,6 +676,28 @@ type FeedItemsPatched struct {
 
 func (FeedItemsPatched) IsFeedEvent() {}
 
+// Which items a mark was for: a FeedFilter as it was given.
+type FeedMarkFilter struct {
+	// By what was read or seen before the mark.
+	Status FeedStatus `json:"status"`
+	// Whether archived items are meant.
+	Archived ArchivedScope `json:"archived"`
+	// Of these workflows only.
+	Workflows []string `json:"workflows,omitempty"`
+	// With at least one of these categories.
+	Categories []string `json:"categories,omitempty"`
+	// How `tenants` is meant.
+	TenantScope TenantScope `json:"tenantScope"`
+	// Tenants, by your own ids.
+	Tenants []string `json:"tenants,omitempty"`
+	// What their `data` holds.
+	Data map[string]any `json:"data,omitempty"`
+	// That came at this time or later.
+	CreatedAfter *time.Time `json:"createdAfter,omitempty"`
+	// That came earlier than this.
+	CreatedBefore *time.Time `json:"createdBefore,omitempty"`
+}
+
 // Every item that had come up to a position was marked.
 type FeedMarkedAll struct {
 	Position string       `json:"position"`
@@ -656,6 +711,23 @@ type FeedMarkedAll struct {
 }
 
 func (FeedMarkedAll) IsFeedEvent() {}
+
+// Those items were marked that a filter selected just before. Either find them among those that you hold, or read the page
+// again.
+type FeedMarkedWhere struct {
+	Position string       `json:"position"`
+	Badge    belfry.Badge `json:"badge"`
+	// As what.
+	As belfry.Mark `json:"as"`
+	// Items whose own `position` is greater than this are not meant.
+	UpTo string `json:"upTo"`
+	// When.
+	At time.Time `json:"at"`
+	// Which items.
+	Filter FeedMarkFilter `json:"filter"`
+}
+
+func (FeedMarkedWhere) IsFeedEvent() {}
 
 // Which feed is meant. With a user token leave `user` out: it is the token's subject. With a secret key it is required.
 type FeedRef struct {
@@ -675,13 +747,36 @@ type FeedReset struct {
 
 func (FeedReset) IsFeedEvent() {}
 
-// Everything since the position you came with has been told; what follows is live.
+// Everything since the position you came with has been told; what follows is live. With a filter it comes again now and then:
+// everything that you wanted to know has been told up to its position.
 type FeedSynced struct {
 	Position string       `json:"position"`
 	Badge    belfry.Badge `json:"badge"`
 }
 
 func (FeedSynced) IsFeedEvent() {}
+
+// How many items a filter selects.
+type FeedViewCount struct {
+	// What you call it.
+	Name string `json:"name"`
+	// All of them.
+	Total int `json:"total"`
+	// Those of them that were never on the screen.
+	Unseen int `json:"unseen"`
+	// Those of them that were not read.
+	Unread int `json:"unread"`
+	// The feed's position at that instant.
+	Position string `json:"position"`
+}
+
+// A filter to count by.
+type FeedViewInput struct {
+	// What you call it. Up to 256 characters.
+	Name string `json:"name"`
+	// What it selects. By default all that aren't archived.
+	Filter FeedFilter `json:"filter"`
+}
 
 // A request whose response, a JSON object, is merged into the run's data. Strings are templates.
 type FetchStepInput struct {
@@ -780,8 +875,11 @@ type MarkItemsInput struct {
 	As belfry.Mark `json:"as"`
 	// These items, 1 to 100 of them.
 	Ids []string `json:"ids,omitempty"`
-	// Every item of the feed. Costs the same for ten as for a million.
+	// Every item of the feed, or of it what `filter` selects. Costs the same for ten as for a million.
 	All *bool `json:"all,omitempty"`
+	// With `all`: only what this filter selects when the mark is made. Note that a filter leaves archived items out unless it
+	// says otherwise, while `all` alone means them too.
+	Filter *FeedFilter `json:"filter,omitempty"`
 	// With `all`: only what had come up to this position, so that nothing is swallowed that the user could not see.
 	UpTo *string `json:"upTo,omitempty"`
 }
@@ -1518,6 +1616,14 @@ type TenantEdge struct {
 	Cursor string `json:"cursor"`
 	// The tenant.
 	Node Tenant `json:"node"`
+}
+
+// Items by tenant.
+type TenantScopeInput struct {
+	// How `tenants` is meant.
+	Scope TenantScope `json:"scope"`
+	// Tenants, by your own ids. A tenant that isn't known has no items.
+	Tenants []string `json:"tenants,omitempty"`
 }
 
 // Something that happens during a test.
@@ -2725,20 +2831,23 @@ func (e EventType) MarshalJSON() ([]byte, error) {
 type FeedResetReason string
 
 const (
-	// The position is older than what is kept, or too much has happened since.
+	// Something that happened since the position is no longer kept: it is longer ago than 7 days.
 	FeedResetReasonTooOld FeedResetReason = "TOO_OLD"
+	// More than 500 things have happened since the position.
+	FeedResetReasonTooMany FeedResetReason = "TOO_MANY"
 	// The position is of another history: the feed was made anew.
 	FeedResetReasonUnknownPosition FeedResetReason = "UNKNOWN_POSITION"
 )
 
 var AllFeedResetReason = []FeedResetReason{
 	FeedResetReasonTooOld,
+	FeedResetReasonTooMany,
 	FeedResetReasonUnknownPosition,
 }
 
 func (e FeedResetReason) IsValid() bool {
 	switch e {
-	case FeedResetReasonTooOld, FeedResetReasonUnknownPosition:
+	case FeedResetReasonTooOld, FeedResetReasonTooMany, FeedResetReasonUnknownPosition:
 		return true
 	}
 	return false
@@ -3645,6 +3754,67 @@ func (e *StepOutcome) UnmarshalJSON(b []byte) error {
 }
 
 func (e StepOutcome) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// How tenants are meant.
+type TenantScope string
+
+const (
+	// Whatever the tenant, and without one. Leave `tenants` out.
+	TenantScopeAll TenantScope = "ALL"
+	// Of the one tenant in `tenants`; if it is left out or empty, of none.
+	TenantScopeExact TenantScope = "EXACT"
+	// Of any of the 1 to 20 in `tenants`.
+	TenantScopeAnyOf TenantScope = "ANY_OF"
+)
+
+var AllTenantScope = []TenantScope{
+	TenantScopeAll,
+	TenantScopeExact,
+	TenantScopeAnyOf,
+}
+
+func (e TenantScope) IsValid() bool {
+	switch e {
+	case TenantScopeAll, TenantScopeExact, TenantScopeAnyOf:
+		return true
+	}
+	return false
+}
+
+func (e TenantScope) String() string {
+	return string(e)
+}
+
+func (e *TenantScope) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = TenantScope(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid TenantScope", str)
+	}
+	return nil
+}
+
+func (e TenantScope) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *TenantScope) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e TenantScope) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil

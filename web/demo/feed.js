@@ -42,6 +42,8 @@ export class Feed {
       case 'FeedMarkedAll':
         this.#mark(event, (item) => item.position <= event.upTo);
         return event.as !== 'UNARCHIVED';
+      case 'FeedMarkedWhere': // which items those are, the server knows best
+        return false;
     }
     return true;
   }

@@ -1,0 +1,191 @@
+package feed
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/postgres"
+)
+
+// Items of one tenant and workflow, with the same categories, are a group. There are few in any feed, so counting by groups
+// answers what most filters ask without looking at items: feed_groups holds their cells, of the items up to header.groupedTo.
+//
+// A feed has such a row once somebody has asked for it, and from then on whoever changes items up to groupedTo keeps it true,
+// or drops it by setting groupedTo to 0: it is made anew when somebody asks. New items come behind groupedTo, and are looked
+// at one by one until there are many: so Append doesn't know of groups.
+const (
+	maxGroups   = 500    // in one feed; one with more has none: its items are counted one by one
+	groupBehind = 500    // versions that groupedTo may be behind when somebody asks
+	groupChunk  = 10_000 // items that are grouped under the feed's lock at a time
+	ungroupable = -1     // groupedTo of a feed with too many groups
+)
+
+// group is how many items of a group there are.
+type group struct {
+	Tenant     belfry.RecipientID `json:"t,omitempty"`
+	Workflow   string             `json:"w"`
+	Categories []string           `json:"c,omitempty"`
+	Cells      Cells              `json:"n"`
+}
+
+// tally counts items by group.
+type tally struct {
+	groups []group
+	index  map[string]int
+}
+
+func newTally() *tally { return &tally{index: make(map[string]int)} }
+
+// of is the cells of an item's group.
+func (t *tally) of(a *Attributes) *Cells {
+	k := strconv.FormatInt(int64(a.Tenant), 36) + "\x1f" + a.Workflow + "\x1f" + strings.Join(a.Categories, "\x1f") // which none of them holds
+	i, ok := t.index[k]
+	if !ok {
+		i = len(t.groups)
+		t.index[k] = i
+		t.groups = append(t.groups, group{Tenant: a.Tenant, Workflow: a.Workflow, Categories: a.Categories})
+	}
+	return &t.groups[i].Cells
+}
+
+// add counts n items of a state.
+func (t *tally) add(a *Attributes, s State, n int) { t.of(a).Add(s, n) }
+
+// within is a copy of those groups whose items are in a scope.
+func (t *tally) within(sc *Scope) *tally {
+	out := newTally()
+	for _, g := range t.groups {
+		if a := (Attributes{Workflow: g.Workflow, Categories: g.Categories, Tenant: g.Tenant}); sc.Matches(&a) {
+			*out.of(&a) = g.Cells
+		}
+	}
+	return out
+}
+
+// total is the sum of all groups.
+func (t *tally) total() (c Cells) {
+	for _, g := range t.groups {
+		c = c.plus(g.Cells)
+	}
+	return c
+}
+
+// readGroups reads what is counted up to h.groupedTo. If it is gone, h.groupedTo is 0 from then on.
+func readGroups(ctx context.Context, q querier, h *header) (*tally, error) {
+	var groups []group
+	err := q.QueryRow(ctx, selectGroups, h.recipient, h.channel, h.env).Scan(&groups)
+	t := newTally()
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		h.groupedTo = 0
+		return t, nil
+	case err != nil:
+		return nil, err
+	}
+	for _, g := range groups {
+		*t.of(&Attributes{Workflow: g.Workflow, Categories: g.Categories, Tenant: g.Tenant}) = g.Cells
+	}
+	return t, nil
+}
+
+// writeGroups writes what is counted up to h.groupedTo; the caller writes the header.
+func writeGroups(ctx context.Context, tx pgx.Tx, h *header, t *tally) error {
+	text, err := json.Marshal(t.groups)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, upsertGroups, h.recipient, h.channel, h.env, string(text))
+	return err
+}
+
+// moveGroups adds differences to the feed's groups, of items that are counted there.
+func moveGroups(ctx context.Context, tx pgx.Tx, h *header, moved *tally) error {
+	if len(moved.groups) == 0 {
+		return nil
+	}
+	t, err := readGroups(ctx, tx, h)
+	if err != nil || h.groupedTo == 0 {
+		return err
+	}
+	for _, g := range moved.groups {
+		cells := t.of(&Attributes{Workflow: g.Workflow, Categories: g.Categories, Tenant: g.Tenant})
+		*cells = cells.plus(g.Cells)
+	}
+	return writeGroups(ctx, tx, h, t)
+}
+
+// prepare brings a feed's groups up to date, about, if one of the selections asks for them, and reports whether they will have
+// a long feed read as a whole.
+func (s *Service) prepare(ctx context.Context, ref Ref, selections ...selection) (long bool, err error) {
+	var grouped, scanned bool
+	for _, sel := range selections {
+		if sel.scope != nil && !sel.nothing {
+			grouped, scanned = grouped || sel.scope.grouped(), scanned || !sel.scope.grouped()
+		}
+	}
+	if !grouped && !scanned {
+		return false, nil
+	}
+	recipient, err := s.UserID(ctx, ref.Environment, ref.User)
+	if err != nil {
+		return false, err
+	}
+	k := key{ref.Environment, recipient, ref.Channel}
+	h, err := readHeader(ctx, s.Pool, selectHeader, k)
+	for err == nil && grouped && h.groupedTo >= 0 && h.lastSeq-h.groupedTo > groupBehind {
+		err = postgres.InTx(ctx, s.Pool, func(tx *postgres.Tx) error {
+			if h, err = readHeader(ctx, tx, lockHeader, k); err != nil || h.groupedTo < 0 {
+				return err
+			}
+			return groupNext(ctx, tx, h)
+		})
+	}
+	if err != nil {
+		return false, err
+	}
+	return (scanned || h.groupedTo < 0) && h.lastSeq > longFeed, nil
+}
+
+// groupNext counts the next items by group.
+func groupNext(ctx context.Context, tx pgx.Tx, h *header) error {
+	t := newTally()
+	var err error
+	if h.groupedTo > 0 {
+		if t, err = readGroups(ctx, tx, h); err != nil {
+			return err
+		}
+	}
+	var end *int64
+	if err := tx.QueryRow(ctx, selectChunkEnd, h.recipient, h.channel, h.env, h.groupedTo, groupChunk).Scan(&end); err != nil {
+		return err
+	}
+	upTo := h.lastSeq
+	if end != nil {
+		upTo = *end
+	}
+	if err := eachItem(ctx, tx, h, h.groupedTo, upTo, false, func(it *stored) { t.add(&it.Attributes, it.State, 1) }); err != nil {
+		return err
+	}
+	if h.groupedTo = upTo; len(t.groups) > maxGroups {
+		h.groupedTo, t = ungroupable, newTally()
+	}
+	if err := writeGroups(ctx, tx, h, t); err != nil {
+		return err
+	}
+	return writeHeader(ctx, tx, h)
+}
+
+const selectGroups = `SELECT groups FROM feed_groups WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3`
+
+const upsertGroups = `INSERT INTO feed_groups (recipient_id, channel, environment_id, groups) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (recipient_id, channel) DO UPDATE SET groups = excluded.groups WHERE feed_groups.environment_id = excluded.environment_id`
+
+// selectChunkEnd is the seq of the $5-th item after one; NULL if there are fewer.
+const selectChunkEnd = `SELECT (SELECT seq FROM feed_items
+  WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 AND seq > $4 ORDER BY seq OFFSET $5::int - 1 LIMIT 1)`
