@@ -27,6 +27,9 @@ type Item struct {
 // Position is where in the feed's history the item came.
 func (i *Item) Position() belfry.Position { return belfry.Position{Epoch: i.Epoch, Version: i.ID.Seq} }
 
+// ExpiresAt is when the item is removed; nil if it stays.
+func (i *Item) ExpiresAt() *time.Time { return expiry(i.Content.Item, i.CreatedAt) }
+
 // Ref names a feed the way callers do.
 type Ref struct {
 	Environment belfry.EnvironmentID

@@ -29,44 +29,50 @@ func (s *Service) Mark(ctx context.Context, ref Ref, m belfry.Mark, ids []belfry
 		if h.epoch == 0 {
 			return Marked{NotFound: ids}, nil // no row means no lock: items that come from now on are not ours to mark
 		}
-		seqs := make([]int64, 0, len(ids))
-		for _, id := range ids {
-			if id.Recipient == h.recipient && id.Channel == h.channel {
-				seqs = append(seqs, id.Seq)
-			}
-		}
-		items, err := readMarkable(ctx, tx, h, seqs)
+		items, err := readMarkable(ctx, tx, h, h.own(ids))
 		if err != nil {
 			return Marked{}, err
 		}
-		result := Marked{NotFound: missing(ids, h, items)}
-		var done belfry.StatusChanges
-		var states []stored
-		for _, it := range items {
-			if !it.Changes(m) {
-				continue
-			}
-			after := it.Apply(m, at)
-			after.Version = h.version + 1
-			h.cells.Add(it.State, -1)
-			h.cells.Add(after, 1)
-			states = append(states, stored{it.seq, after})
-			done.Add(&belfry.StatusChange{Environment: h.env, Kind: m.Event(), At: at, Channel: h.channel, ChannelType: belfry.InApp,
-				Workflow: it.workflow, StepRef: it.step}, belfry.MessageRef{Recipient: h.recipient, UserID: ref.User, Seq: it.seq})
-		}
-		result.Changed = len(states)
-		if len(states) == 0 {
-			return result, nil
-		}
-		if err := writeStates(ctx, tx, h.key, states); err != nil {
-			return Marked{}, err
-		}
-		changed := make([]int64, len(states))
-		for i := range states {
-			changed[i] = states[i].seq
-		}
-		return result, s.record(ctx, tx, h, ref, Event{Kind: Patched, Mark: m, Recipient: h.recipient, Seqs: changed, At: at}, done)
+		changed, err := s.markThese(ctx, tx, h, ref, m, items, at)
+		return Marked{NotFound: missing(ids, h, items), Changed: changed}, err
 	})
+}
+
+// markThese marks items, and returns how many it changed.
+func (s *Service) markThese(ctx context.Context, tx *postgres.Tx, h *header, ref Ref, m belfry.Mark, items []markable, at time.Time) (int, error) {
+	var done belfry.StatusChanges
+	var states []stored
+	var changed []int64
+	for _, it := range items {
+		if !it.Changes(m) {
+			continue
+		}
+		after := it.Apply(m, at)
+		after.Version = h.version + 1
+		h.cells.Add(it.State, -1)
+		h.cells.Add(after, 1)
+		states, changed = append(states, stored{it.seq, after}), append(changed, it.seq)
+		done.Add(&belfry.StatusChange{Environment: h.env, Kind: m.Event(), At: at, Channel: h.channel, ChannelType: belfry.InApp,
+			Workflow: it.workflow, StepRef: it.step}, belfry.MessageRef{Recipient: h.recipient, UserID: ref.User, Seq: it.seq})
+	}
+	if len(states) == 0 {
+		return 0, nil
+	}
+	if err := writeStates(ctx, tx, h.key, states); err != nil {
+		return 0, err
+	}
+	return len(states), s.record(ctx, tx, h, ref, Event{Kind: Patched, Mark: m, Recipient: h.recipient, Seqs: changed, At: at}, done)
+}
+
+// own is the sequence numbers of those ids that are of this feed.
+func (h *header) own(ids []belfry.MessageID) []int64 {
+	seqs := make([]int64, 0, len(ids))
+	for _, id := range ids {
+		if id.Recipient == h.recipient && id.Channel == h.channel {
+			seqs = append(seqs, id.Seq)
+		}
+	}
+	return seqs
 }
 
 // MarkAll marks every item up to a position, archived ones too. It writes one watermark, whatever the number of items;
@@ -163,6 +169,10 @@ func readMarkable(ctx context.Context, tx pgx.Tx, h *header, seqs []int64) ([]ma
 	if err != nil {
 		return nil, err
 	}
+	return collectMarkable(rows, h)
+}
+
+func collectMarkable(rows pgx.Rows, h *header) ([]markable, error) {
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (m markable, err error) {
 		err = row.Scan(append(m.fields(), &m.workflow, &m.step)...)
 		m.State = h.watermarks.Effective(m.seq, m.State)

@@ -32,6 +32,7 @@ func TestHotQueriesUseThePrimaryKey(t *testing.T) {
 		{"count after", selectStates, `1, 'in-app', 1, 19990, 20000, 200`, "feed_items_pkey"},
 		{"any item", selectAnyItem, `1, 1`, "feed_items_pkey"},
 		{"to be merged", selectOldest, `1, 'in-app', 1, 500`, "feed_items_pkey"},
+		{"of a resource", selectOfResource, `7, 'in-app', 1, 'a', 1000`, "feed_items_resource"},
 		{"replay", selectChanges, `7, 'in-app', 1, 310, 500`, "feed_changes_pkey"},
 	} {
 		for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {

@@ -102,8 +102,10 @@ func (r *Resolver) mark(ctx context.Context, ref feed.Ref, in *model.MarkItemsIn
 	var err error
 	unknown := []string{}
 	switch {
-	case all == (in.Ids != nil):
-		return nil, belfry.Errorf(belfry.Invalid, "give exactly one of ids and all").At("input")
+	case in.Where != nil && !all && in.Ids == nil && in.UpTo == nil:
+		marked, err = r.Feeds.MarkResource(ctx, ref, in.As, in.Where.ResourceKey)
+	case in.Where != nil || all == (in.Ids != nil):
+		return nil, belfry.Errorf(belfry.Invalid, "give exactly one of ids, all and where").At("input")
 	case all:
 		upTo, err := position(in.UpTo, "input.upTo")
 		if err != nil {

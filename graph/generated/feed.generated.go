@@ -644,6 +644,98 @@ func fieldContext_FeedItem_categories(_ context.Context, ec *executionContext, f
 	return graphql.NewScalarFieldContext("FeedItem", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
+func _FeedItem_resourceKey(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedItem) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_FeedItem_resourceKey(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ResourceKey(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return marshalOString2ᚖstring(ctx, ec, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func fieldContext_FeedItem_resourceKey(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FeedItem", field, true, false, errors.New("field of type String does not have child fields"))
+}
+
+func _FeedItem_priority(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedItem) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_FeedItem_priority(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Priority(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v belfry.Priority) graphql.Marshaler {
+			return marshalNItemPriority2githubᚗcomᚋbelfryhqᚋbelfryᚐPriority(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_FeedItem_priority(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FeedItem", field, true, false, errors.New("field of type ItemPriority does not have child fields"))
+}
+
+func _FeedItem_severity(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedItem) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_FeedItem_severity(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Severity(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *belfry.Severity) graphql.Marshaler {
+			return marshalOItemSeverity2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚐSeverity(ctx, ec, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func fieldContext_FeedItem_severity(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FeedItem", field, true, false, errors.New("field of type ItemSeverity does not have child fields"))
+}
+
+func _FeedItem_expiresAt(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedItem) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_FeedItem_expiresAt(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ExpiresAt(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
+			return marshalOTime2ᚖtimeᚐTime(ctx, ec, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func fieldContext_FeedItem_expiresAt(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FeedItem", field, true, false, errors.New("field of type Time does not have child fields"))
+}
+
 func _FeedItem_createdAt(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedItem) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1702,6 +1794,36 @@ func unmarshalInputFeedFilter(ctx context.Context, ec *executionContext, obj any
 	return it, nil
 }
 
+func unmarshalInputFeedItemsWhereInput(ctx context.Context, ec *executionContext, obj any) (model.FeedItemsWhereInput, error) {
+	var it model.FeedItemsWhereInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"resourceKey"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "resourceKey":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("resourceKey"))
+			data, err := unmarshalNString2string(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.ResourceKey = data
+		}
+	}
+	return it, nil
+}
+
 func unmarshalInputFeedRef(ctx context.Context, ec *executionContext, obj any) (model.FeedRef, error) {
 	var it model.FeedRef
 	if obj == nil {
@@ -1758,7 +1880,7 @@ func unmarshalInputMarkItemsInput(ctx context.Context, ec *executionContext, obj
 		asMap["feed"] = map[string]any{}
 	}
 
-	fieldsInOrder := [...]string{"feed", "as", "ids", "all", "upTo"}
+	fieldsInOrder := [...]string{"feed", "as", "ids", "all", "where", "upTo"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -1793,6 +1915,13 @@ func unmarshalInputMarkItemsInput(ctx context.Context, ec *executionContext, obj
 				return it, err
 			}
 			it.All = data
+		case "where":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("where"))
+			data, err := unmarshalOFeedItemsWhereInput2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedItemsWhereInput(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Where = data
 		case "upTo":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("upTo"))
 			data, err := unmarshalOString2ᚖstring(ctx, ec, v)
@@ -2284,6 +2413,26 @@ func _FeedItem(ctx context.Context, ec *executionContext, sel ast.SelectionSet, 
 		case "categories":
 			out.Values[i] = _FeedItem_categories(ctx, ec, field, obj)
 			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "resourceKey":
+			out.Values[i] = _FeedItem_resourceKey(ctx, ec, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "priority":
+			out.Values[i] = _FeedItem_priority(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "severity":
+			out.Values[i] = _FeedItem_severity(ctx, ec, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "expiresAt":
+			out.Values[i] = _FeedItem_expiresAt(ctx, ec, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "createdAt":
@@ -3043,6 +3192,14 @@ func unmarshalOFeedFilter2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐ
 		return nil, nil
 	}
 	res, err := unmarshalInputFeedFilter(ctx, ec, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func unmarshalOFeedItemsWhereInput2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedItemsWhereInput(ctx context.Context, ec *executionContext, v any) (*model.FeedItemsWhereInput, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := unmarshalInputFeedItemsWhereInput(ctx, ec, v)
 	return &res, graphql.ErrorOnPath(ctx, err)
 }
 

@@ -258,11 +258,15 @@ type ComplexityRoot struct {
 		Channel         func(childComplexity int) int
 		CreatedAt       func(childComplexity int) int
 		Data            func(childComplexity int) int
+		ExpiresAt       func(childComplexity int) int
 		ID              func(childComplexity int) int
 		InteractedAt    func(childComplexity int) int
 		Position        func(childComplexity int) int
+		Priority        func(childComplexity int) int
 		ReadAt          func(childComplexity int) int
+		ResourceKey     func(childComplexity int) int
 		SeenAt          func(childComplexity int) int
+		Severity        func(childComplexity int) int
 		StepRef         func(childComplexity int) int
 		Tenant          func(childComplexity int) int
 		TotalActivities func(childComplexity int) int
@@ -1614,6 +1618,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.FeedItem.Data(childComplexity), true
+	case "FeedItem.expiresAt":
+		if e.ComplexityRoot.FeedItem.ExpiresAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedItem.ExpiresAt(childComplexity), true
 	case "FeedItem.id":
 		if e.ComplexityRoot.FeedItem.ID == nil {
 			break
@@ -1632,18 +1642,36 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.FeedItem.Position(childComplexity), true
+	case "FeedItem.priority":
+		if e.ComplexityRoot.FeedItem.Priority == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedItem.Priority(childComplexity), true
 	case "FeedItem.readAt":
 		if e.ComplexityRoot.FeedItem.ReadAt == nil {
 			break
 		}
 
 		return e.ComplexityRoot.FeedItem.ReadAt(childComplexity), true
+	case "FeedItem.resourceKey":
+		if e.ComplexityRoot.FeedItem.ResourceKey == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedItem.ResourceKey(childComplexity), true
 	case "FeedItem.seenAt":
 		if e.ComplexityRoot.FeedItem.SeenAt == nil {
 			break
 		}
 
 		return e.ComplexityRoot.FeedItem.SeenAt(childComplexity), true
+	case "FeedItem.severity":
+		if e.ComplexityRoot.FeedItem.Severity == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedItem.Severity(childComplexity), true
 	case "FeedItem.stepRef":
 		if e.ComplexityRoot.FeedItem.StepRef == nil {
 			break
@@ -4489,6 +4517,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		unmarshalInputEmailStepInput,
 		unmarshalInputExplainPreferenceInput,
 		unmarshalInputFeedFilter,
+		unmarshalInputFeedItemsWhereInput,
 		unmarshalInputFeedRef,
 		unmarshalInputFetchStepInput,
 		unmarshalInputHeaderInput,
@@ -5313,6 +5342,14 @@ type FeedItem implements Node {
   stepRef: String!
   "The workflow's categories."
   categories: [String!]!
+  "What it is about, as the workflow says."
+  resourceKey: String
+  "How urgent it is."
+  priority: ItemPriority!
+  "What kind of news it brings, if the workflow says."
+  severity: ItemSeverity
+  "When it is removed, if it is by itself."
+  expiresAt: Time
   "When the item came into the feed."
   createdAt: Time!
   "The last time that it was marked as seen, if it is."
@@ -5382,7 +5419,13 @@ enum Mark {
   UNARCHIVED
 }
 
-"Which items to mark, and as what. Exactly one of ` + "`" + `ids` + "`" + ` and ` + "`" + `all` + "`" + `."
+"Items by what they are about."
+input FeedItemsWhereInput {
+  "Of this resource: 1 to 256 bytes, exactly. Of more than 1,000 in one feed the newest are meant."
+  resourceKey: String!
+}
+
+"Which items to mark, and as what. Exactly one of ` + "`" + `ids` + "`" + `, ` + "`" + `all` + "`" + ` and ` + "`" + `where` + "`" + `."
 input MarkItemsInput {
   "Whose feed."
   feed: FeedRef! = {}
@@ -5392,6 +5435,8 @@ input MarkItemsInput {
   ids: [ID!]
   "Every item of the feed. Costs the same for ten as for a million."
   all: Boolean
+  "The items of the feed that are about this."
+  where: FeedItemsWhereInput
   "With ` + "`" + `all` + "`" + `: only what had come up to this position, so that nothing is swallowed that the user could not see."
   upTo: String
 }
@@ -6792,6 +6837,43 @@ input InAppStepInput {
   buttons: [ButtonInput!]
   "Handed to your frontend with the message. String values are templates, at any depth. At most 64 KiB."
   data: JSON
+  """
+  What it is about, such as invoice:{{ data.invoice }}: at most 256 bytes. All items about the same can be marked, resolved,
+  retracted and updated together.
+  """
+  resourceKey: String
+  "How urgent it is. Left out: NORMAL."
+  priority: ItemPriority
+  "What kind of news it brings."
+  severity: ItemSeverity
+  "So long after it has come into the feed it is removed. Not in months, and at most 365 days. Left out: it stays."
+  expiresAfter: Duration
+  "Archive older items of the same ` + "`" + `resourceKey` + "`" + ` in the feed when it comes."
+  replaces: Boolean
+}
+
+"How urgent an item is."
+enum ItemPriority {
+  "It can wait."
+  LOW
+  "As usual."
+  NORMAL
+  "It should be seen soon."
+  HIGH
+  "It can't wait."
+  URGENT
+}
+
+"What kind of news an item brings."
+enum ItemSeverity {
+  "Something happened."
+  INFO
+  "Something went well."
+  SUCCESS
+  "Something may go wrong."
+  WARNING
+  "Something went wrong."
+  ERROR
 }
 
 "A call to action below a message."
@@ -8456,6 +8538,14 @@ func childFields_FeedItem(ctx context.Context, ec *executionContext, field graph
 		return fieldContext_FeedItem_stepRef(ctx, ec, field)
 	case "categories":
 		return fieldContext_FeedItem_categories(ctx, ec, field)
+	case "resourceKey":
+		return fieldContext_FeedItem_resourceKey(ctx, ec, field)
+	case "priority":
+		return fieldContext_FeedItem_priority(ctx, ec, field)
+	case "severity":
+		return fieldContext_FeedItem_severity(ctx, ec, field)
+	case "expiresAt":
+		return fieldContext_FeedItem_expiresAt(ctx, ec, field)
 	case "createdAt":
 		return fieldContext_FeedItem_createdAt(ctx, ec, field)
 	case "seenAt":

@@ -6,6 +6,7 @@ import (
 	"context"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/graph/model"
 	"github.com/vektah/gqlparser/v2/ast"
 )
@@ -671,7 +672,7 @@ func unmarshalInputInAppStepInput(ctx context.Context, ec *executionContext, obj
 		asMap["format"] = "MARKDOWN"
 	}
 
-	fieldsInOrder := [...]string{"channel", "body", "format", "actionUrl", "buttons", "data"}
+	fieldsInOrder := [...]string{"channel", "body", "format", "actionUrl", "buttons", "data", "resourceKey", "priority", "severity", "expiresAfter", "replaces"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -720,6 +721,41 @@ func unmarshalInputInAppStepInput(ctx context.Context, ec *executionContext, obj
 				return it, err
 			}
 			it.Data = data
+		case "resourceKey":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("resourceKey"))
+			data, err := unmarshalOString2ᚖstring(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.ResourceKey = data
+		case "priority":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("priority"))
+			data, err := unmarshalOItemPriority2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚐPriority(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Priority = data
+		case "severity":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("severity"))
+			data, err := unmarshalOItemSeverity2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚐSeverity(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Severity = data
+		case "expiresAfter":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("expiresAfter"))
+			data, err := unmarshalODuration2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋworkflowᚋcalendarᚐDuration(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.ExpiresAfter = data
+		case "replaces":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("replaces"))
+			data, err := unmarshalOBoolean2ᚖbool(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Replaces = data
 		}
 	}
 	return it, nil
@@ -1768,6 +1804,38 @@ func marshalNHttpMethod2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐHTTPM
 	return v
 }
 
+func unmarshalNItemPriority2githubᚗcomᚋbelfryhqᚋbelfryᚐPriority(ctx context.Context, ec *executionContext, v any) (belfry.Priority, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := unmarshalNItemPriority2githubᚗcomᚋbelfryhqᚋbelfryᚐPriorityF[tmp]
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func marshalNItemPriority2githubᚗcomᚋbelfryhqᚋbelfryᚐPriority(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v belfry.Priority) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(marshalNItemPriority2githubᚗcomᚋbelfryhqᚋbelfryᚐPriorityF[v])
+	if res == graphql.Null {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+	}
+	return res
+}
+
+var (
+	unmarshalNItemPriority2githubᚗcomᚋbelfryhqᚋbelfryᚐPriorityF = map[string]belfry.Priority{
+		"LOW":    belfry.LowPriority,
+		"NORMAL": belfry.NormalPriority,
+		"HIGH":   belfry.HighPriority,
+		"URGENT": belfry.UrgentPriority,
+	}
+	marshalNItemPriority2githubᚗcomᚋbelfryhqᚋbelfryᚐPriorityF = map[belfry.Priority]string{
+		belfry.LowPriority:    "LOW",
+		belfry.NormalPriority: "NORMAL",
+		belfry.HighPriority:   "HIGH",
+		belfry.UrgentPriority: "URGENT",
+	}
+)
+
 func unmarshalNRuleDay2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐRuleDay(ctx context.Context, ec *executionContext, v any) (model.RuleDay, error) {
 	var res model.RuleDay
 	err := res.UnmarshalGQL(v)
@@ -1980,6 +2048,74 @@ func unmarshalOInAppStepInput2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmode
 	res, err := unmarshalInputInAppStepInput(ctx, ec, v)
 	return &res, graphql.ErrorOnPath(ctx, err)
 }
+
+func unmarshalOItemPriority2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚐPriority(ctx context.Context, ec *executionContext, v any) (*belfry.Priority, error) {
+	if v == nil {
+		return nil, nil
+	}
+	tmp, err := graphql.UnmarshalString(v)
+	res := unmarshalOItemPriority2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚐPriorityF[tmp]
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func marshalOItemPriority2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚐPriority(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v *belfry.Priority) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalString(marshalOItemPriority2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚐPriorityF[*v])
+	return res
+}
+
+var (
+	unmarshalOItemPriority2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚐPriorityF = map[string]belfry.Priority{
+		"LOW":    belfry.LowPriority,
+		"NORMAL": belfry.NormalPriority,
+		"HIGH":   belfry.HighPriority,
+		"URGENT": belfry.UrgentPriority,
+	}
+	marshalOItemPriority2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚐPriorityF = map[belfry.Priority]string{
+		belfry.LowPriority:    "LOW",
+		belfry.NormalPriority: "NORMAL",
+		belfry.HighPriority:   "HIGH",
+		belfry.UrgentPriority: "URGENT",
+	}
+)
+
+func unmarshalOItemSeverity2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚐSeverity(ctx context.Context, ec *executionContext, v any) (*belfry.Severity, error) {
+	if v == nil {
+		return nil, nil
+	}
+	tmp, err := graphql.UnmarshalString(v)
+	res := unmarshalOItemSeverity2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚐSeverityF[tmp]
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func marshalOItemSeverity2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚐSeverity(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v *belfry.Severity) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalString(marshalOItemSeverity2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚐSeverityF[*v])
+	return res
+}
+
+var (
+	unmarshalOItemSeverity2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚐSeverityF = map[string]belfry.Severity{
+		"INFO":    belfry.InfoSeverity,
+		"SUCCESS": belfry.SuccessSeverity,
+		"WARNING": belfry.WarningSeverity,
+		"ERROR":   belfry.ErrorSeverity,
+	}
+	marshalOItemSeverity2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚐSeverityF = map[belfry.Severity]string{
+		belfry.InfoSeverity:    "INFO",
+		belfry.SuccessSeverity: "SUCCESS",
+		belfry.WarningSeverity: "WARNING",
+		belfry.ErrorSeverity:   "ERROR",
+	}
+)
 
 func unmarshalOOffsetDirection2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐOffsetDirection(ctx context.Context, ec *executionContext, v any) (*model.OffsetDirection, error) {
 	if v == nil {

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/belfryhq/belfry"
@@ -83,6 +84,33 @@ func (i *FeedItem) Blocks() []Block {
 	}
 	return blocks
 }
+
+// options are what the workflow says of the item's place in the feed.
+func (i *FeedItem) options() belfry.ItemOptions {
+	if i.Content.Item == nil {
+		return belfry.ItemOptions{}
+	}
+	return *i.Content.Item
+}
+
+// ResourceKey is what the item is about; nil if nobody said.
+func (i *FeedItem) ResourceKey() *string { return optional(i.options().ResourceKey) }
+
+// Priority is how urgent it is.
+func (i *FeedItem) Priority() belfry.Priority {
+	return cmp.Or(i.options().Priority, belfry.NormalPriority)
+}
+
+// Severity is what kind of news it brings; nil if nobody said.
+func (i *FeedItem) Severity() *belfry.Severity {
+	if s := i.options().Severity; s != "" {
+		return &s
+	}
+	return nil
+}
+
+// ExpiresAt is when the item is removed; nil if it stays.
+func (i *FeedItem) ExpiresAt() *time.Time { return i.Item.ExpiresAt() }
 
 // SeenAt is the latest time the item was seen; nil if it isn't.
 func (i *FeedItem) SeenAt() *time.Time { return i.State.SeenAt }

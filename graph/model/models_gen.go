@@ -643,6 +643,12 @@ type FeedItemsPatched struct {
 
 func (FeedItemsPatched) IsFeedEvent() {}
 
+// Items by what they are about.
+type FeedItemsWhereInput struct {
+	// Of this resource: 1 to 256 bytes, exactly. Of more than 1,000 in one feed the newest are meant.
+	ResourceKey string `json:"resourceKey"`
+}
+
 // Every item that had come up to a position was marked.
 type FeedMarkedAll struct {
 	Position string       `json:"position"`
@@ -754,6 +760,17 @@ type InAppStepInput struct {
 	Buttons []ButtonInput `json:"buttons,omitempty"`
 	// Handed to your frontend with the message. String values are templates, at any depth. At most 64 KiB.
 	Data map[string]any `json:"data,omitempty"`
+	// What it is about, such as invoice:{{ data.invoice }}: at most 256 bytes. All items about the same can be marked, resolved,
+	// retracted and updated together.
+	ResourceKey *string `json:"resourceKey,omitempty"`
+	// How urgent it is. Left out: NORMAL.
+	Priority *belfry.Priority `json:"priority,omitempty"`
+	// What kind of news it brings.
+	Severity *belfry.Severity `json:"severity,omitempty"`
+	// So long after it has come into the feed it is removed. Not in months, and at most 365 days. Left out: it stays.
+	ExpiresAfter *calendar.Duration `json:"expiresAfter,omitempty"`
+	// Archive older items of the same `resourceKey` in the feed when it comes.
+	Replaces *bool `json:"replaces,omitempty"`
 }
 
 // Why one of many things was not done. The same as the extensions of an error.
@@ -772,7 +789,7 @@ type ItemError struct {
 	Reference *string `json:"reference,omitempty"`
 }
 
-// Which items to mark, and as what. Exactly one of `ids` and `all`.
+// Which items to mark, and as what. Exactly one of `ids`, `all` and `where`.
 type MarkItemsInput struct {
 	// Whose feed.
 	Feed FeedRef `json:"feed"`
@@ -782,6 +799,8 @@ type MarkItemsInput struct {
 	Ids []string `json:"ids,omitempty"`
 	// Every item of the feed. Costs the same for ten as for a million.
 	All *bool `json:"all,omitempty"`
+	// The items of the feed that are about this.
+	Where *FeedItemsWhereInput `json:"where,omitempty"`
 	// With `all`: only what had come up to this position, so that nothing is swallowed that the user could not see.
 	UpTo *string `json:"upTo,omitempty"`
 }
