@@ -48,6 +48,9 @@ func (s *Service) Append(ctx context.Context, tx *postgres.Tx, messages []belfry
 	if err := insert(ctx, tx, sorted, at); err != nil {
 		return fmt.Errorf("append to feeds: %w", err)
 	}
+	if err := setTimers(ctx, tx, sorted, at); err != nil {
+		return fmt.Errorf("append to feeds: %w", err)
+	}
 	if err := s.Observe(ctx, tx, sent); err != nil {
 		return fmt.Errorf("observe new messages: %w", err)
 	}

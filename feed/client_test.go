@@ -50,6 +50,15 @@ func (c *client) take(e Event) error {
 				it.State = it.State.Apply(e.Mark, e.At)
 			}
 		}
+	case Removed:
+		for _, seq := range e.Seqs {
+			delete(c.items, seq)
+		}
+		for seq := range c.items {
+			if seq <= e.UpTo {
+				delete(c.items, seq)
+			}
+		}
 	case Synced:
 		next = e.Position == c.at
 	case Reset:

@@ -18,6 +18,8 @@ type Service struct {
 	Bus  Bus
 	// UserID finds a user's internal id by environment and external id; 0 if the user is not known.
 	UserID func(context.Context, belfry.EnvironmentID, string) (belfry.RecipientID, error)
+	// Recipients finds recipients by their internal ids, as the transaction sees them; those who are deleted are left out.
+	Recipients func(context.Context, *postgres.Tx, belfry.EnvironmentID, []belfry.RecipientID) (map[belfry.RecipientID]*belfry.Recipient, error)
 	// Observe records what happens to messages, in the transaction in which it happens.
 	Observe func(context.Context, *postgres.Tx, []belfry.StatusChange) error
 	Now     func() time.Time
@@ -46,9 +48,12 @@ const (
 // now is the current instant as PostgreSQL will give it back: in UTC, to the microsecond.
 func (s *Service) now() time.Time { return s.Now().UTC().Truncate(time.Microsecond) }
 
-// Run does the housekeeping until ctx ends: it finds changes whose bell was lost, and drops changes too old to be
-// replayed. Several nodes may run it.
+// Run does the housekeeping until ctx ends: it finds changes whose bell was lost, drops changes too old to be replayed, and
+// does to items what is due. Several nodes may run it.
 func (s *Service) Run(ctx context.Context) error {
+	var upkeep sync.WaitGroup
+	upkeep.Go(func() { s.upkeep(ctx) })
+	defer upkeep.Wait()
 	sweep := time.NewTicker(sweepInterval)
 	defer sweep.Stop()
 	prune := time.NewTicker(pruneInterval)
@@ -65,6 +70,24 @@ func (s *Service) Run(ctx context.Context) error {
 			err = s.Sweep(ctx)
 		case <-prune.C:
 			err = s.prune(ctx)
+		}
+	}
+}
+
+// upkeep does what items and operations wait for.
+func (s *Service) upkeep(ctx context.Context) {
+	ticks := time.NewTicker(timerInterval)
+	defer ticks.Stop()
+	for {
+		for what, do := range map[string]func(context.Context) error{"timers": s.FireTimers, "operations": s.RunOperations} {
+			if err := do(ctx); err != nil && ctx.Err() == nil {
+				s.Log.Error("the upkeep of feeds failed; it is tried again", "of", what, "error", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticks.C:
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -64,7 +65,7 @@ func newWorldOn(pool *pgxpool.Pool) *world {
 		clock:  time.Date(2026, 5, 4, 9, 0, 0, 0, time.UTC),
 		people: make(map[string]belfry.RecipientID),
 	}
-	w.Service = &Service{Pool: pool, Bus: w.bus, UserID: w.userID, Observe: w.observe, Now: w.tick, Log: slog.New(slog.DiscardHandler)}
+	w.Service = &Service{Pool: pool, Bus: w.bus, UserID: w.userID, Recipients: w.recipients, Observe: w.observe, Now: w.tick, Log: slog.New(slog.DiscardHandler)}
 	return w
 }
 
@@ -98,6 +99,18 @@ func (w *world) userID(_ context.Context, env belfry.EnvironmentID, user string)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.people[fmt.Sprint(env, "/", user)], nil
+}
+
+func (w *world) recipients(_ context.Context, _ *postgres.Tx, env belfry.EnvironmentID, ids []belfry.RecipientID) (map[belfry.RecipientID]*belfry.Recipient, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	out := map[belfry.RecipientID]*belfry.Recipient{}
+	for k, id := range w.people {
+		if _, user, _ := strings.Cut(k, "/"); slices.Contains(ids, id) {
+			out[id] = &belfry.Recipient{ID: id, RecipientRef: belfry.User(user)}
+		}
+	}
+	return out, nil
 }
 
 // know makes a user known, and names the user's default feed.

@@ -140,11 +140,8 @@ func (s *Service) record(ctx context.Context, tx *postgres.Tx, h *header, ref Re
 	if err := writeHeader(ctx, tx, h); err != nil {
 		return err
 	}
-	var upTo *int64
-	if e.Kind == MarkedAll {
-		upTo = &e.UpTo
-	}
-	if _, err := tx.Exec(ctx, insertChange, h.recipient, h.channel, h.version, h.env, e.At, e.Mark, e.Seqs, upTo); err != nil {
+	what, seqs, upTo := e.change()
+	if _, err := tx.Exec(ctx, insertChange, h.recipient, h.channel, h.version, h.env, e.At, what, seqs, upTo); err != nil {
 		return err
 	}
 	if len(done) > 0 {

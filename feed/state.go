@@ -24,6 +24,8 @@ type State struct {
 	ReadAt       *time.Time
 	InteractedAt *time.Time
 	ArchivedAt   *time.Time
+	// SnoozedUntil is when the item comes back; nil unless it is away. Then it counts nowhere, and watermarks pass it by.
+	SnoozedUntil *time.Time `json:",omitempty"`
 }
 
 // Apply returns the state after a mark. Times are of the latest occurrence, and reading counts as seeing.
@@ -70,11 +72,13 @@ func (c Cells) Badge() belfry.Badge {
 	}
 }
 
-// Add counts n items of a state, or uncounts them if n is negative.
+// Add counts n items of a state, or uncounts them if n is negative. Those that are snoozed are in no cell.
 func (c *Cells) Add(s State, n int) {
-	if s.Archived {
+	switch {
+	case s.SnoozedUntil != nil:
+	case s.Archived:
 		c.Archived[s.Level] += n
-	} else {
+	default:
 		c.Active[s.Level] += n
 	}
 }

@@ -72,12 +72,18 @@ func writeHeader(ctx context.Context, tx pgx.Tx, h *header) error {
 	return err
 }
 
-const stateColumns = `seq, state_version, state, archived, seen_at, read_at, interacted_at, archived_at`
+const stateColumns = `seq, state_version, state, archived, seen_at, read_at, interacted_at, archived_at, snoozed_until`
+
+// aboutColumns are what an item shows besides its state and content.
+const aboutColumns = `coalesce(actor_id, 0), actor_ids, coalesce(total_activities, 1), coalesce(tenant_id, 0), workflow, step_ref, categories, created_at`
+
+// selectThese reads items by their keys, newest first.
+const selectThese = `SELECT ` + stateColumns + `, ` + aboutColumns + `, content
+  FROM feed_items WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 AND seq = ANY ($4) ORDER BY seq DESC`
 
 // selectItems reads a stretch of a feed, newest first. It doesn't leave out what the filter doesn't want, for then
 // LIMIT wouldn't bound how many rows a rare workflow has it look at; it leaves out their content.
-const selectItems = `SELECT ` + stateColumns + `, coalesce(actor_id, 0), actor_ids, coalesce(total_activities, 1), coalesce(tenant_id, 0),
-       workflow, step_ref, categories, created_at,
+const selectItems = `SELECT ` + stateColumns + `, ` + aboutColumns + `,
        CASE WHEN ($6::text[] IS NULL OR workflow = ANY ($6)) AND ($7::text[] IS NULL OR categories && $7) THEN content END
   FROM feed_items
  WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 AND seq < $4 AND seq > $5
@@ -109,7 +115,7 @@ type stored struct {
 }
 
 func (s *stored) fields() []any {
-	return []any{&s.seq, &s.Version, &s.Level, &s.Archived, &s.SeenAt, &s.ReadAt, &s.InteractedAt, &s.ArchivedAt}
+	return []any{&s.seq, &s.Version, &s.Level, &s.Archived, &s.SeenAt, &s.ReadAt, &s.InteractedAt, &s.ArchivedAt, &s.SnoozedUntil}
 }
 
 func writeStates(ctx context.Context, tx pgx.Tx, k key, items []stored) error {
@@ -140,23 +146,55 @@ func readItems(ctx context.Context, tx pgx.Tx, h *header, before, after int64, f
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var st stored
-		var content *belfry.Content
-		i := &Item{Epoch: h.epoch}
-		if err := rows.Scan(append(st.fields(), &i.Actor, &i.Actors, &i.TotalActivities, &i.Tenant,
-			&i.Workflow, &i.StepRef, &i.Categories, &i.CreatedAt, &content)...); err != nil {
+		i, wanted, err := h.scanItem(rows)
+		if err != nil {
 			return nil, at, err
 		}
-		at = looked{at.rows + 1, st.seq}
-		i.State = h.watermarks.Effective(st.seq, st.State)
-		if content == nil || !f.matches(i.State) {
-			continue
+		at = looked{at.rows + 1, i.ID.Seq}
+		if wanted && f.matches(i.State) {
+			items = append(items, i)
 		}
-		i.ID = belfry.MessageID{Recipient: h.recipient, Channel: h.channel, Seq: st.seq}
-		i.Content = *content
-		items = append(items, i)
 	}
 	return items, at, rows.Err()
+}
+
+// scanItem reads a row of selectItems or selectThese. wanted is false if its content was left out.
+func (h *header) scanItem(rows pgx.Rows) (i *Item, wanted bool, err error) {
+	var st stored
+	var content *belfry.Content
+	i = &Item{Epoch: h.epoch}
+	if err := rows.Scan(append(st.fields(), &i.Actor, &i.Actors, &i.TotalActivities, &i.Tenant,
+		&i.Workflow, &i.StepRef, &i.Categories, &i.CreatedAt, &content)...); err != nil {
+		return nil, false, err
+	}
+	i.ID = belfry.MessageID{Recipient: h.recipient, Channel: h.channel, Seq: st.seq}
+	i.State = h.watermarks.Effective(st.seq, st.State)
+	if content == nil {
+		return i, false, nil
+	}
+	i.Content = *content
+	return i, true, nil
+}
+
+// readThese reads items by their sequence numbers, newest first, those that are snoozed too.
+func readThese(ctx context.Context, tx pgx.Tx, h *header, seqs []int64) ([]*Item, error) {
+	if len(seqs) == 0 {
+		return nil, nil
+	}
+	rows, err := tx.Query(ctx, selectThese, h.recipient, h.channel, h.env, seqs)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []*Item
+	for rows.Next() {
+		i, _, err := h.scanItem(rows)
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	return items, rows.Err()
 }
 
 const insertChange = `INSERT INTO feed_changes (recipient_id, channel, version, environment_id, at, mark, seqs, up_to)
@@ -203,8 +241,11 @@ const selectStatuses = `SELECT t.recipient_id, t.channel, i.*, f.watermarks
 
 // statements is every statement of this package by name, for the test that prepares them on the migrated schema.
 var statements = map[string]string{
-	"selectOfResource": selectOfResource,
-	"selectAnyItem":    selectAnyItem, "selectOldest": selectOldest, "insertEmpty": insertEmpty, "moveItems": moveItems, "deleteOlder": deleteOlder,
+	"selectOfResource": selectOfResource, "selectThese": selectThese, "deleteItems": deleteItems, "deleteTimersOf": deleteTimersOf,
+	"insertTimers": insertTimers, "selectDue": selectDue, "takeDue": takeDue, "forgetTimers": forgetTimers, "moveTimers": moveTimers, "wakeItems": wakeItems,
+	"insertOperation": insertOperation, "deleteOldOperations": deleteOldOperations, "selectOperation": selectOperation, "claimThis": claimThis,
+	"claimDue": claimDue, "moveOperation": moveOperation, "postponeOperation": postponeOperation, "selectFeedsOfResource": selectFeedsOfResource,
+	"selectAnyItem": selectAnyItem, "selectOldest": selectOldest, "insertEmpty": insertEmpty, "moveItems": moveItems, "deleteOlder": deleteOlder,
 	"forgetItems": forgetItems, "forgetChanges": forgetChanges, "forgetFeeds": forgetFeeds,
 	"selectHeader": selectHeader, "lockHeader": lockHeader, "updateHeader": updateHeader, "selectItems": selectItems,
 	"selectMarkable": selectMarkable, "selectStates": selectStates, "updateStates": updateStates,

@@ -189,42 +189,6 @@ func (s *Service) past(ctx context.Context, ref Ref, since *belfry.Position, beg
 	return events, err
 }
 
-// replay makes the events of the versions after one, up to another, as far as they are kept: items from feed_items by
-// their seq, marks from feed_changes.
-func replay(ctx context.Context, tx pgx.Tx, h *header, after, upTo int64) ([]Event, error) {
-	items, _, err := readItems(ctx, tx, h, upTo+1, after, everyItem, replayChunk)
-	if err != nil {
-		return nil, err
-	}
-	events := make([]Event, 0, len(items))
-	for _, it := range items {
-		events = append(events, Event{Kind: Upserted, Position: it.Position(), Item: it})
-	}
-	rows, err := tx.Query(ctx, selectChanges, h.recipient, h.channel, h.env, after, upTo)
-	if err != nil {
-		return nil, err
-	}
-	marks, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (e Event, err error) {
-		e.Kind, e.Position.Epoch = Patched, h.epoch
-		err = row.Scan(&e.Position.Version, &e.At, &e.Mark, &e.Seqs, &e.UpTo)
-		if e.Seqs == nil {
-			e.Kind = MarkedAll
-		} else {
-			e.Recipient = h.recipient
-		}
-		return e, err
-	})
-	if err != nil {
-		return nil, err
-	}
-	events = append(events, marks...)
-	slices.SortFunc(events, func(a, b Event) int { return cmp.Compare(a.Position.Version, b.Position.Version) })
-	for i := range events {
-		events[i].Badge = h.cells.Badge()
-	}
-	return events, nil
-}
-
 // Sweep compares the feeds that somebody listens to with the database, and wakes those listeners that were told less
 // than there is: their bell was lost between a commit and its publication.
 func (s *Service) Sweep(ctx context.Context) error {

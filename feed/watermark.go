@@ -27,6 +27,9 @@ const maxWatermarks = 8
 
 // Effective is the true state of an item whose stored state is s.
 func (ws Watermarks) Effective(seq int64, s State) State {
+	if s.SnoozedUntil != nil {
+		return s
+	}
 	for _, w := range ws {
 		if w.Version > s.Version && seq <= w.UpTo {
 			s = s.Apply(w.Mark, w.At)

@@ -116,28 +116,18 @@ func (r *Resolver) mark(ctx context.Context, ref feed.Ref, in *model.MarkItemsIn
 		}
 	case in.UpTo != nil:
 		return nil, belfry.Errorf(belfry.Invalid, "upTo goes with all").At("input.upTo")
-	case len(in.Ids) == 0:
-		return nil, belfry.Errorf(belfry.Invalid, "give 1 to %d ids", feed.MaxMarkIDs).At("input.ids")
-	case len(in.Ids) > feed.MaxMarkIDs:
-		return nil, belfry.Beyond("input.ids", feed.MaxMarkIDs, "ids")
 	default:
 		var ids []belfry.MessageID
-		for _, s := range in.Ids {
-			if id, err := belfry.ParseMessageID(s); err == nil {
-				ids = append(ids, id)
-			} else {
-				unknown = append(unknown, s)
-			}
+		if ids, unknown, err = parseItemIDs(in.Ids, "input.ids"); err != nil {
+			return nil, err
 		}
 		marked, err = r.Feeds.Mark(ctx, ref, in.As, ids)
 	}
 	if err != nil {
 		return nil, err
 	}
-	for _, id := range marked.NotFound {
-		unknown = append(unknown, id.String())
-	}
-	return &model.MarkItemsPayload{Badge: marked.Badge, Position: marked.Position.String(), Changed: marked.Changed, NotFound: unknown}, nil
+	return &model.MarkItemsPayload{Badge: marked.Badge, Position: marked.Position.String(), Changed: marked.Changed,
+		NotFound: idStrings(unknown, marked.NotFound)}, nil
 }
 
 // subscribe tells what happens to a feed, in the API's form.

@@ -61,6 +61,9 @@ func newWorld(t *testing.T) *world {
 	pool := pgtest.New(t)
 	people := recipient.New(pool, time.Now)
 	feeds := &feed.Service{Pool: pool, Bus: silent{}, UserID: people.UserID, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		Recipients: func(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, ids []belfry.RecipientID) (map[belfry.RecipientID]*belfry.Recipient, error) {
+			return recipient.Load(ctx, tx, []belfry.EnvironmentID{env}, ids)
+		},
 		Observe: func(context.Context, *postgres.Tx, []belfry.StatusChange) error { return nil }}
 	deliveries := delivery.New(delivery.Config{Pool: pool, InApp: feeds.Append, Observe: feeds.Observe, Now: time.Now, Log: feeds.Log,
 		Providers: map[belfry.ChannelType]delivery.Provider{belfry.Email: postOffice{}}, PollInterval: 50 * time.Millisecond})

@@ -384,6 +384,27 @@ var attempts = []attempt{
 		byStranger:  "INVALID", // a backend has to say whose feed
 	},
 	{
+		field:       "Query.feedOperation",
+		query:       `query ($id: ID!) { feedOperation(id: $id) { resourceKey items } }`,
+		variables:   func(v *victim) vars { return vars{"id": v.feedOpID} },
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"feedOperation": null}`,
+	},
+	{
+		field:       "Mutation.retractItems",
+		query:       `mutation ($ids: [ID!]) { retractItems(input: {where: {ids: $ids}}) { removed notFound } }`,
+		variables:   func(v *victim) vars { return vars{"ids": v.itemIDs} },
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"retractItems": {"removed": 0, "notFound": $items}}`,
+	},
+	{
+		field:       "Mutation.resolveResource",
+		query:       `mutation ($m: String!) { resolveResource(input: {resourceKey: $m, as: READ}) { operation { feeds items } } }`,
+		variables:   func(*victim) vars { return vars{"m": marker} },
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"resolveResource": {"operation": {"feeds": 0, "items": 0}}}`,
+	},
+	{
 		field:       "Subscription.feedEvents",
 		query:       `subscription { feedEvents(feed: {user: "ana"}) { __typename badge { total } } }`,
 		byColleague: "FORBIDDEN",

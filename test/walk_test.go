@@ -20,6 +20,7 @@ var walks = map[string]func(*victim) []string{
 		}
 		return out
 	},
+	"feedOperation":      func(v *victim) []string { return []string{fmt.Sprintf(`(id: %q)`, v.feedOpID)} },
 	"bulkOperation":      func(v *victim) []string { return []string{fmt.Sprintf(`(id: %q)`, v.bulkID)} },
 	"me":                 plain(""),
 	"user":               plain(`(id: "ana")`),

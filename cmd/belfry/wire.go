@@ -85,7 +85,7 @@ func build(ctx context.Context, config node, o options, log *slog.Logger) (_ *be
 	if n.segment, err = analytics.NewSegment(analytics.SegmentConfig{Pool: n.pool, EnvironmentKey: n.auth.EnvironmentKey, Log: log}); err != nil {
 		return nil, err
 	}
-	n.feeds = &feed.Service{Pool: n.pool, Bus: bell{n.hub}, UserID: n.people.UserID, Observe: n.observe(), Now: time.Now, Log: log}
+	n.feeds = &feed.Service{Pool: n.pool, Bus: bell{n.hub}, UserID: n.people.UserID, Recipients: recipientsIn, Observe: n.observe(), Now: time.Now, Log: log}
 	n.delivery = delivery.New(delivery.Config{
 		Pool: n.pool, Providers: providers(log), InApp: n.append, Observe: n.observe(), Now: time.Now, Log: log,
 	})
@@ -116,6 +116,11 @@ func build(ctx context.Context, config node, o options, log *slog.Logger) (_ *be
 	}))
 	n.metrics = n.newMetrics()
 	return n, nil
+}
+
+// recipientsIn finds recipients by their internal ids, as a transaction sees them.
+func recipientsIn(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, ids []belfry.RecipientID) (map[belfry.RecipientID]*belfry.Recipient, error) {
+	return recipient.Load(ctx, tx, []belfry.EnvironmentID{env}, ids)
 }
 
 // openBus chooses how nodes ring each other's bells.

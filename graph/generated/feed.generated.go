@@ -1997,6 +1997,13 @@ func _FeedEvent(ctx context.Context, ec *executionContext, sel ast.SelectionSet,
 			return graphql.Null
 		}
 		return _FeedMarkedAll(ctx, ec, sel, obj)
+	case model.FeedItemsRemoved:
+		return _FeedItemsRemoved(ctx, ec, sel, &obj)
+	case *model.FeedItemsRemoved:
+		if obj == nil {
+			return graphql.Null
+		}
+		return _FeedItemsRemoved(ctx, ec, sel, obj)
 	case model.FeedItemsPatched:
 		return _FeedItemsPatched(ctx, ec, sel, &obj)
 	case *model.FeedItemsPatched:

@@ -299,12 +299,30 @@ type ComplexityRoot struct {
 		Position func(childComplexity int) int
 	}
 
+	FeedItemsRemoved struct {
+		Badge    func(childComplexity int) int
+		Ids      func(childComplexity int) int
+		Position func(childComplexity int) int
+		Reason   func(childComplexity int) int
+		UpTo     func(childComplexity int) int
+	}
+
 	FeedMarkedAll struct {
 		As       func(childComplexity int) int
 		At       func(childComplexity int) int
 		Badge    func(childComplexity int) int
 		Position func(childComplexity int) int
 		UpTo     func(childComplexity int) int
+	}
+
+	FeedOperation struct {
+		CreatedAt   func(childComplexity int) int
+		Feeds       func(childComplexity int) int
+		FinishedAt  func(childComplexity int) int
+		ID          func(childComplexity int) int
+		Items       func(childComplexity int) int
+		Kind        func(childComplexity int) int
+		ResourceKey func(childComplexity int) int
 	}
 
 	FeedReset struct {
@@ -402,6 +420,8 @@ type ComplexityRoot struct {
 		MarkItems                func(childComplexity int, input model.MarkItemsInput) int
 		MergeUsers               func(childComplexity int, input model.MergeUsersInput) int
 		RemoveAudienceMembers    func(childComplexity int, input model.RemoveAudienceMembersInput) int
+		ResolveResource          func(childComplexity int, input model.ResolveResourceInput) int
+		RetractItems             func(childComplexity int, input model.RetractItemsInput) int
 		SendEvent                func(childComplexity int, input model.SendEventInput) int
 		SetChannelData           func(childComplexity int, input model.SetChannelDataInput) int
 		SetDefaultPreferences    func(childComplexity int, input model.SetDefaultPreferencesInput) int
@@ -525,6 +545,7 @@ type ComplexityRoot struct {
 		DefaultPreferences func(childComplexity int, tenant *string) int
 		ExplainPreference  func(childComplexity int, input model.ExplainPreferenceInput) int
 		Feed               func(childComplexity int, ref model.FeedRef) int
+		FeedOperation      func(childComplexity int, id string) int
 		Me                 func(childComplexity int) int
 		Node               func(childComplexity int, id string) int
 		Object             func(childComplexity int, collection string, id string) int
@@ -567,6 +588,16 @@ type ComplexityRoot struct {
 
 	RemoveAudienceMembersPayload struct {
 		Results func(childComplexity int) int
+	}
+
+	ResolveResourcePayload struct {
+		Operation func(childComplexity int) int
+	}
+
+	RetractItemsPayload struct {
+		NotFound  func(childComplexity int) int
+		Operation func(childComplexity int) int
+		Removed   func(childComplexity int) int
 	}
 
 	Run struct {
@@ -1785,6 +1816,37 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.FeedItemsPatched.Position(childComplexity), true
 
+	case "FeedItemsRemoved.badge":
+		if e.ComplexityRoot.FeedItemsRemoved.Badge == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedItemsRemoved.Badge(childComplexity), true
+	case "FeedItemsRemoved.ids":
+		if e.ComplexityRoot.FeedItemsRemoved.Ids == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedItemsRemoved.Ids(childComplexity), true
+	case "FeedItemsRemoved.position":
+		if e.ComplexityRoot.FeedItemsRemoved.Position == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedItemsRemoved.Position(childComplexity), true
+	case "FeedItemsRemoved.reason":
+		if e.ComplexityRoot.FeedItemsRemoved.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedItemsRemoved.Reason(childComplexity), true
+	case "FeedItemsRemoved.upTo":
+		if e.ComplexityRoot.FeedItemsRemoved.UpTo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedItemsRemoved.UpTo(childComplexity), true
+
 	case "FeedMarkedAll.as":
 		if e.ComplexityRoot.FeedMarkedAll.As == nil {
 			break
@@ -1815,6 +1877,49 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.FeedMarkedAll.UpTo(childComplexity), true
+
+	case "FeedOperation.createdAt":
+		if e.ComplexityRoot.FeedOperation.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedOperation.CreatedAt(childComplexity), true
+	case "FeedOperation.feeds":
+		if e.ComplexityRoot.FeedOperation.Feeds == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedOperation.Feeds(childComplexity), true
+	case "FeedOperation.finishedAt":
+		if e.ComplexityRoot.FeedOperation.FinishedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedOperation.FinishedAt(childComplexity), true
+	case "FeedOperation.id":
+		if e.ComplexityRoot.FeedOperation.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedOperation.ID(childComplexity), true
+	case "FeedOperation.items":
+		if e.ComplexityRoot.FeedOperation.Items == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedOperation.Items(childComplexity), true
+	case "FeedOperation.kind":
+		if e.ComplexityRoot.FeedOperation.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedOperation.Kind(childComplexity), true
+	case "FeedOperation.resourceKey":
+		if e.ComplexityRoot.FeedOperation.ResourceKey == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedOperation.ResourceKey(childComplexity), true
 
 	case "FeedReset.badge":
 		if e.ComplexityRoot.FeedReset.Badge == nil {
@@ -2315,6 +2420,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.RemoveAudienceMembers(childComplexity, args["input"].(model.RemoveAudienceMembersInput)), true
+	case "Mutation.resolveResource":
+		if e.ComplexityRoot.Mutation.ResolveResource == nil {
+			break
+		}
+
+		args, err := field_Mutation_resolveResource_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ResolveResource(childComplexity, args["input"].(model.ResolveResourceInput)), true
+	case "Mutation.retractItems":
+		if e.ComplexityRoot.Mutation.RetractItems == nil {
+			break
+		}
+
+		args, err := field_Mutation_retractItems_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RetractItems(childComplexity, args["input"].(model.RetractItemsInput)), true
 	case "Mutation.sendEvent":
 		if e.ComplexityRoot.Mutation.SendEvent == nil {
 			break
@@ -2938,6 +3065,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Feed(childComplexity, args["ref"].(model.FeedRef)), true
+	case "Query.feedOperation":
+		if e.ComplexityRoot.Query.FeedOperation == nil {
+			break
+		}
+
+		args, err := field_Query_feedOperation_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.FeedOperation(childComplexity, args["id"].(string)), true
 
 	case "Query.me":
 		if e.ComplexityRoot.Query.Me == nil {
@@ -3213,6 +3351,32 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.RemoveAudienceMembersPayload.Results(childComplexity), true
+
+	case "ResolveResourcePayload.operation":
+		if e.ComplexityRoot.ResolveResourcePayload.Operation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ResolveResourcePayload.Operation(childComplexity), true
+
+	case "RetractItemsPayload.notFound":
+		if e.ComplexityRoot.RetractItemsPayload.NotFound == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RetractItemsPayload.NotFound(childComplexity), true
+	case "RetractItemsPayload.operation":
+		if e.ComplexityRoot.RetractItemsPayload.Operation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RetractItemsPayload.Operation(childComplexity), true
+	case "RetractItemsPayload.removed":
+		if e.ComplexityRoot.RetractItemsPayload.Removed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RetractItemsPayload.Removed(childComplexity), true
 
 	case "Run.dueAt":
 		if e.ComplexityRoot.Run.DueAt == nil {
@@ -4540,6 +4704,9 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		unmarshalInputRecipientInput,
 		unmarshalInputRecipientRefInput,
 		unmarshalInputRemoveAudienceMembersInput,
+		unmarshalInputResolveResourceInput,
+		unmarshalInputRetractItemsInput,
+		unmarshalInputRetractItemsWhereInput,
 		unmarshalInputRuleInput,
 		unmarshalInputRunFilter,
 		unmarshalInputScheduleFilter,
@@ -5322,7 +5489,7 @@ type FeedItem implements Node {
   id: ID!
   "Key of the in-app channel."
   channel: String!
-  "Where in the feed's history the item came. Positions of one feed compare as strings: the later is the greater."
+  "Where in the feed's history the item came, which doesn't change when it does. Positions of one feed compare as strings: the later is the greater."
   position: String!
   "What to show, in order: the body, then the buttons."
   blocks: [Block!]!
@@ -5464,7 +5631,7 @@ interface FeedEvent {
   badge: Badge!
 }
 
-"An item came, or is replayed in its present state."
+"An item came, came back or has changed as a whole, or is replayed in its present state."
 type FeedItemUpserted implements FeedEvent {
   position: String!
   badge: Badge!
@@ -5534,6 +5701,106 @@ extend type Subscription {
   FeedSynced at the present. Backends and users.
   """
   feedEvents(feed: FeedRef! = {}, since: String): FeedEvent!
+}
+`, BuiltIn: false},
+	{Name: "../schema/feed_upkeep.graphqls", Input: `"Some items, or all up to a position, are no longer in the feed."
+type FeedItemsRemoved implements FeedEvent {
+  position: String!
+  badge: Badge!
+  "Which ones. Empty if ` + "`" + `upTo` + "`" + ` says."
+  ids: [ID!]!
+  "Not null: every item whose own ` + "`" + `position` + "`" + ` is not greater than this."
+  upTo: String
+  "Why."
+  reason: FeedRemovalReason!
+}
+
+"Why items are no longer in a feed."
+enum FeedRemovalReason {
+  "A backend took them back."
+  RETRACTED
+  "Their time was over."
+  EXPIRED
+  "The feed keeps no more, or none that old."
+  RETENTION
+  "The user wants to be told later: a FeedItemUpserted brings them back."
+  SNOOZED
+}
+
+"Something that is done to every feed that has items about a resource, in the background if they are many. It goes on after a crash where it was, and can be asked for until 7 days after its end."
+type FeedOperation {
+  "For feedOperation."
+  id: ID!
+  "What is done."
+  kind: FeedOperationKind!
+  "What the items are about."
+  resourceKey: String!
+  "How many feeds it has changed so far."
+  feeds: Int!
+  "How many items it has changed so far."
+  items: Int!
+  "When it was accepted."
+  createdAt: Time!
+  "When the last feed was done; null: it goes on."
+  finishedAt: Time
+}
+
+"What is done to many feeds."
+enum FeedOperationKind {
+  "Items are marked."
+  RESOLVE
+  "Items are removed."
+  RETRACT
+}
+
+"What has been settled, and what that means for the items about it."
+input ResolveResourceInput {
+  "What the items are about: 1 to 256 bytes."
+  resourceKey: String!
+  "What happens to them."
+  as: Mark! = ARCHIVED
+}
+
+"What resolving has done so far."
+type ResolveResourcePayload {
+  "Finished, if there were no more than some hundred feeds."
+  operation: FeedOperation!
+}
+
+"Which items to take back. Exactly one of ` + "`" + `ids` + "`" + ` and ` + "`" + `resourceKey` + "`" + `."
+input RetractItemsWhereInput {
+  "These, of whichever feeds: 1 to 100."
+  ids: [ID!]
+  "Those that are about this, in every feed: 1 to 256 bytes."
+  resourceKey: String
+}
+
+"Items to take back."
+input RetractItemsInput {
+  "Which ones."
+  where: RetractItemsWhereInput!
+}
+
+"What was taken back."
+type RetractItemsPayload {
+  "How many items have been removed so far."
+  removed: Int!
+  "With ` + "`" + `ids` + "`" + `: those that are no items."
+  notFound: [ID!]!
+  "With ` + "`" + `resourceKey` + "`" + `: finished, if there were no more than some hundred feeds."
+  operation: FeedOperation
+}
+
+extend type Query {
+  "Something that is done to many feeds, and how far it has got; null if there is none. Backends."
+  feedOperation(id: ID!): FeedOperation
+}
+
+extend type Mutation {
+  "Mark all items about a resource, in every feed of the environment: an invoice was paid, so nobody needs to hear of it. Backends."
+  resolveResource(input: ResolveResourceInput!): ResolveResourcePayload!
+  "Remove items from the feeds of whoever got them. They are gone, from lists and counts too, and every device learns of it. Backends."
+  retractItems(input: RetractItemsInput!): RetractItemsPayload!
 }
 `, BuiltIn: false},
 	{Name: "../schema/message.graphqls", Input: `"""
@@ -8584,6 +8851,26 @@ func childFields_FeedItemEdge(ctx context.Context, ec *executionContext, field g
 	return nil, fmt.Errorf("no field named %q was found under type FeedItemEdge", field.Name)
 }
 
+func childFields_FeedOperation(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return fieldContext_FeedOperation_id(ctx, ec, field)
+	case "kind":
+		return fieldContext_FeedOperation_kind(ctx, ec, field)
+	case "resourceKey":
+		return fieldContext_FeedOperation_resourceKey(ctx, ec, field)
+	case "feeds":
+		return fieldContext_FeedOperation_feeds(ctx, ec, field)
+	case "items":
+		return fieldContext_FeedOperation_items(ctx, ec, field)
+	case "createdAt":
+		return fieldContext_FeedOperation_createdAt(ctx, ec, field)
+	case "finishedAt":
+		return fieldContext_FeedOperation_finishedAt(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type FeedOperation", field.Name)
+}
+
 func childFields_IdentifyUserPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "user":
@@ -8918,6 +9205,26 @@ func childFields_RemoveAudienceMembersPayload(ctx context.Context, ec *execution
 		return fieldContext_RemoveAudienceMembersPayload_results(ctx, ec, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type RemoveAudienceMembersPayload", field.Name)
+}
+
+func childFields_ResolveResourcePayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "operation":
+		return fieldContext_ResolveResourcePayload_operation(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ResolveResourcePayload", field.Name)
+}
+
+func childFields_RetractItemsPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "removed":
+		return fieldContext_RetractItemsPayload_removed(ctx, ec, field)
+	case "notFound":
+		return fieldContext_RetractItemsPayload_notFound(ctx, ec, field)
+	case "operation":
+		return fieldContext_RetractItemsPayload_operation(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RetractItemsPayload", field.Name)
 }
 
 func childFields_Run(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -131,11 +131,14 @@ func NewFeedEvent(ref feed.Ref, e feed.Event) FeedEvent {
 	case feed.Upserted:
 		return FeedItemUpserted{Position: position, Badge: e.Badge, Item: FeedItem{Item: e.Item, Environment: ref.Environment}}
 	case feed.Patched:
-		ids := make([]string, len(e.Seqs))
-		for i, seq := range e.Seqs {
-			ids[i] = belfry.MessageID{Recipient: e.Recipient, Channel: ref.Channel, Seq: seq}.String()
+		return FeedItemsPatched{Position: position, Badge: e.Badge, Ids: idsOf(ref, e), As: e.Mark, At: e.At}
+	case feed.Removed:
+		removed := FeedItemsRemoved{Position: position, Badge: e.Badge, Ids: idsOf(ref, e), Reason: FeedRemovalReason(e.Removal)}
+		if e.UpTo > 0 {
+			upTo := belfry.Position{Epoch: e.Position.Epoch, Version: e.UpTo}.String()
+			removed.UpTo = &upTo
 		}
-		return FeedItemsPatched{Position: position, Badge: e.Badge, Ids: ids, As: e.Mark, At: e.At}
+		return removed
 	case feed.MarkedAll:
 		upTo := belfry.Position{Epoch: e.Position.Epoch, Version: e.UpTo}
 		return FeedMarkedAll{Position: position, Badge: e.Badge, As: e.Mark, UpTo: upTo.String(), At: e.At}
@@ -144,6 +147,15 @@ func NewFeedEvent(ref feed.Ref, e feed.Event) FeedEvent {
 	default:
 		return FeedSynced{Position: position, Badge: e.Badge}
 	}
+}
+
+// idsOf is the ids of the items that an event names.
+func idsOf(ref feed.Ref, e feed.Event) []string {
+	ids := make([]string, len(e.Seqs))
+	for i, seq := range e.Seqs {
+		ids[i] = belfry.MessageID{Recipient: e.Recipient, Channel: ref.Channel, Seq: seq}.String()
+	}
+	return ids
 }
 
 // optional is nil for the empty string.

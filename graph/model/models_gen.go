@@ -619,7 +619,7 @@ type FeedItemEdge struct {
 	Node FeedItem `json:"node"`
 }
 
-// An item came, or is replayed in its present state.
+// An item came, came back or has changed as a whole, or is replayed in its present state.
 type FeedItemUpserted struct {
 	Position string       `json:"position"`
 	Badge    belfry.Badge `json:"badge"`
@@ -642,6 +642,20 @@ type FeedItemsPatched struct {
 }
 
 func (FeedItemsPatched) IsFeedEvent() {}
+
+// Some items, or all up to a position, are no longer in the feed.
+type FeedItemsRemoved struct {
+	Position string       `json:"position"`
+	Badge    belfry.Badge `json:"badge"`
+	// Which ones. Empty if `upTo` says.
+	Ids []string `json:"ids"`
+	// Not null: every item whose own `position` is not greater than this.
+	UpTo *string `json:"upTo,omitempty"`
+	// Why.
+	Reason FeedRemovalReason `json:"reason"`
+}
+
+func (FeedItemsRemoved) IsFeedEvent() {}
 
 // Items by what they are about.
 type FeedItemsWhereInput struct {
@@ -1140,6 +1154,44 @@ type RemoveAudienceMembersInput struct {
 type RemoveAudienceMembersPayload struct {
 	// In the order of the input, one for each.
 	Results []RecipientResult `json:"results"`
+}
+
+// What has been settled, and what that means for the items about it.
+type ResolveResourceInput struct {
+	// What the items are about: 1 to 256 bytes.
+	ResourceKey string `json:"resourceKey"`
+	// What happens to them.
+	As belfry.Mark `json:"as"`
+}
+
+// What resolving has done so far.
+type ResolveResourcePayload struct {
+	// Finished, if there were no more than some hundred feeds.
+	Operation FeedOperation `json:"operation"`
+}
+
+// Items to take back.
+type RetractItemsInput struct {
+	// Which ones.
+	Where RetractItemsWhereInput `json:"where"`
+}
+
+// What was taken back.
+type RetractItemsPayload struct {
+	// How many items have been removed so far.
+	Removed int `json:"removed"`
+	// With `ids`: those that are no items.
+	NotFound []string `json:"notFound"`
+	// With `resourceKey`: finished, if there were no more than some hundred feeds.
+	Operation *FeedOperation `json:"operation,omitempty"`
+}
+
+// Which items to take back. Exactly one of `ids` and `resourceKey`.
+type RetractItemsWhereInput struct {
+	// These, of whichever feeds: 1 to 100.
+	Ids []string `json:"ids,omitempty"`
+	// Those that are about this, in every feed: 1 to 256 bytes.
+	ResourceKey *string `json:"resourceKey,omitempty"`
 }
 
 // A recurrence: `{frequency: weekly, days: [mon, fri], hours: 9, minutes: 30}`.
@@ -2734,6 +2786,128 @@ func (e *EventType) UnmarshalJSON(b []byte) error {
 }
 
 func (e EventType) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// What is done to many feeds.
+type FeedOperationKind string
+
+const (
+	// Items are marked.
+	FeedOperationKindResolve FeedOperationKind = "RESOLVE"
+	// Items are removed.
+	FeedOperationKindRetract FeedOperationKind = "RETRACT"
+)
+
+var AllFeedOperationKind = []FeedOperationKind{
+	FeedOperationKindResolve,
+	FeedOperationKindRetract,
+}
+
+func (e FeedOperationKind) IsValid() bool {
+	switch e {
+	case FeedOperationKindResolve, FeedOperationKindRetract:
+		return true
+	}
+	return false
+}
+
+func (e FeedOperationKind) String() string {
+	return string(e)
+}
+
+func (e *FeedOperationKind) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = FeedOperationKind(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid FeedOperationKind", str)
+	}
+	return nil
+}
+
+func (e FeedOperationKind) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *FeedOperationKind) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e FeedOperationKind) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// Why items are no longer in a feed.
+type FeedRemovalReason string
+
+const (
+	// A backend took them back.
+	FeedRemovalReasonRetracted FeedRemovalReason = "RETRACTED"
+	// Their time was over.
+	FeedRemovalReasonExpired FeedRemovalReason = "EXPIRED"
+	// The feed keeps no more, or none that old.
+	FeedRemovalReasonRetention FeedRemovalReason = "RETENTION"
+	// The user wants to be told later: a FeedItemUpserted brings them back.
+	FeedRemovalReasonSnoozed FeedRemovalReason = "SNOOZED"
+)
+
+var AllFeedRemovalReason = []FeedRemovalReason{
+	FeedRemovalReasonRetracted,
+	FeedRemovalReasonExpired,
+	FeedRemovalReasonRetention,
+	FeedRemovalReasonSnoozed,
+}
+
+func (e FeedRemovalReason) IsValid() bool {
+	switch e {
+	case FeedRemovalReasonRetracted, FeedRemovalReasonExpired, FeedRemovalReasonRetention, FeedRemovalReasonSnoozed:
+		return true
+	}
+	return false
+}
+
+func (e FeedRemovalReason) String() string {
+	return string(e)
+}
+
+func (e *FeedRemovalReason) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = FeedRemovalReason(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid FeedRemovalReason", str)
+	}
+	return nil
+}
+
+func (e FeedRemovalReason) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *FeedRemovalReason) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e FeedRemovalReason) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil

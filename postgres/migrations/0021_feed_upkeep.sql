@@ -11,3 +11,32 @@ ALTER TABLE feed_items
 
 -- For one feed and for all of an environment, feed by feed.
 CREATE INDEX feed_items_resource ON feed_items (environment_id, resource_key, recipient_id, channel, seq) WHERE resource_key IS NOT NULL;
+
+-- What happens to items by itself. Whoever fires one holds the feed's lock, and deletes the row first.
+CREATE TABLE feed_timers (
+  recipient_id   bigint NOT NULL,
+  channel        text COLLATE "C" NOT NULL,
+  kind           text COLLATE "C" NOT NULL,             -- expire, return
+  seq            bigint NOT NULL,
+  environment_id bigint NOT NULL,
+  due_at         timestamptz NOT NULL,
+  PRIMARY KEY (recipient_id, channel, kind, seq)
+) WITH (autovacuum_vacuum_scale_factor = 0.02);
+CREATE INDEX feed_timers_due ON feed_timers (due_at);
+
+-- What is done to all feeds of an environment that have something of a resource, feed by feed, in the order of their keys.
+CREATE TABLE feed_operations (
+  environment_id  bigint NOT NULL,
+  id              uuid NOT NULL,
+  kind            text COLLATE "C" NOT NULL,            -- retract, or a mark
+  resource_key    text COLLATE "C" NOT NULL,
+  after_recipient bigint NOT NULL DEFAULT 0,            -- the last feed that it has been done to
+  after_channel   text COLLATE "C" NOT NULL DEFAULT '',
+  feeds           int NOT NULL DEFAULT 0,               -- that it changed
+  items           int NOT NULL DEFAULT 0,
+  created_at      timestamptz NOT NULL,
+  due_at          timestamptz NOT NULL,                 -- later, if it failed
+  finished_at     timestamptz,
+  PRIMARY KEY (environment_id, id)
+);
+CREATE INDEX feed_operations_due ON feed_operations (due_at) WHERE finished_at IS NULL;
