@@ -55,6 +55,9 @@ func (s *Service) Append(ctx context.Context, tx *postgres.Tx, messages []belfry
 		return fmt.Errorf("observe new messages: %w", err)
 	}
 	tx.AfterCommit(func() { s.publish(events) })
+	if err := s.replace(ctx, tx, sorted, at); err != nil {
+		return fmt.Errorf("archive what new items replace: %w", err)
+	}
 	return nil
 }
 

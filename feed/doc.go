@@ -13,7 +13,10 @@
 //   - Items of a merged user come at the end of the feed that gets them, at new positions: no position or id of before
 //     changes its meaning.
 //
+//   - A feed's counters are recounted in turn (Audit). What differs is healed and counted: that number must stay 0.
+//
 // Footguns
+//   - A snoozed item counts nowhere and watermarks pass it by: State.SnoozedUntil says so to Cells, Watermarks and Filter alike.
 //   - Lock first, look second: whoever changes items locks the feeds row in a statement of its own before reading
 //     them. A single statement that waits for the lock still sees the items of before, and the counters drift.
 //   - The columns of feed_items that say whether an item is seen, read or archived are not the whole truth: a

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -25,6 +26,7 @@ type Service struct {
 	Now     func() time.Time
 	Log     *slog.Logger
 
+	drift         atomic.Int64
 	mu            sync.Mutex
 	subscriptions map[*Subscription]struct{}
 }
@@ -74,23 +76,37 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 }
 
-// upkeep does what items and operations wait for.
+// upkeep does what items and operations wait for, and walks through all feeds.
 func (s *Service) upkeep(ctx context.Context) {
-	ticks := time.NewTicker(timerInterval)
-	defer ticks.Stop()
-	for {
-		for what, do := range map[string]func(context.Context) error{"timers": s.FireTimers, "operations": s.RunOperations} {
-			if err := do(ctx); err != nil && ctx.Err() == nil {
-				s.Log.Error("the upkeep of feeds failed; it is tried again", "of", what, "error", err)
-			}
+	soon, walks := time.NewTicker(timerInterval), time.NewTicker(walkInterval)
+	defer soon.Stop()
+	defer walks.Stop()
+	try := func(what string, do func(context.Context) error) {
+		if err := do(ctx); err != nil && ctx.Err() == nil {
+			s.Log.Error("the upkeep of feeds failed; it is tried again", "of", what, "error", err)
 		}
+	}
+	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticks.C:
+		case <-soon.C:
+			try("timers", s.FireTimers)
+			try("operations", s.RunOperations)
+		case <-walks.C:
+			try("retention", s.Trim)
+			try("audit", s.Audit)
 		}
 	}
 }
+
+// Stats are counts since the service was made.
+type Stats struct {
+	BadgeDrift int64 // feeds whose counters were not what their items say: it must stay 0
+}
+
+// Stats reads the counts.
+func (s *Service) Stats() Stats { return Stats{BadgeDrift: s.drift.Load()} }
 
 // prune drops the changes that are too old to be replayed.
 func (s *Service) prune(ctx context.Context) error {

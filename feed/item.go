@@ -21,7 +21,8 @@ type Item struct {
 	Categories      []string
 	Content         belfry.Content
 	CreatedAt       time.Time
-	State           State // the true one, watermarks applied
+	State           State      // the true one, watermarks applied
+	PinnedAt        *time.Time `json:",omitempty"` // nil: it isn't
 }
 
 // Position is where in the feed's history the item came.
@@ -43,6 +44,8 @@ type Filter struct {
 	Archived   ArchivedScope
 	Workflows  []string // any of these; at most MaxFilterValues
 	Categories []string // at least one of these; at most MaxFilterValues
+	Pinned     PinnedScope
+	Snoozed    SnoozedScope
 }
 
 // MaxFilterValues bounds the lists of a Filter.
@@ -69,10 +72,18 @@ const (
 )
 
 // everyItem is the Filter that leaves nothing out.
-var everyItem = Filter{Archived: ArchivedInclude}
+var everyItem = Filter{Archived: ArchivedInclude, Snoozed: SnoozedInclude}
+
+// wants reports whether an item, whose workflow and categories match, belongs to the filter.
+func (f Filter) wants(i *Item) bool {
+	return f.matches(i.State) && (f.Pinned != PinnedOnly || i.PinnedAt != nil) && (f.Pinned != PinnedExclude || i.PinnedAt == nil)
+}
 
 // matches reports whether an item in a state belongs to the filter's status and archived scope.
 func (f Filter) matches(s State) bool {
+	if !f.Snoozed.covers(s) {
+		return false
+	}
 	switch {
 	case f.Archived == ArchivedOnly && !s.Archived,
 		(f.Archived == ArchivedExclude || f.Archived == "") && s.Archived:

@@ -25,6 +25,9 @@ func (s *Service) Mark(ctx context.Context, ref Ref, m belfry.Mark, ids []belfry
 	if len(ids) > MaxMarkIDs {
 		return Marked{}, belfry.Beyond("input.ids", MaxMarkIDs, "ids")
 	}
+	if m.Pins() {
+		return s.pin(ctx, ref, m, ids)
+	}
 	return s.change(ctx, ref, func(tx *postgres.Tx, h *header, at time.Time) (Marked, error) {
 		if h.epoch == 0 {
 			return Marked{NotFound: ids}, nil // no row means no lock: items that come from now on are not ours to mark
@@ -80,6 +83,9 @@ func (h *header) own(ids []belfry.MessageID) []int64 {
 //
 // Without a position it means up to now. The zero Position, which whoever saw an empty feed holds, means nothing at all.
 func (s *Service) MarkAll(ctx context.Context, ref Ref, m belfry.Mark, upTo *belfry.Position) (Marked, error) {
+	if m.Pins() {
+		return Marked{}, errPinsByID
+	}
 	return s.change(ctx, ref, func(tx *postgres.Tx, h *header, at time.Time) (Marked, error) {
 		last := h.lastSeq
 		if upTo != nil {

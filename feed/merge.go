@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -62,10 +63,14 @@ func (s *Service) mergeFeed(ctx context.Context, tx *postgres.Tx, from key, m be
 		}
 		into.cells.Add(it.State, 1)
 		moved = append(moved, it)
+		if at := old.pins.at(it.seq); at != nil && len(into.pins) < MaxPins {
+			into.pins = append(into.pins, Pin{into.version + int64(len(moved)), *at})
+		}
 		return nil
 	}); err != nil {
 		return err
 	}
+	old.pins = slices.DeleteFunc(old.pins, func(p Pin) bool { return p.Seq <= it.seq })
 	if len(old.watermarks) > 0 || woken { // what they say is about the old feed
 		if err := writeStates(ctx, tx, from, moved); err != nil {
 			return err

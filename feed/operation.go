@@ -46,6 +46,9 @@ func (s *Service) ResolveResource(ctx context.Context, env belfry.EnvironmentID,
 	if err := belfry.ValidateResourceKey(resourceKey, "input.resourceKey"); err != nil {
 		return nil, err
 	}
+	if as.Pins() {
+		return nil, errPinsByID
+	}
 	return s.start(ctx, &Operation{Environment: env, Kind: string(as), ResourceKey: resourceKey})
 }
 

@@ -46,7 +46,7 @@ func (o *oracle) markAll(m belfry.Mark, at time.Time, upTo int64) (changed int) 
 	var meant []*Item
 	any := false
 	for _, it := range o.items {
-		if it.ID.Seq > upTo {
+		if it.ID.Seq > upTo || it.State.SnoozedUntil != nil {
 			continue
 		}
 		meant = append(meant, it)
@@ -77,7 +77,7 @@ func (o *oracle) clone() *oracle {
 
 func (o *oracle) badge() (b belfry.Badge) {
 	for _, it := range o.items {
-		if it.State.Archived {
+		if it.State.Archived || it.State.SnoozedUntil != nil {
 			continue
 		}
 		b.Total++
@@ -98,6 +98,8 @@ func (o *oracle) list(f Filter) (out []*Item) {
 	for _, it := range slices.Backward(o.items) {
 		if slices.Contains([]byte(level), '0'+byte(it.State.Level)) &&
 			(archived == "false true" || archived == fmt.Sprint(it.State.Archived)) &&
+			(f.Snoozed == SnoozedInclude || (f.Snoozed == SnoozedOnly) == (it.State.SnoozedUntil != nil)) &&
+			(f.Pinned != PinnedOnly || it.PinnedAt != nil) && (f.Pinned != PinnedExclude || it.PinnedAt == nil) &&
 			(f.Workflows == nil || slices.Contains(f.Workflows, it.Workflow)) &&
 			(f.Categories == nil || slices.ContainsFunc(it.Categories, func(c string) bool { return slices.Contains(f.Categories, c) })) {
 			out = append(out, it)
@@ -114,7 +116,8 @@ var likeOracle = cmp.Options{
 			Label, Workflow string
 			Categories      []string
 			State           State
-		}{i.ID.Seq, i.Content.Body.Content, i.Workflow, i.Categories, i.State}
+			PinnedAt        *time.Time
+		}{i.ID.Seq, i.Content.Body.Content, i.Workflow, i.Categories, i.State, i.PinnedAt}
 	}),
 	cmpopts.IgnoreFields(State{}, "Version"),
 	cmpopts.EquateEmpty(),
@@ -132,6 +135,8 @@ func filters() (out []Filter) {
 		Filter{Categories: []string{"billing", "nothing"}, Archived: ArchivedInclude},
 		Filter{Workflows: []string{"invoice"}, Categories: []string{"billing", "news"}, Status: StatusUnread},
 		Filter{Workflows: []string{}},
+		Filter{Pinned: PinnedOnly}, Filter{Pinned: PinnedExclude, Archived: ArchivedInclude, Snoozed: SnoozedInclude}, Filter{Pinned: PinnedAny},
+		Filter{Snoozed: SnoozedOnly, Archived: ArchivedInclude}, Filter{Snoozed: SnoozedOnly, Pinned: PinnedOnly, Workflows: []string{"invoice"}}, Filter{Snoozed: SnoozedExclude},
 	)
 }
 

@@ -37,7 +37,10 @@ func (s *Service) Page(ctx context.Context, ref Ref, f Filter, first int, before
 	page := &Page{}
 	err := s.read(ctx, ref, func(tx pgx.Tx, h *header) error {
 		page.Badge, page.Position = h.cells.Badge(), h.position()
-		if f.count(h.cells) == 0 {
+		if f.isFew() {
+			return page.pick(ctx, tx, h, f, first, before)
+		}
+		if !f.Snoozed.any() && f.count(h.cells) == 0 {
 			return nil
 		}
 		return page.fill(ctx, tx, h, f, first, before)

@@ -24,6 +24,7 @@ func (s *Service) remove(ctx context.Context, tx *postgres.Tx, h *header, ref Re
 		h.cells.Add(it.State, -1)
 		seqs[i] = it.seq
 	}
+	h.pins = slices.DeleteFunc(h.pins, func(p Pin) bool { return slices.Contains(seqs, p.Seq) })
 	batch := &pgx.Batch{}
 	batch.Queue(deleteItems, h.recipient, h.channel, h.env, seqs, at, why)
 	batch.Queue(deleteTimersOf, h.recipient, h.channel, seqs)

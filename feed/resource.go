@@ -2,6 +2,7 @@ package feed
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/belfryhq/belfry"
@@ -16,6 +17,9 @@ func (s *Service) MarkResource(ctx context.Context, ref Ref, m belfry.Mark, reso
 	if err := belfry.ValidateResourceKey(resourceKey, "input.where.resourceKey"); err != nil {
 		return Marked{}, err
 	}
+	if m.Pins() {
+		return Marked{}, errPinsByID
+	}
 	return s.change(ctx, ref, func(tx *postgres.Tx, h *header, at time.Time) (Marked, error) {
 		items, err := readOfResource(ctx, tx, h, resourceKey)
 		if err != nil {
@@ -24,6 +28,42 @@ func (s *Service) MarkResource(ctx context.Context, ref Ref, m belfry.Mark, reso
 		changed, err := s.markThese(ctx, tx, h, ref, m, items, at)
 		return Marked{Changed: changed}, err
 	})
+}
+
+// replace archives what new items replace: older ones about the same, of the same call too. Nothing to do is found out without a
+// look at the database.
+func (s *Service) replace(ctx context.Context, tx *postgres.Tx, sorted []*belfry.Message, at time.Time) error {
+	type target struct {
+		key
+		resource string
+	}
+	newest := map[target]*belfry.Message{} // the items of a feed are in their order
+	var order []target
+	for _, m := range sorted {
+		if o := m.Content.Item; o != nil && o.Replaces && o.ResourceKey != "" {
+			t := target{feedOf(m), o.ResourceKey}
+			if newest[t] == nil {
+				order = append(order, t)
+			}
+			newest[t] = m
+		}
+	}
+	for _, t := range order {
+		m := newest[t]
+		h, err := readHeader(ctx, tx, selectHeader, t.key) // it is locked
+		if err != nil {
+			return err
+		}
+		items, err := readOfResource(ctx, tx, h, t.resource)
+		if err != nil {
+			return err
+		}
+		items = slices.DeleteFunc(items, func(it markable) bool { return it.seq >= m.Seq })
+		if _, err := s.markThese(ctx, tx, h, Ref{m.Environment, m.UserID, m.Channel}, belfry.Archived, items, at); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // readOfResource reads what marking the items of a resource needs.

@@ -106,6 +106,14 @@ func (c Cells) Mark(m belfry.Mark) (after Cells, changed int, any bool) {
 	return after, changed, any
 }
 
+// total is how many items are counted, archived ones too.
+func (c Cells) total() (n int) {
+	for l := range c.Active {
+		n += c.Active[l] + c.Archived[l]
+	}
+	return n
+}
+
 // minus is the difference, cell by cell.
 func (c Cells) minus(d Cells) Cells {
 	for l := range c.Active {

@@ -18,6 +18,7 @@ type header struct {
 	lastSeq    int64
 	cells      Cells
 	watermarks Watermarks
+	pins       Pins
 }
 
 // key is the primary key of a feed, and the environment that owns it.
@@ -31,7 +32,7 @@ func (h *header) position() belfry.Position {
 	return belfry.Position{Epoch: h.epoch, Version: h.version}
 }
 
-const headerColumns = `epoch, version, last_seq, unseen, seen, read, archived_unseen, archived_seen, archived_read, watermarks`
+const headerColumns = `epoch, version, last_seq, unseen, seen, read, archived_unseen, archived_seen, archived_read, watermarks, pins`
 
 const selectHeader = `SELECT ` + headerColumns + `
   FROM feeds WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3`
@@ -52,7 +53,7 @@ func readHeader(ctx context.Context, q querier, sql string, k key) (*header, err
 	c := &h.cells
 	err := q.QueryRow(ctx, sql, k.recipient, k.channel, k.env).Scan(&h.epoch, &h.version, &h.lastSeq,
 		&c.Active[Unseen], &c.Active[Seen], &c.Active[Read],
-		&c.Archived[Unseen], &c.Archived[Seen], &c.Archived[Read], &h.watermarks)
+		&c.Archived[Unseen], &c.Archived[Seen], &c.Archived[Read], &h.watermarks, &h.pins)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return h, nil
 	}
@@ -61,14 +62,14 @@ func readHeader(ctx context.Context, q querier, sql string, k key) (*header, err
 
 const updateHeader = `UPDATE feeds
    SET version = $4, unseen = $5, seen = $6, read = $7, archived_unseen = $8, archived_seen = $9, archived_read = $10, watermarks = $11,
-       last_seq = $12
+       last_seq = $12, pins = $13
  WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3`
 
 func writeHeader(ctx context.Context, tx pgx.Tx, h *header) error {
 	c := &h.cells
 	_, err := tx.Exec(ctx, updateHeader, h.recipient, h.channel, h.env, h.version,
 		c.Active[Unseen], c.Active[Seen], c.Active[Read],
-		c.Archived[Unseen], c.Archived[Seen], c.Archived[Read], h.watermarks, h.lastSeq)
+		c.Archived[Unseen], c.Archived[Seen], c.Archived[Read], h.watermarks, h.lastSeq, append(Pins{}, h.pins...)) // not null
 	return err
 }
 
@@ -151,7 +152,7 @@ func readItems(ctx context.Context, tx pgx.Tx, h *header, before, after int64, f
 			return nil, at, err
 		}
 		at = looked{at.rows + 1, i.ID.Seq}
-		if wanted && f.matches(i.State) {
+		if wanted && f.wants(i) {
 			items = append(items, i)
 		}
 	}
@@ -168,7 +169,7 @@ func (h *header) scanItem(rows pgx.Rows) (i *Item, wanted bool, err error) {
 		return nil, false, err
 	}
 	i.ID = belfry.MessageID{Recipient: h.recipient, Channel: h.channel, Seq: st.seq}
-	i.State = h.watermarks.Effective(st.seq, st.State)
+	i.State, i.PinnedAt = h.watermarks.Effective(st.seq, st.State), h.pins.at(st.seq)
 	if content == nil {
 		return i, false, nil
 	}
@@ -241,6 +242,9 @@ const selectStatuses = `SELECT t.recipient_id, t.channel, i.*, f.watermarks
 
 // statements is every statement of this package by name, for the test that prepares them on the migrated schema.
 var statements = map[string]string{
+	"takeWalk": takeWalk, "selectFeedsAfter": selectFeedsAfter, "moveWalk": moveWalk, "anyRetention": anyRetention,
+	"upsertRetention": upsertRetention, "deleteRetention": deleteRetention, "selectRetention": selectRetention, "selectExcessive": selectExcessive,
+	"trimItems": trimItems, "trimTimers": trimTimers, "snoozeItems": snoozeItems, "deleteReturns": deleteReturns, "selectReturns": selectReturns, "updateContent": updateContent,
 	"selectOfResource": selectOfResource, "selectThese": selectThese, "deleteItems": deleteItems, "deleteTimersOf": deleteTimersOf,
 	"insertTimers": insertTimers, "selectDue": selectDue, "takeDue": takeDue, "forgetTimers": forgetTimers, "moveTimers": moveTimers, "wakeItems": wakeItems,
 	"insertOperation": insertOperation, "deleteOldOperations": deleteOldOperations, "selectOperation": selectOperation, "claimThis": claimThis,

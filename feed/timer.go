@@ -103,7 +103,15 @@ func (s *Service) fire(ctx context.Context, tx *postgres.Tx, k key) error {
 	if err != nil {
 		return err
 	}
-	return s.remove(ctx, tx, h, owners[k], Expired, expired, at)
+	if err := s.remove(ctx, tx, h, owners[k], Expired, expired, at); err != nil {
+		return err
+	}
+	returned, err := readMarkable(ctx, tx, h, seqs[returnTimer])
+	if err != nil {
+		return err
+	}
+	_, err = s.bringBack(ctx, tx, h, owners[k], returned, at)
+	return err
 }
 
 const insertTimers = `INSERT INTO feed_timers (recipient_id, channel, environment_id, seq, due_at, kind)

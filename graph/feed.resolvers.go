@@ -22,7 +22,8 @@ func (r *feedResolver) Items(ctx context.Context, obj *model.Feed, first int, af
 	var f feed.Filter
 	if filter != nil {
 		f = feed.Filter{Status: feed.Status(filter.Status), Archived: feed.ArchivedScope(filter.Archived),
-			Workflows: filter.Workflows, Categories: filter.Categories}
+			Workflows: filter.Workflows, Categories: filter.Categories,
+			Pinned: feed.PinnedScope(filter.Pinned), Snoozed: feed.SnoozedScope(filter.Snoozed)}
 	}
 	page, err := r.Feeds.Page(ctx, obj.Ref, f, first, before)
 	if err != nil {
@@ -34,6 +35,20 @@ func (r *feedResolver) Items(ctx context.Context, obj *model.Feed, first int, af
 func (r *feedResolver) Badge(ctx context.Context, obj *model.Feed) (*belfry.Badge, error) {
 	badge, err := r.Feeds.Badge(ctx, obj.Ref)
 	return &badge, err
+}
+
+func (r *feedResolver) Pinned(ctx context.Context, obj *model.Feed) ([]model.FeedItem, error) {
+	items, err := r.Feeds.Pinned(ctx, obj.Ref)
+	if err != nil {
+		return nil, err
+	}
+	out, pointers := make([]model.FeedItem, len(items)), make([]*model.FeedItem, len(items))
+	for i, item := range items {
+		out[i] = model.FeedItem{Item: item, Environment: obj.Ref.Environment}
+		pointers[i] = &out[i]
+	}
+	r.together(ctx, pointers...)
+	return out, nil
 }
 
 func (r *feedItemResolver) Actors(ctx context.Context, obj *model.FeedItem) ([]model.User, error) {

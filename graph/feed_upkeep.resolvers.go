@@ -8,8 +8,52 @@ package graph
 import (
 	"context"
 
+	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/graph/model"
 )
+
+func (r *mutationResolver) SnoozeItems(ctx context.Context, input model.SnoozeItemsInput) (*model.SnoozeItemsPayload, error) {
+	ref, err := feedRef(ctx, input.Feed, "input.feed")
+	if err != nil {
+		return nil, err
+	}
+	ids, unknown, err := parseItemIDs(input.Ids, "input.ids")
+	if err != nil {
+		return nil, err
+	}
+	marked, err := r.Feeds.Snooze(ctx, ref, ids, input.Until)
+	if err != nil {
+		return nil, err
+	}
+	return &model.SnoozeItemsPayload{Badge: marked.Badge, Position: marked.Position.String(), Changed: marked.Changed,
+		NotFound: idStrings(unknown, marked.NotFound)}, nil
+}
+
+func (r *mutationResolver) UpdateItem(ctx context.Context, input model.UpdateItemInput) (*model.UpdateItemPayload, error) {
+	if _, err := backend(ctx); err != nil {
+		return nil, err
+	}
+	ref, err := feedRef(ctx, input.Feed, "input.feed")
+	if err != nil {
+		return nil, err
+	}
+	return r.update(ctx, ref, &input)
+}
+
+func (r *mutationResolver) SetFeedRetention(ctx context.Context, input model.SetFeedRetentionInput) (*model.SetFeedRetentionPayload, error) {
+	env, err := backend(ctx)
+	if err != nil {
+		return nil, err
+	}
+	keep, err := keepPolicy(&input)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.Feeds.SetRetention(ctx, env, input.Channel, keep); err != nil {
+		return nil, err
+	}
+	return &model.SetFeedRetentionPayload{Retention: newRetention(input.Channel, keep)}, nil
+}
 
 func (r *mutationResolver) ResolveResource(ctx context.Context, input model.ResolveResourceInput) (*model.ResolveResourcePayload, error) {
 	env, err := backend(ctx)
@@ -29,6 +73,19 @@ func (r *mutationResolver) RetractItems(ctx context.Context, input model.Retract
 		return nil, err
 	}
 	return r.retract(ctx, env, &input.Where)
+}
+
+func (r *queryResolver) FeedRetention(ctx context.Context, channel string) (*model.FeedRetention, error) {
+	env, err := backend(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := belfry.ValidateKey(channel, "channel"); err != nil {
+		return nil, err
+	}
+	keep, err := r.Feeds.Retention(ctx, env, channel)
+	retention := newRetention(channel, keep)
+	return &retention, err
 }
 
 func (r *queryResolver) FeedOperation(ctx context.Context, id string) (*model.FeedOperation, error) {

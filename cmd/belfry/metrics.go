@@ -42,6 +42,7 @@ func (n *belfryNode) newMetrics() *prometheus.Registry {
 	counter("belfry_publications_total", "Feed changes handed to the bus.", nil, func() float64 { return float64(n.hub.Stats().Published) })
 	counter("belfry_publication_failures_total", "Feed changes that the bus did not take: the sweep makes up for them.", nil, func() float64 { return float64(n.hub.Stats().PublishFailures) })
 	counter("belfry_bus_gaps_total", "Times that the bus may have lost something.", nil, func() float64 { return float64(n.hub.Stats().Gaps) })
+	counter("belfry_badge_drift_total", "Feeds whose counters were not what their items say, and were put right: must stay 0.", nil, func() float64 { return float64(n.feeds.Stats().BadgeDrift) })
 	counter("belfry_segment_messages_total", "Messages delivered to Segment by this node.", nil, func() float64 { return float64(n.segment.Stats().Sent) })
 	counter("belfry_segment_failures_total", "Attempts to deliver to Segment that failed.", nil, func() float64 { return float64(n.segment.Stats().Failed) })
 	gauge("belfry_segment_lag_seconds", "Age of the oldest event that Segment still misses; -1 if unknown.", seconds(n.segment.Lag))

@@ -22,6 +22,7 @@ import (
 type FeedResolver interface {
 	Items(ctx context.Context, obj *model.Feed, first int, after *string, filter *model.FeedFilter) (*model.FeedItemConnection, error)
 	Badge(ctx context.Context, obj *model.Feed) (*belfry.Badge, error)
+	Pinned(ctx context.Context, obj *model.Feed) ([]model.FeedItem, error)
 }
 type FeedItemResolver interface {
 	Actors(ctx context.Context, obj *model.FeedItem) ([]model.User, error)
@@ -354,6 +355,38 @@ func fieldContext_Feed_badge(_ context.Context, ec *executionContext, field grap
 		IsResolver: true,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return childFields_Badge(ctx, ec, field)
+		},
+	}
+	return fc, nil
+}
+
+func _Feed_pinned(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.Feed) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_Feed_pinned(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Feed().Pinned(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []model.FeedItem) graphql.Marshaler {
+			return marshalNFeedItem2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedItemᚄ(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_Feed_pinned(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Feed",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return childFields_FeedItem(ctx, ec, field)
 		},
 	}
 	return fc, nil
@@ -848,6 +881,52 @@ func _FeedItem_archivedAt(ctx context.Context, ec *executionContext, field graph
 	)
 }
 func fieldContext_FeedItem_archivedAt(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FeedItem", field, true, false, errors.New("field of type Time does not have child fields"))
+}
+
+func _FeedItem_pinnedAt(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedItem) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_FeedItem_pinnedAt(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PinnedAt(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
+			return marshalOTime2ᚖtimeᚐTime(ctx, ec, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func fieldContext_FeedItem_pinnedAt(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FeedItem", field, true, false, errors.New("field of type Time does not have child fields"))
+}
+
+func _FeedItem_snoozedUntil(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedItem) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_FeedItem_snoozedUntil(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.SnoozedUntil(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
+			return marshalOTime2ᚖtimeᚐTime(ctx, ec, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func fieldContext_FeedItem_snoozedUntil(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("FeedItem", field, true, false, errors.New("field of type Time does not have child fields"))
 }
 
@@ -1753,8 +1832,14 @@ func unmarshalInputFeedFilter(ctx context.Context, ec *executionContext, obj any
 	if _, present := asMap["archived"]; !present {
 		asMap["archived"] = "EXCLUDE"
 	}
+	if _, present := asMap["pinned"]; !present {
+		asMap["pinned"] = "ANY"
+	}
+	if _, present := asMap["snoozed"]; !present {
+		asMap["snoozed"] = "EXCLUDE"
+	}
 
-	fieldsInOrder := [...]string{"status", "archived", "workflows", "categories"}
+	fieldsInOrder := [...]string{"status", "archived", "workflows", "categories", "pinned", "snoozed"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -1789,6 +1874,20 @@ func unmarshalInputFeedFilter(ctx context.Context, ec *executionContext, obj any
 				return it, err
 			}
 			it.Categories = data
+		case "pinned":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("pinned"))
+			data, err := unmarshalNPinnedScope2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐPinnedScope(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Pinned = data
+		case "snoozed":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("snoozed"))
+			data, err := unmarshalNSnoozedScope2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐSnoozedScope(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Snoozed = data
 		}
 	}
 	return it, nil
@@ -2263,6 +2362,44 @@ func _Feed(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj 
 			}
 
 			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "pinned":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = _Feed_pinned(ctx, ec, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -2464,6 +2601,16 @@ func _FeedItem(ctx context.Context, ec *executionContext, sel ast.SelectionSet, 
 			}
 		case "archivedAt":
 			out.Values[i] = _FeedItem_archivedAt(ctx, ec, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "pinnedAt":
+			out.Values[i] = _FeedItem_pinnedAt(ctx, ec, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "snoozedUntil":
+			out.Values[i] = _FeedItem_snoozedUntil(ctx, ec, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
@@ -3086,6 +3233,22 @@ func marshalNFeedItem2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedIte
 	return _FeedItem(ctx, ec, sel, &v)
 }
 
+func marshalNFeedItem2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedItemᚄ(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v []model.FeedItem) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return marshalNFeedItem2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedItem(ctx, ec, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func marshalNFeedItemConnection2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedItemConnection(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v *model.FeedItemConnection) graphql.Marshaler {
 	if v == nil {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
@@ -3167,6 +3330,8 @@ var (
 		"INTERACTED": belfry.Interacted,
 		"ARCHIVED":   belfry.Archived,
 		"UNARCHIVED": belfry.Unarchived,
+		"PINNED":     belfry.Pinned,
+		"UNPINNED":   belfry.Unpinned,
 	}
 	marshalNMark2githubᚗcomᚋbelfryhqᚋbelfryᚐMarkF = map[belfry.Mark]string{
 		belfry.Seen:       "SEEN",
@@ -3176,6 +3341,8 @@ var (
 		belfry.Interacted: "INTERACTED",
 		belfry.Archived:   "ARCHIVED",
 		belfry.Unarchived: "UNARCHIVED",
+		belfry.Pinned:     "PINNED",
+		belfry.Unpinned:   "UNPINNED",
 	}
 )
 
@@ -3192,6 +3359,26 @@ func marshalNMarkItemsPayload2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmode
 		return graphql.Null
 	}
 	return _MarkItemsPayload(ctx, ec, sel, v)
+}
+
+func unmarshalNPinnedScope2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐPinnedScope(ctx context.Context, ec *executionContext, v any) (model.PinnedScope, error) {
+	var res model.PinnedScope
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func marshalNPinnedScope2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐPinnedScope(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v model.PinnedScope) graphql.Marshaler {
+	return v
+}
+
+func unmarshalNSnoozedScope2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐSnoozedScope(ctx context.Context, ec *executionContext, v any) (model.SnoozedScope, error) {
+	var res model.SnoozedScope
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func marshalNSnoozedScope2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐSnoozedScope(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v model.SnoozedScope) graphql.Marshaler {
+	return v
 }
 
 func unmarshalOFeedFilter2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedFilter(ctx context.Context, ec *executionContext, v any) (*model.FeedFilter, error) {

@@ -13,6 +13,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/graph/model"
+	"github.com/belfryhq/belfry/workflow/calendar"
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
@@ -311,6 +312,75 @@ func fieldContext_FeedOperation_finishedAt(_ context.Context, ec *executionConte
 	return graphql.NewScalarFieldContext("FeedOperation", field, false, false, errors.New("field of type Time does not have child fields"))
 }
 
+func _FeedRetention_channel(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedRetention) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_FeedRetention_channel(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Channel, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return marshalNString2string(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_FeedRetention_channel(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FeedRetention", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func _FeedRetention_maxAge(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedRetention) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_FeedRetention_maxAge(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.MaxAge, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *calendar.Duration) graphql.Marshaler {
+			return marshalODuration2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋworkflowᚋcalendarᚐDuration(ctx, ec, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func fieldContext_FeedRetention_maxAge(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FeedRetention", field, false, false, errors.New("field of type Duration does not have child fields"))
+}
+
+func _FeedRetention_maxItems(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedRetention) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_FeedRetention_maxItems(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.MaxItems, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return marshalOInt2ᚖint(ctx, ec, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func fieldContext_FeedRetention_maxItems(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FeedRetention", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
 func _ResolveResourcePayload_operation(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.ResolveResourcePayload) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -421,6 +491,194 @@ func fieldContext_RetractItemsPayload_operation(_ context.Context, ec *execution
 	return fc, nil
 }
 
+func _SetFeedRetentionPayload_retention(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.SetFeedRetentionPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_SetFeedRetentionPayload_retention(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Retention, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.FeedRetention) graphql.Marshaler {
+			return marshalNFeedRetention2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedRetention(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_SetFeedRetentionPayload_retention(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "SetFeedRetentionPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return childFields_FeedRetention(ctx, ec, field)
+		},
+	}
+	return fc, nil
+}
+
+func _SnoozeItemsPayload_badge(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.SnoozeItemsPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_SnoozeItemsPayload_badge(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Badge, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v belfry.Badge) graphql.Marshaler {
+			return marshalNBadge2githubᚗcomᚋbelfryhqᚋbelfryᚐBadge(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_SnoozeItemsPayload_badge(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "SnoozeItemsPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return childFields_Badge(ctx, ec, field)
+		},
+	}
+	return fc, nil
+}
+
+func _SnoozeItemsPayload_position(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.SnoozeItemsPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_SnoozeItemsPayload_position(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Position, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return marshalNString2string(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_SnoozeItemsPayload_position(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SnoozeItemsPayload", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func _SnoozeItemsPayload_changed(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.SnoozeItemsPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_SnoozeItemsPayload_changed(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Changed, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return marshalNInt2int(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_SnoozeItemsPayload_changed(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SnoozeItemsPayload", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func _SnoozeItemsPayload_notFound(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.SnoozeItemsPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_SnoozeItemsPayload_notFound(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.NotFound, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return marshalNID2ᚕstringᚄ(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_SnoozeItemsPayload_notFound(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SnoozeItemsPayload", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func _UpdateItemPayload_item(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.UpdateItemPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_UpdateItemPayload_item(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Item, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.FeedItem) graphql.Marshaler {
+			return marshalNFeedItem2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedItem(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_UpdateItemPayload_item(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "UpdateItemPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return childFields_FeedItem(ctx, ec, field)
+		},
+	}
+	return fc, nil
+}
+
+func _UpdateItemPayload_position(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.UpdateItemPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_UpdateItemPayload_position(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Position, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return marshalNString2string(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_UpdateItemPayload_position(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("UpdateItemPayload", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
 // endregion **************************** field.gotpl *****************************
 
 // region    **************************** input.gotpl *****************************
@@ -528,6 +786,188 @@ func unmarshalInputRetractItemsWhereInput(ctx context.Context, ec *executionCont
 				return it, err
 			}
 			it.ResourceKey = data
+		}
+	}
+	return it, nil
+}
+
+func unmarshalInputSetFeedRetentionInput(ctx context.Context, ec *executionContext, obj any) (model.SetFeedRetentionInput, error) {
+	var it model.SetFeedRetentionInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["channel"]; !present {
+		asMap["channel"] = "in-app"
+	}
+
+	fieldsInOrder := [...]string{"channel", "maxAge", "maxItems"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "channel":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("channel"))
+			data, err := unmarshalNString2string(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Channel = data
+		case "maxAge":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("maxAge"))
+			data, err := unmarshalODuration2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋworkflowᚋcalendarᚐDuration(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.MaxAge = data
+		case "maxItems":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("maxItems"))
+			data, err := unmarshalOInt2ᚖint(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.MaxItems = data
+		}
+	}
+	return it, nil
+}
+
+func unmarshalInputSnoozeItemsInput(ctx context.Context, ec *executionContext, obj any) (model.SnoozeItemsInput, error) {
+	var it model.SnoozeItemsInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["feed"]; !present {
+		asMap["feed"] = map[string]any{}
+	}
+
+	fieldsInOrder := [...]string{"feed", "ids", "until"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "feed":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("feed"))
+			data, err := unmarshalNFeedRef2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedRef(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Feed = data
+		case "ids":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("ids"))
+			data, err := unmarshalNID2ᚕstringᚄ(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Ids = data
+		case "until":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("until"))
+			data, err := unmarshalOTime2ᚖtimeᚐTime(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Until = data
+		}
+	}
+	return it, nil
+}
+
+func unmarshalInputUpdateItemInput(ctx context.Context, ec *executionContext, obj any) (model.UpdateItemInput, error) {
+	var it model.UpdateItemInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["feed"]; !present {
+		asMap["feed"] = map[string]any{}
+	}
+	if _, present := asMap["format"]; !present {
+		asMap["format"] = "MARKDOWN"
+	}
+
+	fieldsInOrder := [...]string{"feed", "id", "resourceKey", "body", "format", "actionUrl", "buttons", "data"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "feed":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("feed"))
+			data, err := unmarshalNFeedRef2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedRef(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Feed = data
+		case "id":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("id"))
+			data, err := unmarshalOID2ᚖstring(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.ID = data
+		case "resourceKey":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("resourceKey"))
+			data, err := unmarshalOString2ᚖstring(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.ResourceKey = data
+		case "body":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("body"))
+			data, err := unmarshalOString2ᚖstring(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Body = data
+		case "format":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("format"))
+			data, err := unmarshalNBodyFormat2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐBodyFormat(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Format = data
+		case "actionUrl":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("actionUrl"))
+			data, err := unmarshalOString2ᚖstring(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.ActionURL = data
+		case "buttons":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("buttons"))
+			data, err := unmarshalOButtonInput2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐButtonInputᚄ(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Buttons = data
+		case "data":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("data"))
+			data, err := unmarshalOJSON2map(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Data = data
 		}
 	}
 	return it, nil
@@ -667,6 +1107,54 @@ func _FeedOperation(ctx context.Context, ec *executionContext, sel ast.Selection
 	return out
 }
 
+var feedRetentionImplementors = []string{"FeedRetention"}
+
+func _FeedRetention(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj *model.FeedRetention) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, feedRetentionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("FeedRetention")
+		case "channel":
+			out.Values[i] = _FeedRetention_channel(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "maxAge":
+			out.Values[i] = _FeedRetention_maxAge(ctx, ec, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "maxItems":
+			out.Values[i] = _FeedRetention_maxItems(ctx, ec, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
 var resolveResourcePayloadImplementors = []string{"ResolveResourcePayload"}
 
 func _ResolveResourcePayload(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj *model.ResolveResourcePayload) graphql.Marshaler {
@@ -753,6 +1241,140 @@ func _RetractItemsPayload(ctx context.Context, ec *executionContext, sel ast.Sel
 	return out
 }
 
+var setFeedRetentionPayloadImplementors = []string{"SetFeedRetentionPayload"}
+
+func _SetFeedRetentionPayload(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj *model.SetFeedRetentionPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, setFeedRetentionPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("SetFeedRetentionPayload")
+		case "retention":
+			out.Values[i] = _SetFeedRetentionPayload_retention(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var snoozeItemsPayloadImplementors = []string{"SnoozeItemsPayload"}
+
+func _SnoozeItemsPayload(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj *model.SnoozeItemsPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, snoozeItemsPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("SnoozeItemsPayload")
+		case "badge":
+			out.Values[i] = _SnoozeItemsPayload_badge(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "position":
+			out.Values[i] = _SnoozeItemsPayload_position(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "changed":
+			out.Values[i] = _SnoozeItemsPayload_changed(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "notFound":
+			out.Values[i] = _SnoozeItemsPayload_notFound(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var updateItemPayloadImplementors = []string{"UpdateItemPayload"}
+
+func _UpdateItemPayload(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj *model.UpdateItemPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, updateItemPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("UpdateItemPayload")
+		case "item":
+			out.Values[i] = _UpdateItemPayload_item(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "position":
+			out.Values[i] = _UpdateItemPayload_position(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
 // endregion **************************** object.gotpl ****************************
 
 // region    ***************************** type.gotpl *****************************
@@ -779,6 +1401,20 @@ func unmarshalNFeedRemovalReason2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmode
 
 func marshalNFeedRemovalReason2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedRemovalReason(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v model.FeedRemovalReason) graphql.Marshaler {
 	return v
+}
+
+func marshalNFeedRetention2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedRetention(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v model.FeedRetention) graphql.Marshaler {
+	return _FeedRetention(ctx, ec, sel, &v)
+}
+
+func marshalNFeedRetention2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedRetention(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v *model.FeedRetention) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return _FeedRetention(ctx, ec, sel, v)
 }
 
 func unmarshalNResolveResourceInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐResolveResourceInput(ctx context.Context, ec *executionContext, v any) (model.ResolveResourceInput, error) {
@@ -814,6 +1450,51 @@ func marshalNRetractItemsPayload2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋm
 func unmarshalNRetractItemsWhereInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐRetractItemsWhereInput(ctx context.Context, ec *executionContext, v any) (model.RetractItemsWhereInput, error) {
 	res, err := unmarshalInputRetractItemsWhereInput(ctx, ec, v)
 	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func unmarshalNSetFeedRetentionInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐSetFeedRetentionInput(ctx context.Context, ec *executionContext, v any) (model.SetFeedRetentionInput, error) {
+	res, err := unmarshalInputSetFeedRetentionInput(ctx, ec, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func marshalNSetFeedRetentionPayload2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐSetFeedRetentionPayload(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v *model.SetFeedRetentionPayload) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return _SetFeedRetentionPayload(ctx, ec, sel, v)
+}
+
+func unmarshalNSnoozeItemsInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐSnoozeItemsInput(ctx context.Context, ec *executionContext, v any) (model.SnoozeItemsInput, error) {
+	res, err := unmarshalInputSnoozeItemsInput(ctx, ec, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func marshalNSnoozeItemsPayload2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐSnoozeItemsPayload(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v *model.SnoozeItemsPayload) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return _SnoozeItemsPayload(ctx, ec, sel, v)
+}
+
+func unmarshalNUpdateItemInput2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐUpdateItemInput(ctx context.Context, ec *executionContext, v any) (model.UpdateItemInput, error) {
+	res, err := unmarshalInputUpdateItemInput(ctx, ec, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func marshalNUpdateItemPayload2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐUpdateItemPayload(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v *model.UpdateItemPayload) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return _UpdateItemPayload(ctx, ec, sel, v)
 }
 
 func marshalOFeedOperation2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedOperation(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v *model.FeedOperation) graphql.Marshaler {

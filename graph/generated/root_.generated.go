@@ -246,6 +246,7 @@ type ComplexityRoot struct {
 		Badge   func(childComplexity int) int
 		Channel func(childComplexity int) int
 		Items   func(childComplexity int, first int, after *string, filter *model.FeedFilter) int
+		Pinned  func(childComplexity int) int
 		User    func(childComplexity int) int
 	}
 
@@ -261,12 +262,14 @@ type ComplexityRoot struct {
 		ExpiresAt       func(childComplexity int) int
 		ID              func(childComplexity int) int
 		InteractedAt    func(childComplexity int) int
+		PinnedAt        func(childComplexity int) int
 		Position        func(childComplexity int) int
 		Priority        func(childComplexity int) int
 		ReadAt          func(childComplexity int) int
 		ResourceKey     func(childComplexity int) int
 		SeenAt          func(childComplexity int) int
 		Severity        func(childComplexity int) int
+		SnoozedUntil    func(childComplexity int) int
 		StepRef         func(childComplexity int) int
 		Tenant          func(childComplexity int) int
 		TotalActivities func(childComplexity int) int
@@ -329,6 +332,12 @@ type ComplexityRoot struct {
 		Badge    func(childComplexity int) int
 		Position func(childComplexity int) int
 		Reason   func(childComplexity int) int
+	}
+
+	FeedRetention struct {
+		Channel  func(childComplexity int) int
+		MaxAge   func(childComplexity int) int
+		MaxItems func(childComplexity int) int
 	}
 
 	FeedSynced struct {
@@ -425,17 +434,20 @@ type ComplexityRoot struct {
 		SendEvent                func(childComplexity int, input model.SendEventInput) int
 		SetChannelData           func(childComplexity int, input model.SetChannelDataInput) int
 		SetDefaultPreferences    func(childComplexity int, input model.SetDefaultPreferencesInput) int
+		SetFeedRetention         func(childComplexity int, input model.SetFeedRetentionInput) int
 		SetPartial               func(childComplexity int, input model.SetPartialInput) int
 		SetPreferences           func(childComplexity int, input model.SetPreferencesInput) int
 		SetProfileFields         func(childComplexity int, input model.SetProfileFieldsInput) int
 		SetVariable              func(childComplexity int, input model.SetVariableInput) int
 		SetWorkflowActive        func(childComplexity int, input model.SetWorkflowActiveInput) int
+		SnoozeItems              func(childComplexity int, input model.SnoozeItemsInput) int
 		SubscribeToObject        func(childComplexity int, input model.SubscribeToObjectInput) int
 		TestWorkflow             func(childComplexity int, input model.TestWorkflowInput) int
 		TriggerWorkflow          func(childComplexity int, input model.TriggerWorkflowInput) int
 		TriggerWorkflows         func(childComplexity int, input model.TriggerWorkflowsInput) int
 		UnsetChannelData         func(childComplexity int, input model.UnsetChannelDataInput) int
 		UnsubscribeFromObject    func(childComplexity int, input model.UnsubscribeFromObjectInput) int
+		UpdateItem               func(childComplexity int, input model.UpdateItemInput) int
 		UpdateSchedules          func(childComplexity int, input model.UpdateSchedulesInput) int
 		UpsertAudience           func(childComplexity int, input model.UpsertAudienceInput) int
 		UpsertObject             func(childComplexity int, input model.UpsertObjectInput) int
@@ -546,6 +558,7 @@ type ComplexityRoot struct {
 		ExplainPreference  func(childComplexity int, input model.ExplainPreferenceInput) int
 		Feed               func(childComplexity int, ref model.FeedRef) int
 		FeedOperation      func(childComplexity int, id string) int
+		FeedRetention      func(childComplexity int, channel string) int
 		Me                 func(childComplexity int) int
 		Node               func(childComplexity int, id string) int
 		Object             func(childComplexity int, collection string, id string) int
@@ -685,6 +698,10 @@ type ComplexityRoot struct {
 		Preferences func(childComplexity int) int
 	}
 
+	SetFeedRetentionPayload struct {
+		Retention func(childComplexity int) int
+	}
+
 	SetPartialPayload struct {
 		Partial func(childComplexity int) int
 	}
@@ -716,6 +733,13 @@ type ComplexityRoot struct {
 	SlackData struct {
 		Connections    func(childComplexity int) int
 		HasAccessToken func(childComplexity int) int
+	}
+
+	SnoozeItemsPayload struct {
+		Badge    func(childComplexity int) int
+		Changed  func(childComplexity int) int
+		NotFound func(childComplexity int) int
+		Position func(childComplexity int) int
 	}
 
 	SubscribeToObjectPayload struct {
@@ -852,6 +876,11 @@ type ComplexityRoot struct {
 
 	UnsubscribeFromObjectPayload struct {
 		Results func(childComplexity int) int
+	}
+
+	UpdateItemPayload struct {
+		Item     func(childComplexity int) int
+		Position func(childComplexity int) int
 	}
 
 	UpdateSchedulesPayload struct {
@@ -1594,6 +1623,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Feed.Items(childComplexity, args["first"].(int), args["after"].(*string), args["filter"].(*model.FeedFilter)), true
+	case "Feed.pinned":
+		if e.ComplexityRoot.Feed.Pinned == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Feed.Pinned(childComplexity), true
 	case "Feed.user":
 		if e.ComplexityRoot.Feed.User == nil {
 			break
@@ -1667,6 +1702,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.FeedItem.InteractedAt(childComplexity), true
+	case "FeedItem.pinnedAt":
+		if e.ComplexityRoot.FeedItem.PinnedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedItem.PinnedAt(childComplexity), true
 	case "FeedItem.position":
 		if e.ComplexityRoot.FeedItem.Position == nil {
 			break
@@ -1703,6 +1744,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.FeedItem.Severity(childComplexity), true
+	case "FeedItem.snoozedUntil":
+		if e.ComplexityRoot.FeedItem.SnoozedUntil == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedItem.SnoozedUntil(childComplexity), true
 	case "FeedItem.stepRef":
 		if e.ComplexityRoot.FeedItem.StepRef == nil {
 			break
@@ -1939,6 +1986,25 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.FeedReset.Reason(childComplexity), true
+
+	case "FeedRetention.channel":
+		if e.ComplexityRoot.FeedRetention.Channel == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedRetention.Channel(childComplexity), true
+	case "FeedRetention.maxAge":
+		if e.ComplexityRoot.FeedRetention.MaxAge == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedRetention.MaxAge(childComplexity), true
+	case "FeedRetention.maxItems":
+		if e.ComplexityRoot.FeedRetention.MaxItems == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedRetention.MaxItems(childComplexity), true
 
 	case "FeedSynced.badge":
 		if e.ComplexityRoot.FeedSynced.Badge == nil {
@@ -2475,6 +2541,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.SetDefaultPreferences(childComplexity, args["input"].(model.SetDefaultPreferencesInput)), true
+	case "Mutation.setFeedRetention":
+		if e.ComplexityRoot.Mutation.SetFeedRetention == nil {
+			break
+		}
+
+		args, err := field_Mutation_setFeedRetention_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SetFeedRetention(childComplexity, args["input"].(model.SetFeedRetentionInput)), true
 	case "Mutation.setPartial":
 		if e.ComplexityRoot.Mutation.SetPartial == nil {
 			break
@@ -2530,6 +2607,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.SetWorkflowActive(childComplexity, args["input"].(model.SetWorkflowActiveInput)), true
+	case "Mutation.snoozeItems":
+		if e.ComplexityRoot.Mutation.SnoozeItems == nil {
+			break
+		}
+
+		args, err := field_Mutation_snoozeItems_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SnoozeItems(childComplexity, args["input"].(model.SnoozeItemsInput)), true
 	case "Mutation.subscribeToObject":
 		if e.ComplexityRoot.Mutation.SubscribeToObject == nil {
 			break
@@ -2596,6 +2684,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.UnsubscribeFromObject(childComplexity, args["input"].(model.UnsubscribeFromObjectInput)), true
+	case "Mutation.updateItem":
+		if e.ComplexityRoot.Mutation.UpdateItem == nil {
+			break
+		}
+
+		args, err := field_Mutation_updateItem_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.UpdateItem(childComplexity, args["input"].(model.UpdateItemInput)), true
 	case "Mutation.updateSchedules":
 		if e.ComplexityRoot.Mutation.UpdateSchedules == nil {
 			break
@@ -3076,6 +3175,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.FeedOperation(childComplexity, args["id"].(string)), true
+	case "Query.feedRetention":
+		if e.ComplexityRoot.Query.FeedRetention == nil {
+			break
+		}
+
+		args, err := field_Query_feedRetention_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.FeedRetention(childComplexity, args["channel"].(string)), true
 
 	case "Query.me":
 		if e.ComplexityRoot.Query.Me == nil {
@@ -3684,6 +3794,13 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.SetDefaultPreferencesPayload.Preferences(childComplexity), true
 
+	case "SetFeedRetentionPayload.retention":
+		if e.ComplexityRoot.SetFeedRetentionPayload.Retention == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SetFeedRetentionPayload.Retention(childComplexity), true
+
 	case "SetPartialPayload.partial":
 		if e.ComplexityRoot.SetPartialPayload.Partial == nil {
 			break
@@ -3762,6 +3879,31 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.SlackData.HasAccessToken(childComplexity), true
+
+	case "SnoozeItemsPayload.badge":
+		if e.ComplexityRoot.SnoozeItemsPayload.Badge == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SnoozeItemsPayload.Badge(childComplexity), true
+	case "SnoozeItemsPayload.changed":
+		if e.ComplexityRoot.SnoozeItemsPayload.Changed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SnoozeItemsPayload.Changed(childComplexity), true
+	case "SnoozeItemsPayload.notFound":
+		if e.ComplexityRoot.SnoozeItemsPayload.NotFound == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SnoozeItemsPayload.NotFound(childComplexity), true
+	case "SnoozeItemsPayload.position":
+		if e.ComplexityRoot.SnoozeItemsPayload.Position == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SnoozeItemsPayload.Position(childComplexity), true
 
 	case "SubscribeToObjectPayload.results":
 		if e.ComplexityRoot.SubscribeToObjectPayload.Results == nil {
@@ -4259,6 +4401,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.UnsubscribeFromObjectPayload.Results(childComplexity), true
 
+	case "UpdateItemPayload.item":
+		if e.ComplexityRoot.UpdateItemPayload.Item == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UpdateItemPayload.Item(childComplexity), true
+	case "UpdateItemPayload.position":
+		if e.ComplexityRoot.UpdateItemPayload.Position == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UpdateItemPayload.Position(childComplexity), true
+
 	case "UpdateSchedulesPayload.results":
 		if e.ComplexityRoot.UpdateSchedulesPayload.Results == nil {
 			break
@@ -4715,6 +4870,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		unmarshalInputSendWindowInput,
 		unmarshalInputSetChannelDataInput,
 		unmarshalInputSetDefaultPreferencesInput,
+		unmarshalInputSetFeedRetentionInput,
 		unmarshalInputSetPartialInput,
 		unmarshalInputSetPreferencesInput,
 		unmarshalInputSetProfileFieldsInput,
@@ -4723,6 +4879,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		unmarshalInputSlackConnectionInput,
 		unmarshalInputSlackDataInput,
 		unmarshalInputSmsStepInput,
+		unmarshalInputSnoozeItemsInput,
 		unmarshalInputStepInput,
 		unmarshalInputSubscribeToObjectInput,
 		unmarshalInputSubscriberInput,
@@ -4742,6 +4899,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		unmarshalInputUnsubscribeFromObjectInput,
 		unmarshalInputUnsubscriberInput,
 		unmarshalInputUpdateDataStepInput,
+		unmarshalInputUpdateItemInput,
 		unmarshalInputUpdateObjectStepInput,
 		unmarshalInputUpdateSchedulesInput,
 		unmarshalInputUpdateTenantStepInput,
@@ -5416,6 +5574,8 @@ type Feed {
   items(first: Int! = 25, after: String, filter: FeedFilter): FeedItemConnection!
   "How many items there are that aren't archived. Exact, and as quick with millions of items as with none."
   badge: Badge!
+  "What the user keeps on top, the item that was pinned last first: at most 20. Archived and snoozed items are left out."
+  pinned: [FeedItem!]!
 }
 
 "Exact numbers of items that aren't archived."
@@ -5438,6 +5598,30 @@ input FeedFilter {
   workflows: [String!]
   "With at least one of these categories. At most 20."
   categories: [String!]
+  "Whether pinned items belong to it."
+  pinned: PinnedScope! = ANY
+  "Whether snoozed items belong to it."
+  snoozed: SnoozedScope! = EXCLUDE
+}
+
+"Whether pinned items are meant."
+enum PinnedScope {
+  "Pinned or not."
+  ANY
+  "Only pinned ones."
+  ONLY
+  "Only those that are not pinned."
+  EXCLUDE
+}
+
+"Whether snoozed items are meant. They count nowhere."
+enum SnoozedScope {
+  "Only those that are there."
+  EXCLUDE
+  "Snoozed or not."
+  INCLUDE
+  "Only snoozed ones."
+  ONLY
 }
 
 "Items by what was read or seen."
@@ -5527,6 +5711,10 @@ type FeedItem implements Node {
   interactedAt: Time
   "When it was archived, if it is."
   archivedAt: Time
+  "When it was pinned, if it is."
+  pinnedAt: Time
+  "When it comes back, if it is snoozed."
+  snoozedUntil: Time
 }
 
 "A part of an item."
@@ -5584,6 +5772,10 @@ enum Mark {
   ARCHIVED
   "Undo ARCHIVED."
   UNARCHIVED
+  "Kept on top: at most 20 of a feed, and by ` + "`" + `ids` + "`" + ` only. It stays what it was otherwise."
+  PINNED
+  "Undo PINNED."
+  UNPINNED
 }
 
 "Items by what they are about."
@@ -5791,12 +5983,96 @@ type RetractItemsPayload {
   operation: FeedOperation
 }
 
+"Items to be told of later."
+input SnoozeItemsInput {
+  "Whose feed."
+  feed: FeedRef! = {}
+  "These items, 1 to 100 of them. Of a feed 200 may be snoozed."
+  ids: [ID!]!
+  "When they come back, unseen: within 365 days. Null or left out: at once, if they are snoozed."
+  until: Time
+}
+
+"What snoozing did."
+type SnoozeItemsPayload {
+  "As it is now."
+  badge: Badge!
+  "The position that includes this change."
+  position: String!
+  "How many items have gone, or come back."
+  changed: Int!
+  "Ids that are no items of this feed. The others were snoozed."
+  notFound: [ID!]!
+}
+
+"What an item shows from now on. What is left out stays."
+input UpdateItemInput {
+  "Whose feed."
+  feed: FeedRef! = {}
+  "Which item: exactly one of ` + "`" + `id` + "`" + ` and ` + "`" + `resourceKey` + "`" + `."
+  id: ID
+  "The newest that is about this."
+  resourceKey: String
+  "The text: no template."
+  body: String
+  "How ` + "`" + `body` + "`" + ` is to be read."
+  format: BodyFormat! = MARKDOWN
+  "Where a click leads: http, https, mailto, or a path that begins with '/'. Empty: nowhere."
+  actionUrl: String
+  "Calls to action, in the place of all that there are. At most 5."
+  buttons: [ButtonInput!]
+  "Handed to your frontend, in the place of what there is. At most 64 KiB."
+  data: JSON
+}
+
+"The changed item."
+type UpdateItemPayload {
+  "As it is now: in its place and its state."
+  item: FeedItem!
+  "The position that includes this change."
+  position: String!
+}
+
+"How much the feeds of a channel keep. What goes is gone, pinned items too."
+type FeedRetention {
+  "Key of the in-app channel."
+  channel: String!
+  "Older items are removed; null: they stay, however old."
+  maxAge: Duration
+  "Of more items the oldest are removed; null: they stay, however many."
+  maxItems: Int
+}
+
+"How much the feeds of a channel keep from now on."
+input SetFeedRetentionInput {
+  "Key of the in-app channel."
+  channel: String! = "in-app"
+  "Remove older items: a day to ten years, not in months. Null or left out: they stay, however old."
+  maxAge: Duration
+  "Of more items remove the oldest: 10 to 10,000,000. Archived ones count. Null or left out: they stay, however many."
+  maxItems: Int
+}
+
+"How much is kept now."
+type SetFeedRetentionPayload {
+  "As given."
+  retention: FeedRetention!
+}
+
 extend type Query {
+  "How much the feeds of a channel keep. Backends."
+  feedRetention(channel: String! = "in-app"): FeedRetention!
   "Something that is done to many feeds, and how far it has got; null if there is none. Backends."
   feedOperation(id: ID!): FeedOperation
 }
 
 extend type Mutation {
+  "Take items out of a feed until later: they don't count, and come back unseen. Every device learns of it. Backends and users."
+  snoozeItems(input: SnoozeItemsInput!): SnoozeItemsPayload!
+  "Change what an item shows, for progress or a correction. It stays where it is, read or unread, and every device learns of it. Backends."
+  updateItem(input: UpdateItemInput!): UpdateItemPayload!
+  "Say how much feeds keep. What is beyond that is removed in the background, within some hours. Backends."
+  setFeedRetention(input: SetFeedRetentionInput!): SetFeedRetentionPayload!
   "Mark all items about a resource, in every feed of the environment: an invoice was paid, so nobody needs to hear of it. Backends."
   resolveResource(input: ResolveResourceInput!): ResolveResourcePayload!
   "Remove items from the feeds of whoever got them. They are gone, from lists and counts too, and every device learns of it. Backends."
@@ -8775,6 +9051,8 @@ func childFields_Feed(ctx context.Context, ec *executionContext, field graphql.C
 		return fieldContext_Feed_items(ctx, ec, field)
 	case "badge":
 		return fieldContext_Feed_badge(ctx, ec, field)
+	case "pinned":
+		return fieldContext_Feed_pinned(ctx, ec, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Feed", field.Name)
 }
@@ -8823,6 +9101,10 @@ func childFields_FeedItem(ctx context.Context, ec *executionContext, field graph
 		return fieldContext_FeedItem_interactedAt(ctx, ec, field)
 	case "archivedAt":
 		return fieldContext_FeedItem_archivedAt(ctx, ec, field)
+	case "pinnedAt":
+		return fieldContext_FeedItem_pinnedAt(ctx, ec, field)
+	case "snoozedUntil":
+		return fieldContext_FeedItem_snoozedUntil(ctx, ec, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type FeedItem", field.Name)
 }
@@ -8869,6 +9151,18 @@ func childFields_FeedOperation(ctx context.Context, ec *executionContext, field 
 		return fieldContext_FeedOperation_finishedAt(ctx, ec, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type FeedOperation", field.Name)
+}
+
+func childFields_FeedRetention(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "channel":
+		return fieldContext_FeedRetention_channel(ctx, ec, field)
+	case "maxAge":
+		return fieldContext_FeedRetention_maxAge(ctx, ec, field)
+	case "maxItems":
+		return fieldContext_FeedRetention_maxItems(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type FeedRetention", field.Name)
 }
 
 func childFields_IdentifyUserPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -9397,6 +9691,14 @@ func childFields_SetDefaultPreferencesPayload(ctx context.Context, ec *execution
 	return nil, fmt.Errorf("no field named %q was found under type SetDefaultPreferencesPayload", field.Name)
 }
 
+func childFields_SetFeedRetentionPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "retention":
+		return fieldContext_SetFeedRetentionPayload_retention(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SetFeedRetentionPayload", field.Name)
+}
+
 func childFields_SetPartialPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "partial":
@@ -9461,6 +9763,20 @@ func childFields_SlackData(ctx context.Context, ec *executionContext, field grap
 		return fieldContext_SlackData_connections(ctx, ec, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type SlackData", field.Name)
+}
+
+func childFields_SnoozeItemsPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "badge":
+		return fieldContext_SnoozeItemsPayload_badge(ctx, ec, field)
+	case "position":
+		return fieldContext_SnoozeItemsPayload_position(ctx, ec, field)
+	case "changed":
+		return fieldContext_SnoozeItemsPayload_changed(ctx, ec, field)
+	case "notFound":
+		return fieldContext_SnoozeItemsPayload_notFound(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SnoozeItemsPayload", field.Name)
 }
 
 func childFields_SubscribeToObjectPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -9709,6 +10025,16 @@ func childFields_UnsubscribeFromObjectPayload(ctx context.Context, ec *execution
 		return fieldContext_UnsubscribeFromObjectPayload_results(ctx, ec, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type UnsubscribeFromObjectPayload", field.Name)
+}
+
+func childFields_UpdateItemPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "item":
+		return fieldContext_UpdateItemPayload_item(ctx, ec, field)
+	case "position":
+		return fieldContext_UpdateItemPayload_position(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UpdateItemPayload", field.Name)
 }
 
 func childFields_UpdateSchedulesPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -124,6 +124,12 @@ func (i *FeedItem) InteractedAt() *time.Time { return i.State.InteractedAt }
 // ArchivedAt is when the item was archived; nil if it isn't.
 func (i *FeedItem) ArchivedAt() *time.Time { return i.State.ArchivedAt }
 
+// PinnedAt is when the item was pinned; nil if it isn't.
+func (i *FeedItem) PinnedAt() *time.Time { return i.Item.PinnedAt }
+
+// SnoozedUntil is when the item comes back; nil unless it is snoozed.
+func (i *FeedItem) SnoozedUntil() *time.Time { return i.State.SnoozedUntil }
+
 // NewFeedEvent makes the API's form of a feed event.
 func NewFeedEvent(ref feed.Ref, e feed.Event) FeedEvent {
 	position := e.Position.String()

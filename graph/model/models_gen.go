@@ -597,6 +597,10 @@ type FeedFilter struct {
 	Workflows []string `json:"workflows,omitempty"`
 	// With at least one of these categories. At most 20.
 	Categories []string `json:"categories,omitempty"`
+	// Whether pinned items belong to it.
+	Pinned PinnedScope `json:"pinned"`
+	// Whether snoozed items belong to it.
+	Snoozed SnoozedScope `json:"snoozed"`
 }
 
 // A page of a feed. Page, badge and position are of one and the same instant.
@@ -694,6 +698,16 @@ type FeedReset struct {
 }
 
 func (FeedReset) IsFeedEvent() {}
+
+// How much the feeds of a channel keep. What goes is gone, pinned items too.
+type FeedRetention struct {
+	// Key of the in-app channel.
+	Channel string `json:"channel"`
+	// Older items are removed; null: they stay, however old.
+	MaxAge *calendar.Duration `json:"maxAge,omitempty"`
+	// Of more items the oldest are removed; null: they stay, however many.
+	MaxItems *int `json:"maxItems,omitempty"`
+}
 
 // Everything since the position you came with has been told; what follows is live.
 type FeedSynced struct {
@@ -1364,6 +1378,22 @@ type SetDefaultPreferencesPayload struct {
 	Preferences PreferenceSet `json:"preferences"`
 }
 
+// How much the feeds of a channel keep from now on.
+type SetFeedRetentionInput struct {
+	// Key of the in-app channel.
+	Channel string `json:"channel"`
+	// Remove older items: a day to ten years, not in months. Null or left out: they stay, however old.
+	MaxAge *calendar.Duration `json:"maxAge,omitempty"`
+	// Of more items remove the oldest: 10 to 10,000,000. Archived ones count. Null or left out: they stay, however many.
+	MaxItems *int `json:"maxItems,omitempty"`
+}
+
+// How much is kept now.
+type SetFeedRetentionPayload struct {
+	// As given.
+	Retention FeedRetention `json:"retention"`
+}
+
 // A piece of Liquid.
 type SetPartialInput struct {
 	// 1 to 255 characters of a-z, 0-9, '_' and '-'.
@@ -1444,6 +1474,28 @@ type SmsStepInput struct {
 	Channel string `json:"channel"`
 	// The text.
 	Body string `json:"body"`
+}
+
+// Items to be told of later.
+type SnoozeItemsInput struct {
+	// Whose feed.
+	Feed FeedRef `json:"feed"`
+	// These items, 1 to 100 of them. Of a feed 200 may be snoozed.
+	Ids []string `json:"ids"`
+	// When they come back, unseen: within 365 days. Null or left out: at once, if they are snoozed.
+	Until *time.Time `json:"until,omitempty"`
+}
+
+// What snoozing did.
+type SnoozeItemsPayload struct {
+	// As it is now.
+	Badge belfry.Badge `json:"badge"`
+	// The position that includes this change.
+	Position string `json:"position"`
+	// How many items have gone, or come back.
+	Changed int `json:"changed"`
+	// Ids that are no items of this feed. The others were snoozed.
+	NotFound []string `json:"notFound"`
 }
 
 // One step of a workflow. Exactly one kind is given: inApp, delay, branch, …
@@ -1894,6 +1946,34 @@ type UpdateDataStepInput struct {
 	Data map[string]any `json:"data,omitempty"`
 	// A template that renders a JSON object: print values with the json filter.
 	JSON *string `json:"json,omitempty"`
+}
+
+// What an item shows from now on. What is left out stays.
+type UpdateItemInput struct {
+	// Whose feed.
+	Feed FeedRef `json:"feed"`
+	// Which item: exactly one of `id` and `resourceKey`.
+	ID *string `json:"id,omitempty"`
+	// The newest that is about this.
+	ResourceKey *string `json:"resourceKey,omitempty"`
+	// The text: no template.
+	Body *string `json:"body,omitempty"`
+	// How `body` is to be read.
+	Format BodyFormat `json:"format"`
+	// Where a click leads: http, https, mailto, or a path that begins with '/'. Empty: nowhere.
+	ActionURL *string `json:"actionUrl,omitempty"`
+	// Calls to action, in the place of all that there are. At most 5.
+	Buttons []ButtonInput `json:"buttons,omitempty"`
+	// Handed to your frontend, in the place of what there is. At most 64 KiB.
+	Data map[string]any `json:"data,omitempty"`
+}
+
+// The changed item.
+type UpdateItemPayload struct {
+	// As it is now: in its place and its state.
+	Item FeedItem `json:"item"`
+	// The position that includes this change.
+	Position string `json:"position"`
 }
 
 // Merges properties into an object, deeply; one that isn't known yet becomes known. Exactly one of `properties` and `json`.
@@ -3279,6 +3359,67 @@ func (e OnInvalid) MarshalJSON() ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
+// Whether pinned items are meant.
+type PinnedScope string
+
+const (
+	// Pinned or not.
+	PinnedScopeAny PinnedScope = "ANY"
+	// Only pinned ones.
+	PinnedScopeOnly PinnedScope = "ONLY"
+	// Only those that are not pinned.
+	PinnedScopeExclude PinnedScope = "EXCLUDE"
+)
+
+var AllPinnedScope = []PinnedScope{
+	PinnedScopeAny,
+	PinnedScopeOnly,
+	PinnedScopeExclude,
+}
+
+func (e PinnedScope) IsValid() bool {
+	switch e {
+	case PinnedScopeAny, PinnedScopeOnly, PinnedScopeExclude:
+		return true
+	}
+	return false
+}
+
+func (e PinnedScope) String() string {
+	return string(e)
+}
+
+func (e *PinnedScope) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = PinnedScope(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid PinnedScope", str)
+	}
+	return nil
+}
+
+func (e PinnedScope) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *PinnedScope) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e PinnedScope) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
 // What a row of a preference center is about.
 type PreferenceRowKind string
 
@@ -3734,6 +3875,67 @@ func (e *SendWindowType) UnmarshalJSON(b []byte) error {
 }
 
 func (e SendWindowType) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// Whether snoozed items are meant. They count nowhere.
+type SnoozedScope string
+
+const (
+	// Only those that are there.
+	SnoozedScopeExclude SnoozedScope = "EXCLUDE"
+	// Snoozed or not.
+	SnoozedScopeInclude SnoozedScope = "INCLUDE"
+	// Only snoozed ones.
+	SnoozedScopeOnly SnoozedScope = "ONLY"
+)
+
+var AllSnoozedScope = []SnoozedScope{
+	SnoozedScopeExclude,
+	SnoozedScopeInclude,
+	SnoozedScopeOnly,
+}
+
+func (e SnoozedScope) IsValid() bool {
+	switch e {
+	case SnoozedScopeExclude, SnoozedScopeInclude, SnoozedScopeOnly:
+		return true
+	}
+	return false
+}
+
+func (e SnoozedScope) String() string {
+	return string(e)
+}
+
+func (e *SnoozedScope) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = SnoozedScope(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid SnoozedScope", str)
+	}
+	return nil
+}
+
+func (e SnoozedScope) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *SnoozedScope) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e SnoozedScope) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil

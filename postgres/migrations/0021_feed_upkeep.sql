@@ -40,3 +40,24 @@ CREATE TABLE feed_operations (
   PRIMARY KEY (environment_id, id)
 );
 CREATE INDEX feed_operations_due ON feed_operations (due_at) WHERE finished_at IS NULL;
+
+-- How much the feeds of a channel keep. Without a row: everything.
+CREATE TABLE feed_retention (
+  environment_id  bigint NOT NULL,
+  channel         text COLLATE "C" NOT NULL,
+  max_age_seconds bigint,                               -- NULL: any age
+  max_items       int,                                  -- NULL: any number
+  PRIMARY KEY (environment_id, channel)
+);
+
+-- Where those are who walk through all feeds, in the order of their keys. Nodes take turns.
+CREATE TABLE feed_walks (
+  name         text COLLATE "C" PRIMARY KEY,
+  recipient_id bigint NOT NULL DEFAULT 0,               -- the last feed that was visited
+  channel      text COLLATE "C" NOT NULL DEFAULT '',
+  due_at       timestamptz NOT NULL                     -- when the next step is
+);
+INSERT INTO feed_walks (name, due_at) VALUES ('retention', 'epoch'), ('audit', 'epoch');
+
+-- What the user keeps on top: [{"s": seq, "t": when}], oldest first, at most 20.
+ALTER TABLE feeds ADD COLUMN pins jsonb NOT NULL DEFAULT '[]';
