@@ -4,12 +4,17 @@
 // What it is not: it doesn't decide who gets what (engine), and doesn't know connections (realtime).
 //
 // Guarantees
+//
 //   - An item, the counters it changes and the feed's version are written in one transaction, under the lock of the
 //     feed's row. So counters are exact at every version, and versions are gap-free and in commit order.
+//
 //   - Reading a page returns items, badge and position of one snapshot. Subscribing from that position tells
 //     everything that came later, once, in order; what can't be told is a Reset, never silence.
+//
 //   - What is removed leaves a change at its own version, so a history without holes stays one.
+//
 //   - Marking everything costs one row and one change, however many items there are (see Watermarks).
+//
 //   - Items of a merged user come at the end of the feed that gets them, at new positions: no position or id of before
 //     changes its meaning.
 //

@@ -21,6 +21,10 @@ type Service struct {
 	UserID func(context.Context, belfry.EnvironmentID, string) (belfry.RecipientID, error)
 	// Recipients finds recipients by their internal ids, as the transaction sees them; those who are deleted are left out.
 	Recipients func(context.Context, *postgres.Tx, belfry.EnvironmentID, []belfry.RecipientID) (map[belfry.RecipientID]*belfry.Recipient, error)
+	// ItemsOf finds the items that runs of a trigger made for so many of its recipients, those behind one, in the order of their
+	// ids; the last of those recipients, and whether there may be more.
+	ItemsOf func(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, trigger [16]byte, behind belfry.RecipientID, recipients int) (
+		items []belfry.MessageID, last belfry.RecipientID, more bool, err error)
 	// Observe records what happens to messages, in the transaction in which it happens.
 	Observe func(context.Context, *postgres.Tx, []belfry.StatusChange) error
 	Now     func() time.Time

@@ -105,9 +105,13 @@ func (s *Service) owners(ctx context.Context, tx *postgres.Tx, feeds []key) (map
 	return refs, nil
 }
 
-// deleteItems leaves a change at each item's version.
+// deleteItems leaves a change at each item's version. Like updateStates it looks items up by their keys, whatever the planner
+// thinks of the feed's size.
 const deleteItems = `WITH gone AS (
-  DELETE FROM feed_items WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 AND seq = ANY ($4) RETURNING seq)
+  DELETE FROM feed_items AS i USING unnest($4::bigint[]) AS t (seq)
+   CROSS JOIN LATERAL (SELECT ctid AS place FROM feed_items
+     WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 AND seq = t.seq OFFSET 0) k
+   WHERE i.ctid = k.place RETURNING i.seq)
 INSERT INTO feed_changes (recipient_id, channel, version, environment_id, at, mark, seqs)
 SELECT $1, $2, seq, $3, $5, $6, ARRAY[seq] FROM gone`
 

@@ -187,6 +187,38 @@ func TestResourcesAreResolvedInEveryFeed(t *testing.T) {
 	}
 }
 
+// What a trigger's runs made goes, and nothing else, whatever the ids that are remembered name by now.
+func TestItemsOfATriggerAreRetracted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	n := operationFeeds*operationAtOnce + 3
+	trigger := uuid.New()
+	var messages []belfry.Message
+	for i := range n {
+		ref := w.know(env, fmt.Sprint("user ", i))
+		made := w.message(ref, "made")
+		made.Trigger = trigger
+		messages = append(messages, made, w.message(ref, "other"))
+	}
+	if err := w.append(t.Context(), messages...); err != nil {
+		t.Fatal(err)
+	}
+	started, err := w.RetractTrigger(t.Context(), env, trigger)
+	if err != nil || started.Items != n-3 || started.Trigger != trigger {
+		t.Fatalf("%+v, %v", started, err)
+	}
+	if err := w.RunOperations(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	done, err := w.OperationByID(t.Context(), env, started.ID)
+	if err != nil || done.FinishedAt == nil || done.Items != n {
+		t.Errorf("%+v, %v; want %d", done, err, n)
+	}
+	if left := w.count(t, `SELECT count(*) FROM feed_items WHERE trigger_id <> $1`, trigger); left != n {
+		t.Errorf("%d items are left, want %d", left, n)
+	}
+}
+
 // One that can't go on waits, and lets others.
 func TestAnOperationThatFailsHoldsUpNoOther(t *testing.T) {
 	t.Parallel()

@@ -153,8 +153,11 @@ func readReturns(ctx context.Context, tx pgx.Tx, h *header) ([]int64, error) {
 }
 
 const (
-	snoozeItems = `UPDATE feed_items SET snoozed_until = $5
- WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 AND seq = ANY ($4)`
+	snoozeItems = `UPDATE feed_items AS i SET snoozed_until = $5
+  FROM unnest($4::bigint[]) AS t (seq)
+ CROSS JOIN LATERAL (SELECT ctid AS place FROM feed_items
+   WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 AND seq = t.seq OFFSET 0) k
+ WHERE i.ctid = k.place`
 
 	deleteReturns = `DELETE FROM feed_timers WHERE recipient_id = $1 AND channel = $2 AND kind = 'return' AND seq = ANY ($3)`
 

@@ -79,8 +79,10 @@ const stateColumns = `seq, state_version, state, archived, seen_at, read_at, int
 const aboutColumns = `coalesce(actor_id, 0), actor_ids, coalesce(total_activities, 1), coalesce(tenant_id, 0), workflow, step_ref, categories, created_at`
 
 // selectThese reads items by their keys, newest first.
-const selectThese = `SELECT ` + stateColumns + `, ` + aboutColumns + `, content
-  FROM feed_items WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 AND seq = ANY ($4) ORDER BY seq DESC`
+const selectThese = `SELECT i.* FROM (SELECT DISTINCT seq FROM unnest($4::bigint[]) AS t (seq)) t
+ CROSS JOIN LATERAL (SELECT ` + stateColumns + `, ` + aboutColumns + `, content FROM feed_items
+   WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 AND seq = t.seq OFFSET 0) i
+ ORDER BY i.seq DESC`
 
 // selectItems reads a stretch of a feed, newest first. It doesn't leave out what the filter doesn't want, for then
 // LIMIT wouldn't bound how many rows a rare workflow has it look at; it leaves out their content.
@@ -245,7 +247,7 @@ var statements = map[string]string{
 	"takeWalk": takeWalk, "selectFeedsAfter": selectFeedsAfter, "moveWalk": moveWalk, "anyRetention": anyRetention,
 	"upsertRetention": upsertRetention, "deleteRetention": deleteRetention, "selectRetention": selectRetention, "selectExcessive": selectExcessive,
 	"trimItems": trimItems, "trimTimers": trimTimers, "snoozeItems": snoozeItems, "deleteReturns": deleteReturns, "selectReturns": selectReturns, "updateContent": updateContent,
-	"selectOfResource": selectOfResource, "selectThese": selectThese, "deleteItems": deleteItems, "deleteTimersOf": deleteTimersOf,
+	"selectOfTrigger": selectOfTrigger, "selectOfResource": selectOfResource, "selectThese": selectThese, "deleteItems": deleteItems, "deleteTimersOf": deleteTimersOf,
 	"insertTimers": insertTimers, "selectDue": selectDue, "takeDue": takeDue, "forgetTimers": forgetTimers, "moveTimers": moveTimers, "wakeItems": wakeItems,
 	"insertOperation": insertOperation, "deleteOldOperations": deleteOldOperations, "selectOperation": selectOperation, "claimThis": claimThis,
 	"claimDue": claimDue, "moveOperation": moveOperation, "postponeOperation": postponeOperation, "selectFeedsOfResource": selectFeedsOfResource,

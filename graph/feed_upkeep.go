@@ -37,11 +37,17 @@ func idStrings(out []string, ids []belfry.MessageID) []string {
 
 // retract removes items by id or by resource, whichever the input says.
 func (r *Resolver) retract(ctx context.Context, env belfry.EnvironmentID, where *model.RetractItemsWhereInput) (*model.RetractItemsPayload, error) {
-	if (where.Ids == nil) == (where.ResourceKey == nil) {
-		return nil, belfry.Errorf(belfry.Invalid, "give exactly one of ids and resourceKey").At("input.where")
+	given := 0
+	for _, is := range []bool{where.Ids != nil, where.ResourceKey != nil, where.TriggerID != nil} {
+		if is {
+			given++
+		}
 	}
-	if where.ResourceKey != nil {
-		operation, err := r.Feeds.RetractResource(ctx, env, *where.ResourceKey)
+	if given != 1 {
+		return nil, belfry.Errorf(belfry.Invalid, "give exactly one of ids, resourceKey and triggerId").At("input.where")
+	}
+	if where.Ids == nil {
+		operation, err := r.startRetraction(ctx, env, where)
 		if err != nil {
 			return nil, err
 		}
@@ -56,6 +62,25 @@ func (r *Resolver) retract(ctx context.Context, env belfry.EnvironmentID, where 
 		return nil, err
 	}
 	return &model.RetractItemsPayload{Removed: removed, NotFound: idStrings(unknown, notFound)}, nil
+}
+
+// startRetraction removes items of a resource or of a trigger.
+func (r *Resolver) startRetraction(ctx context.Context, env belfry.EnvironmentID, where *model.RetractItemsWhereInput) (*feed.Operation, error) {
+	if where.ResourceKey != nil {
+		return r.Feeds.RetractResource(ctx, env, *where.ResourceKey)
+	}
+	key, err := keyOf(model.TriggerTag, *where.TriggerID)
+	if err != nil {
+		return nil, err
+	}
+	trigger, err := model.ParseUUID(key)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := r.Engine.TriggerByID(ctx, env, trigger); err != nil {
+		return nil, err
+	}
+	return r.Feeds.RetractTrigger(ctx, env, trigger)
 }
 
 // feedOperation finds an operation by its global id.

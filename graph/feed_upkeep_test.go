@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -59,6 +60,13 @@ func TestItemsAboutAResource(t *testing.T) {
 			t.Errorf("%s: %s %+v", step.mutation, got.Data, got.Errors)
 		}
 	}
+	mine := c.trigger(vars{"workflow": "due", "recipients": users("ana"), "data": vars{"n": 9}})
+	c.settled(mine)
+	back := c.call(`mutation ($id: ID) { retractItems(input: {where: {triggerId: $id}}) { removed operation { resourceKey triggerId finishedAt } } }`, vars{"id": mine})
+	if !strings.HasPrefix(string(back.Data), `{"retractItems":{"removed":2,"operation":{"resourceKey":null,"triggerId":"`+mine+`","finishedAt":"2`) {
+		t.Errorf("%s %+v", back.Data, back.Errors)
+	}
+	c.refused(`mutation { retractItems(input: {where: {triggerId: "none"}}) { removed } }`, nil, "NOT_FOUND", "")
 	for query, field := range map[string]string{
 		`mutation { markItems(input: {feed: {user: "ana"}, as: READ, all: true, where: {resourceKey: "x"}}) { changed } }`: "input",
 		`mutation { markItems(input: {feed: {user: "ana"}, as: PINNED, all: true}) { changed } }`:                          "input.as",

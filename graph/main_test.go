@@ -73,6 +73,10 @@ func newWorld(t *testing.T) *world {
 			return nil, nil
 		},
 	})
+	feeds.ItemsOf = func(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, trigger [16]byte, behind belfry.RecipientID, n int) (
+		[]belfry.MessageID, belfry.RecipientID, bool, error) {
+		return runs.MessagesOf(ctx, tx, env, trigger, behind, n)
+	}
 	people.Forget = []recipient.Forget{runs.Forget, deliveries.Forget, feeds.Forget}
 	ctx, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup

@@ -206,18 +206,41 @@ func _FeedOperation_resourceKey(ctx context.Context, ec *executionContext, field
 			return fieldContext_FeedOperation_resourceKey(ctx, ec, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.ResourceKey, nil
+			return obj.ResourceKey(), nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return marshalNString2string(ctx, ec, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return marshalOString2ᚖstring(ctx, ec, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func fieldContext_FeedOperation_resourceKey(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("FeedOperation", field, false, false, errors.New("field of type String does not have child fields"))
+	return graphql.NewScalarFieldContext("FeedOperation", field, true, false, errors.New("field of type String does not have child fields"))
+}
+
+func _FeedOperation_triggerId(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedOperation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_FeedOperation_triggerId(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TriggerID(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return marshalOID2ᚖstring(ctx, ec, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func fieldContext_FeedOperation_triggerId(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FeedOperation", field, true, false, errors.New("field of type ID does not have child fields"))
 }
 
 func _FeedOperation_feeds(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedOperation) (ret graphql.Marshaler) {
@@ -765,7 +788,7 @@ func unmarshalInputRetractItemsWhereInput(ctx context.Context, ec *executionCont
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"ids", "resourceKey"}
+	fieldsInOrder := [...]string{"ids", "resourceKey", "triggerId"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -786,6 +809,13 @@ func unmarshalInputRetractItemsWhereInput(ctx context.Context, ec *executionCont
 				return it, err
 			}
 			it.ResourceKey = data
+		case "triggerId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("triggerId"))
+			data, err := unmarshalOID2ᚖstring(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.TriggerID = data
 		}
 	}
 	return it, nil
@@ -1063,7 +1093,12 @@ func _FeedOperation(ctx context.Context, ec *executionContext, sel ast.Selection
 			}
 		case "resourceKey":
 			out.Values[i] = _FeedOperation_resourceKey(ctx, ec, field, obj)
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "triggerId":
+			out.Values[i] = _FeedOperation_triggerId(ctx, ec, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "feeds":

@@ -326,6 +326,7 @@ type ComplexityRoot struct {
 		Items       func(childComplexity int) int
 		Kind        func(childComplexity int) int
 		ResourceKey func(childComplexity int) int
+		TriggerID   func(childComplexity int) int
 	}
 
 	FeedReset struct {
@@ -1967,6 +1968,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.FeedOperation.ResourceKey(childComplexity), true
+	case "FeedOperation.triggerId":
+		if e.ComplexityRoot.FeedOperation.TriggerID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedOperation.TriggerID(childComplexity), true
 
 	case "FeedReset.badge":
 		if e.ComplexityRoot.FeedReset.Badge == nil {
@@ -5919,14 +5926,16 @@ enum FeedRemovalReason {
   SNOOZED
 }
 
-"Something that is done to every feed that has items about a resource, in the background if they are many. It goes on after a crash where it was, and can be asked for until 7 days after its end."
+"Something that is done to every feed that has items about a resource, or of a trigger, in the background if they are many. It goes on after a crash where it was, and can be asked for until 7 days after its end."
 type FeedOperation {
   "For feedOperation."
   id: ID!
   "What is done."
   kind: FeedOperationKind!
-  "What the items are about."
-  resourceKey: String!
+  "What the items are about; null: it is about a trigger's."
+  resourceKey: String
+  "The trigger whose runs made the items; null: it is about a resource's."
+  triggerId: ID
   "How many feeds it has changed so far."
   feeds: Int!
   "How many items it has changed so far."
@@ -5959,12 +5968,14 @@ type ResolveResourcePayload {
   operation: FeedOperation!
 }
 
-"Which items to take back. Exactly one of ` + "`" + `ids` + "`" + ` and ` + "`" + `resourceKey` + "`" + `."
+"Which items to take back. Exactly one of ` + "`" + `ids` + "`" + `, ` + "`" + `resourceKey` + "`" + ` and ` + "`" + `triggerId` + "`" + `."
 input RetractItemsWhereInput {
   "These, of whichever feeds: 1 to 100."
   ids: [ID!]
   "Those that are about this, in every feed: 1 to 256 bytes."
   resourceKey: String
+  "Those that this trigger's runs have made so far: cancel the trigger first, if it goes on."
+  triggerId: ID
 }
 
 "Items to take back."
@@ -5979,7 +5990,7 @@ type RetractItemsPayload {
   removed: Int!
   "With ` + "`" + `ids` + "`" + `: those that are no items."
   notFound: [ID!]!
-  "With ` + "`" + `resourceKey` + "`" + `: finished, if there were no more than some hundred feeds."
+  "With ` + "`" + `resourceKey` + "`" + ` and ` + "`" + `triggerId` + "`" + `: finished, if there were no more than some hundred feeds."
   operation: FeedOperation
 }
 
@@ -9141,6 +9152,8 @@ func childFields_FeedOperation(ctx context.Context, ec *executionContext, field 
 		return fieldContext_FeedOperation_kind(ctx, ec, field)
 	case "resourceKey":
 		return fieldContext_FeedOperation_resourceKey(ctx, ec, field)
+	case "triggerId":
+		return fieldContext_FeedOperation_triggerId(ctx, ec, field)
 	case "feeds":
 		return fieldContext_FeedOperation_feeds(ctx, ec, field)
 	case "items":

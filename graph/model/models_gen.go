@@ -1196,16 +1196,18 @@ type RetractItemsPayload struct {
 	Removed int `json:"removed"`
 	// With `ids`: those that are no items.
 	NotFound []string `json:"notFound"`
-	// With `resourceKey`: finished, if there were no more than some hundred feeds.
+	// With `resourceKey` and `triggerId`: finished, if there were no more than some hundred feeds.
 	Operation *FeedOperation `json:"operation,omitempty"`
 }
 
-// Which items to take back. Exactly one of `ids` and `resourceKey`.
+// Which items to take back. Exactly one of `ids`, `resourceKey` and `triggerId`.
 type RetractItemsWhereInput struct {
 	// These, of whichever feeds: 1 to 100.
 	Ids []string `json:"ids,omitempty"`
 	// Those that are about this, in every feed: 1 to 256 bytes.
 	ResourceKey *string `json:"resourceKey,omitempty"`
+	// Those that this trigger's runs have made so far: cancel the trigger first, if it goes on.
+	TriggerID *string `json:"triggerId,omitempty"`
 }
 
 // A recurrence: `{frequency: weekly, days: [mon, fri], hours: 9, minutes: 30}`.

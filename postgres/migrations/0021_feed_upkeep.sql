@@ -24,12 +24,13 @@ CREATE TABLE feed_timers (
 ) WITH (autovacuum_vacuum_scale_factor = 0.02);
 CREATE INDEX feed_timers_due ON feed_timers (due_at);
 
--- What is done to all feeds of an environment that have something of a resource, feed by feed, in the order of their keys.
+-- What is done to all feeds of an environment that have something of a resource or a trigger, feed by feed, in the order of their keys.
 CREATE TABLE feed_operations (
   environment_id  bigint NOT NULL,
   id              uuid NOT NULL,
   kind            text COLLATE "C" NOT NULL,            -- retract, or a mark
-  resource_key    text COLLATE "C" NOT NULL,
+  resource_key    text COLLATE "C" NOT NULL,            -- empty: trigger_id says
+  trigger_id      uuid,
   after_recipient bigint NOT NULL DEFAULT 0,            -- the last feed that it has been done to
   after_channel   text COLLATE "C" NOT NULL DEFAULT '',
   feeds           int NOT NULL DEFAULT 0,               -- that it changed
