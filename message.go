@@ -101,7 +101,44 @@ type Content struct {
 	Buttons   []Button          `json:"buttons,omitempty"`   // in-app
 	Data      map[string]any    `json:"data,omitempty"`      // in-app, push, chat
 	Request   *Request          `json:"request,omitempty"`   // webhook
+	Item      *ItemOptions      `json:"item,omitempty"`      // in-app; nil: none
 }
+
+// ItemOptions say how an in-app message is kept in its feed.
+type ItemOptions struct {
+	ResourceKey  string   `json:"resourceKey,omitempty"`  // what it is about, such as invoice:17, so that all about that can be marked, resolved, retracted
+	Priority     Priority `json:"priority,omitempty"`     // empty: normal
+	Severity     Severity `json:"severity,omitempty"`     // empty: nobody said
+	ExpiresAfter int64    `json:"expiresAfter,omitempty"` // seconds from when it comes into the feed until it is removed; 0: never
+	Replaces     bool     `json:"replaces,omitempty"`     // older items of the same ResourceKey in the feed are archived when it comes
+}
+
+// Priority says how urgent an in-app message is. Spelled as in GraphQL.
+type Priority string
+
+const (
+	LowPriority    Priority = "LOW"
+	NormalPriority Priority = "NORMAL"
+	HighPriority   Priority = "HIGH"
+	UrgentPriority Priority = "URGENT"
+)
+
+// Severity says what kind of news an in-app message brings. Spelled as in GraphQL.
+type Severity string
+
+const (
+	InfoSeverity    Severity = "INFO"
+	SuccessSeverity Severity = "SUCCESS"
+	WarningSeverity Severity = "WARNING"
+	ErrorSeverity   Severity = "ERROR"
+)
+
+const (
+	// MaxResourceKey is how long a resource key may be, in bytes.
+	MaxResourceKey = 256
+	// MaxExpiry is the longest time after which an item expires.
+	MaxExpiry = 365 * 24 * time.Hour
+)
 
 // Request is the HTTP request that a webhook message is.
 type Request struct {
@@ -109,6 +146,18 @@ type Request struct {
 	URL     string            `json:"url"`
 	Headers map[string]string `json:"headers,omitempty"`
 	Body    string            `json:"body,omitempty"`
+}
+
+// ValidateResourceKey checks the key of what items are about: 1 to MaxResourceKey bytes that PostgreSQL can store. field names
+// the input for the error.
+func ValidateResourceKey(key, field string) error {
+	switch {
+	case key == "":
+		return Errorf(Invalid, "name the resource, 1 to %d bytes", MaxResourceKey).At("%s", field)
+	case len(key) > MaxResourceKey:
+		return Beyond(field, MaxResourceKey, "bytes")
+	}
+	return ValidateText(key, field)
 }
 
 // BodyFormat says what a body's rendered form is.

@@ -13,7 +13,12 @@ const (
 	Interacted Mark = "INTERACTED" // implies Read
 	Archived   Mark = "ARCHIVED"
 	Unarchived Mark = "UNARCHIVED"
+	Pinned     Mark = "PINNED" // kept on top; no event: it says nothing of what a reader did with the message
+	Unpinned   Mark = "UNPINNED"
 )
+
+// Pins reports whether the mark is about being pinned, which doesn't change an item's state.
+func (m Mark) Pins() bool { return m == Pinned || m == Unpinned }
 
 // EventKind names something that happened to messages, as analytics and (later) webhooks call it.
 type EventKind string

@@ -58,6 +58,9 @@ func openNode(ctx context.Context, database string, sent func([]belfry.Message))
 	hub := realtime.NewHub(realtime.NewMemoryBus())
 	events := &analytics.Log{}
 	feeds := &feed.Service{Pool: pool, Bus: bell{hub}, UserID: n.people.UserID, TenantIDs: n.people.TenantIDs, Now: time.Now, Log: log,
+		Recipients: func(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, ids []belfry.RecipientID) (map[belfry.RecipientID]*belfry.Recipient, error) {
+			return recipient.Load(ctx, tx, []belfry.EnvironmentID{env}, ids)
+		},
 		Observe: func(ctx context.Context, tx *postgres.Tx, changes []belfry.StatusChange) error {
 			tx.AfterCommit(segment.Wake)
 			if err := events.Record(ctx, tx, changes); err != nil {

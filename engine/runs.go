@@ -96,7 +96,7 @@ func (e *Engine) Runs(ctx context.Context, env belfry.EnvironmentID, f RunFilter
 	err := postgres.InSnapshot(ctx, e.Pool, func(tx pgx.Tx) error {
 		cursor := after
 		for scanned := 0; scanned < maxRunsScanned && len(page.Runs) < limit; {
-			runs, err := e.scanRuns(ctx, tx, env, &f, cursor)
+			runs, err := e.scanRuns(ctx, tx, env, &f, cursor, runsAtOnce)
 			if err != nil {
 				return err
 			}
@@ -126,9 +126,9 @@ func (e *Engine) Runs(ctx context.Context, env belfry.EnvironmentID, f RunFilter
 // runsAtOnce is how many rows one query reads: runs, and recipients and triggers without any.
 const runsAtOnce = 500
 
-// scanRuns reads the runs behind a cursor: fewer than runsAtOnce are the last ones. A recipient who has no run yet is one
+// scanRuns reads the runs behind a cursor: fewer than the limit are the last ones. A recipient who has no run yet is one
 // without a status, and so is a trigger without recipients: a list goes on behind them.
-func (e *Engine) scanRuns(ctx context.Context, tx pgx.Tx, env belfry.EnvironmentID, f *RunFilter, after *RunCursor) ([]Run, error) {
+func (e *Engine) scanRuns(ctx context.Context, tx pgx.Tx, env belfry.EnvironmentID, f *RunFilter, after *RunCursor, limit int) ([]Run, error) {
 	var afterTrigger *uuid.UUID
 	var afterRecipient belfry.RecipientID
 	if after != nil {
@@ -138,14 +138,34 @@ func (e *Engine) scanRuns(ctx context.Context, tx pgx.Tx, env belfry.Environment
 	var rows pgx.Rows
 	var err error
 	if f.Recipient != 0 {
-		rows, err = tx.Query(ctx, selectRunsOfRecipient, env, f.Recipient, afterTrigger, low, high, runsAtOnce)
+		rows, err = tx.Query(ctx, selectRunsOfRecipient, env, f.Recipient, afterTrigger, low, high, limit)
 	} else {
-		rows, err = tx.Query(ctx, selectRuns, env, afterTrigger, afterRecipient, low, high, f.Workflow, f.Tenant, runsAtOnce)
+		rows, err = tx.Query(ctx, selectRuns, env, afterTrigger, afterRecipient, low, high, f.Workflow, f.Tenant, limit)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read runs: %w", err)
 	}
 	return pgx.CollectRows(rows, scanRun)
+}
+
+// MessagesOf finds the messages that the runs of a trigger have made, by the ids that they had then, for so many of
+// its recipients: those behind one, in the order of their ids. It also returns the last of those recipients, and whether there
+// may be more.
+func (e *Engine) MessagesOf(ctx context.Context, tx pgx.Tx, env belfry.EnvironmentID, trigger uuid.UUID, behind belfry.RecipientID, recipients int) (
+	ids []belfry.MessageID, last belfry.RecipientID, more bool, err error) {
+	runs, err := e.scanRuns(ctx, tx, env, &RunFilter{Trigger: trigger}, &RunCursor{trigger, behind}, recipients)
+	if err != nil {
+		return nil, 0, false, err
+	}
+	for i := range runs {
+		last = runs[i].Recipient
+		for _, entry := range runs[i].Log {
+			if id, err := belfry.ParseMessageID(entry.Message); err == nil {
+				ids = append(ids, id)
+			}
+		}
+	}
+	return ids, last, len(runs) == recipients, nil
 }
 
 // triggers bounds the ids of triggers that may pass: from low on, and before high.

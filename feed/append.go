@@ -48,10 +48,16 @@ func (s *Service) Append(ctx context.Context, tx *postgres.Tx, messages []belfry
 	if err := insert(ctx, tx, sorted, at); err != nil {
 		return fmt.Errorf("append to feeds: %w", err)
 	}
+	if err := setTimers(ctx, tx, sorted, at); err != nil {
+		return fmt.Errorf("append to feeds: %w", err)
+	}
 	if err := s.Observe(ctx, tx, sent); err != nil {
 		return fmt.Errorf("observe new messages: %w", err)
 	}
 	tx.AfterCommit(func() { s.publish(events) })
+	if err := s.replace(ctx, tx, sorted, at); err != nil {
+		return fmt.Errorf("archive what new items replace: %w", err)
+	}
 	return nil
 }
 

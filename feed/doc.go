@@ -4,16 +4,26 @@
 // What it is not: it doesn't decide who gets what (engine), and doesn't know connections (realtime).
 //
 // Guarantees
+//
 //   - An item, the counters it changes and the feed's version are written in one transaction, under the lock of the
 //     feed's row. So counters are exact at every version, and versions are gap-free and in commit order.
+//
 //   - Reading a page returns items, badge and position of one snapshot. Subscribing from that position tells
 //     everything that came later, once, in order; what can't be told is a Reset, never silence.
+//
+//   - What is removed leaves a change at its own version, so a history without holes stays one.
+//
 //   - Marking everything, or what a filter selects, costs a row and a change, however many items there are (see Watermarks).
+//
 //   - Pages, counts, marks and subscriptions know one kind of Filter, and mean the same by it.
+//
 //   - Items of a merged user come at the end of the feed that gets them, at new positions: no position or id of before
 //     changes its meaning.
 //
+//   - A feed's counters are recounted in turn (Audit). What differs is healed and counted: that number must stay 0.
+//
 // Footguns
+//   - A snoozed item counts nowhere and watermarks pass it by: State.SnoozedUntil says so to Cells, Watermarks and Filter alike.
 //   - Lock first, look second: whoever changes items locks the feeds row in a statement of its own before reading
 //     them. A single statement that waits for the lock still sees the items of before, and the counters drift.
 //   - The columns of feed_items that say whether an item is seen, read or archived are not the whole truth: a

@@ -12,13 +12,24 @@ import (
 type EventKind string
 
 const (
-	Upserted  EventKind = "upserted"   // Item came, or is replayed in its present state
+	Upserted  EventKind = "upserted"   // Item came, has changed, or is replayed in its present state
 	Patched   EventKind = "patched"    // the items Seqs were marked
 	MarkedAll EventKind = "marked_all" // every item up to UpTo was marked
 	// MarkedWhere: those items up to UpTo were marked that Filter selected just before.
 	MarkedWhere EventKind = "marked_where"
-	Synced      EventKind = "synced" // the past has been told, what follows is live
-	Reset       EventKind = "reset"  // the past can't be told: read the feed again
+	Removed     EventKind = "removed" // the items Seqs, or every item up to UpTo, are no longer in the feed
+	Synced      EventKind = "synced"  // the past has been told, what follows is live
+	Reset       EventKind = "reset"   // the past can't be told: read the feed again
+)
+
+// Removal says why items are no longer in a feed. Spelled as in GraphQL; stored in feed_changes.
+type Removal string
+
+const (
+	Retracted Removal = "RETRACTED" // by a backend
+	Expired   Removal = "EXPIRED"
+	Retention Removal = "RETENTION" // the feed keeps no more, or none that old
+	Snoozed   Removal = "SNOOZED"   // it comes back
 )
 
 // ResetReason says why. Spelled as in GraphQL.
@@ -38,6 +49,7 @@ type Event struct {
 	Badge     belfry.Badge       `json:"badge"` // absolute, at Position or later
 	Item      *Item              `json:"item,omitempty"`
 	Mark      belfry.Mark        `json:"mark,omitempty"`
+	Removal   Removal            `json:"removal,omitempty"`
 	Recipient belfry.RecipientID `json:"recipient,omitempty"` // whose items Seqs are
 	Seqs      []int64            `json:"seqs,omitempty"`
 	UpTo      int64              `json:"upTo,omitempty"`
@@ -46,6 +58,27 @@ type Event struct {
 	// AsOf is the version as of which Item is, if that is later than Position: marks up to there are contained in it.
 	AsOf   int64       `json:"-"`
 	Reason ResetReason `json:"-"` // made by the node that tells it
+}
+
+// updated is what feed_changes calls a change after which an item is told as a whole.
+const updated = "UPDATED"
+
+// change is how an event is kept in feed_changes: what happened, and to which items or up to which one.
+func (e *Event) change() (what string, seqs []int64, upTo *int64) {
+	switch e.Kind {
+	case Upserted:
+		return updated, []int64{e.Item.ID.Seq}, nil
+	case MarkedWhere: // a node that doesn't know of filters yet takes it for a mark on no items
+		return string(e.Mark), []int64{}, &e.UpTo
+	case Removed:
+		what = string(e.Removal)
+	default:
+		what = string(e.Mark)
+	}
+	if e.Seqs == nil {
+		upTo = &e.UpTo
+	}
+	return what, e.Seqs, upTo
 }
 
 // Bus is how nodes tell each other what happened to feeds. It may lose and reorder: versions reveal it.

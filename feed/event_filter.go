@@ -32,6 +32,9 @@ func (s *Service) newEventFilter(env belfry.EnvironmentID, f Filter) (*eventFilt
 	if err := f.validate("filter"); err != nil {
 		return nil, err
 	}
+	if err := f.onlyOfPages("filter"); err != nil {
+		return nil, err
+	}
 	out := &eventFilter{service: s, env: env, names: f.Tenant.Tenants, wanted: make(map[belfry.RecipientID]bool)}
 	if len(out.names) > 0 {
 		f.Tenant = TenantFilter{}

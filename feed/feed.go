@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -20,11 +21,18 @@ type Service struct {
 	UserID func(context.Context, belfry.EnvironmentID, string) (belfry.RecipientID, error)
 	// TenantIDs finds tenants' internal ids by external ids; those that are not known are left out.
 	TenantIDs func(context.Context, belfry.EnvironmentID, []string) (map[string]belfry.RecipientID, error)
+	// Recipients finds recipients by their internal ids, as the transaction sees them; those who are deleted are left out.
+	Recipients func(context.Context, *postgres.Tx, belfry.EnvironmentID, []belfry.RecipientID) (map[belfry.RecipientID]*belfry.Recipient, error)
+	// ItemsOf finds the items that runs of a trigger made for so many of its recipients, those behind one, in the order of their
+	// ids; the last of those recipients, and whether there may be more.
+	ItemsOf func(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, trigger [16]byte, behind belfry.RecipientID, recipients int) (
+		items []belfry.MessageID, last belfry.RecipientID, more bool, err error)
 	// Observe records what happens to messages, in the transaction in which it happens.
 	Observe func(context.Context, *postgres.Tx, []belfry.StatusChange) error
 	Now     func() time.Time
 	Log     *slog.Logger
 
+	drift     atomic.Int64
 	mu        sync.Mutex
 	followers map[*follower]struct{}
 	scans     chan struct{} // holds one for each long feed that is being read
@@ -49,9 +57,12 @@ const (
 // now is the current instant as PostgreSQL will give it back: in UTC, to the microsecond.
 func (s *Service) now() time.Time { return s.Now().UTC().Truncate(time.Microsecond) }
 
-// Run does the housekeeping until ctx ends: it finds changes whose bell was lost, and drops changes too old to be
-// replayed. Several nodes may run it.
+// Run does the housekeeping until ctx ends: it finds changes whose bell was lost, drops changes too old to be replayed, and
+// does to items what is due. Several nodes may run it.
 func (s *Service) Run(ctx context.Context) error {
+	var upkeep sync.WaitGroup
+	upkeep.Go(func() { s.upkeep(ctx) })
+	defer upkeep.Wait()
 	sweep := time.NewTicker(sweepInterval)
 	defer sweep.Stop()
 	prune := time.NewTicker(pruneInterval)
@@ -71,6 +82,38 @@ func (s *Service) Run(ctx context.Context) error {
 		}
 	}
 }
+
+// upkeep does what items and operations wait for, and walks through all feeds.
+func (s *Service) upkeep(ctx context.Context) {
+	soon, walks := time.NewTicker(timerInterval), time.NewTicker(walkInterval)
+	defer soon.Stop()
+	defer walks.Stop()
+	try := func(what string, do func(context.Context) error) {
+		if err := do(ctx); err != nil && ctx.Err() == nil {
+			s.Log.Error("the upkeep of feeds failed; it is tried again", "of", what, "error", err)
+		}
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-soon.C:
+			try("timers", s.FireTimers)
+			try("operations", s.RunOperations)
+		case <-walks.C:
+			try("retention", s.Trim)
+			try("audit", s.Audit)
+		}
+	}
+}
+
+// Stats are counts since the service was made.
+type Stats struct {
+	BadgeDrift int64 // feeds whose counters were not what their items say: it must stay 0
+}
+
+// Stats reads the counts.
+func (s *Service) Stats() Stats { return Stats{BadgeDrift: s.drift.Load()} }
 
 // prune drops the changes that are too old to be replayed.
 func (s *Service) prune(ctx context.Context) error {

@@ -19,9 +19,14 @@ type Filter struct {
 	Tenant     TenantFilter  `json:"tenant,omitzero"`
 	// Data is what the item's data must hold: at most MaxFilterData keys, with text, numbers, booleans or null. Numbers
 	// are compared as JSON in browsers knows them, with 64 bits.
-	Data          map[string]any `json:"data,omitempty"`
-	CreatedAfter  *time.Time     `json:"createdAfter,omitempty"`  // this instant or later
-	CreatedBefore *time.Time     `json:"createdBefore,omitempty"` // earlier than this
+	Data          map[string]any    `json:"data,omitempty"`
+	CreatedAfter  *time.Time        `json:"createdAfter,omitempty"`  // this instant or later
+	CreatedBefore *time.Time        `json:"createdBefore,omitempty"` // earlier than this
+	Severities    []belfry.Severity `json:"severities,omitempty"`    // any of these; at most MaxFilterValues
+	Priorities    []belfry.Priority `json:"priorities,omitempty"`    // any of these; at most MaxFilterValues
+	// Pinned and Snoozed are for pages only: counts, marks and subscriptions refuse them.
+	Pinned  PinnedScope  `json:"pinned,omitempty"`
+	Snoozed SnoozedScope `json:"snoozed,omitempty"`
 }
 
 // Limits of a Filter.
@@ -67,7 +72,18 @@ const (
 )
 
 // everyItem is the Filter that leaves nothing out.
-var everyItem = Filter{Archived: ArchivedInclude}
+var everyItem = Filter{Archived: ArchivedInclude, Snoozed: SnoozedInclude}
+
+// onlyOfPages refuses what no counter, watermark or event knows.
+func (f *Filter) onlyOfPages(field string) error {
+	if f.Pinned != "" && f.Pinned != PinnedAny {
+		return belfry.Errorf(belfry.Invalid, "only pages can be asked for pinned items").At("%s.pinned", field)
+	}
+	if f.Snoozed.any() {
+		return belfry.Errorf(belfry.Invalid, "only pages can be asked for snoozed items").At("%s.snoozed", field)
+	}
+	return nil
+}
 
 // Condition is the part of a Filter that depends on what was done to an item. The zero Condition always holds.
 type Condition struct {
@@ -122,6 +138,12 @@ func (f *Filter) validate(field string) error {
 	}
 	if err := validateTexts(f.Categories, field+".categories", "categories"); err != nil {
 		return err
+	}
+	if len(f.Severities) > MaxFilterValues {
+		return belfry.Beyond(field+".severities", MaxFilterValues, "severities")
+	}
+	if len(f.Priorities) > MaxFilterValues {
+		return belfry.Beyond(field+".priorities", MaxFilterValues, "priorities")
 	}
 	if err := f.Tenant.validate(field + ".tenant"); err != nil {
 		return err

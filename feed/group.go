@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,7 +14,7 @@ import (
 	"github.com/belfryhq/belfry/postgres"
 )
 
-// Items of one tenant and workflow, with the same categories, are a group. There are few in any feed, so counting by groups
+// Items of one tenant and workflow, with the same categories, priority and severity, are a group. There are few in any feed, so counting by groups
 // answers what most filters ask without looking at items: feed_groups holds their cells, of the items up to header.groupedTo.
 //
 // A feed has such a row once somebody has asked for it, and from then on whoever changes items up to groupedTo keeps it true,
@@ -31,7 +32,33 @@ type group struct {
 	Tenant     belfry.RecipientID `json:"t,omitempty"`
 	Workflow   string             `json:"w"`
 	Categories []string           `json:"c,omitempty"`
+	Priority   belfry.Priority    `json:"p,omitempty"` // empty: NORMAL
+	Severity   belfry.Severity    `json:"s,omitempty"`
 	Cells      Cells              `json:"n"`
+}
+
+// attributes is what the items of the group have in common.
+func (g *group) attributes() *Attributes {
+	return &Attributes{Workflow: g.Workflow, Categories: g.Categories, Tenant: g.Tenant, Severity: g.Severity,
+		Priority: cmp.Or(g.Priority, belfry.NormalPriority)}
+}
+
+// recount moves an item from the state that it is in to another, in the feed's cells and, if it is counted in a group, in a
+// tally of what moves there. Whoever is snoozed is in no cell.
+func (h *header) recount(moved *tally, it *stored, after State) {
+	h.uncount(moved, it)
+	h.cells.Add(after, 1)
+	if it.seq <= h.groupedTo {
+		moved.add(&it.Attributes, after, 1)
+	}
+}
+
+// uncount takes an item out of those.
+func (h *header) uncount(moved *tally, it *stored) {
+	h.cells.Add(it.State, -1)
+	if it.seq <= h.groupedTo {
+		moved.add(&it.Attributes, it.State, -1)
+	}
 }
 
 // tally counts items by group.
@@ -44,12 +71,16 @@ func newTally() *tally { return &tally{index: make(map[string]int)} }
 
 // of is the cells of an item's group.
 func (t *tally) of(a *Attributes) *Cells {
-	k := strconv.FormatInt(int64(a.Tenant), 36) + "\x1f" + a.Workflow + "\x1f" + strings.Join(a.Categories, "\x1f") // which none of them holds
+	k := strconv.FormatInt(int64(a.Tenant), 36) + "\x1f" + a.Workflow + "\x1f" + string(a.Priority) + "\x1f" + string(a.Severity) + "\x1f" + strings.Join(a.Categories, "\x1f") // which none of them holds
 	i, ok := t.index[k]
 	if !ok {
 		i = len(t.groups)
 		t.index[k] = i
-		t.groups = append(t.groups, group{Tenant: a.Tenant, Workflow: a.Workflow, Categories: a.Categories})
+		g := group{Tenant: a.Tenant, Workflow: a.Workflow, Categories: a.Categories, Priority: a.Priority, Severity: a.Severity}
+		if g.Priority == belfry.NormalPriority {
+			g.Priority = ""
+		}
+		t.groups = append(t.groups, g)
 	}
 	return &t.groups[i].Cells
 }
@@ -61,8 +92,8 @@ func (t *tally) add(a *Attributes, s State, n int) { t.of(a).Add(s, n) }
 func (t *tally) within(sc *Scope) *tally {
 	out := newTally()
 	for _, g := range t.groups {
-		if a := (Attributes{Workflow: g.Workflow, Categories: g.Categories, Tenant: g.Tenant}); sc.Matches(&a) {
-			*out.of(&a) = g.Cells
+		if a := g.attributes(); sc.Matches(a) {
+			*out.of(a) = g.Cells
 		}
 	}
 	return out
@@ -89,7 +120,7 @@ func readGroups(ctx context.Context, q querier, h *header) (*tally, error) {
 		return nil, err
 	}
 	for _, g := range groups {
-		*t.of(&Attributes{Workflow: g.Workflow, Categories: g.Categories, Tenant: g.Tenant}) = g.Cells
+		*t.of(g.attributes()) = g.Cells
 	}
 	return t, nil
 }
@@ -114,7 +145,7 @@ func moveGroups(ctx context.Context, tx pgx.Tx, h *header, moved *tally) error {
 		return err
 	}
 	for _, g := range moved.groups {
-		cells := t.of(&Attributes{Workflow: g.Workflow, Categories: g.Categories, Tenant: g.Tenant})
+		cells := t.of(g.attributes())
 		*cells = cells.plus(g.Cells)
 	}
 	return writeGroups(ctx, tx, h, t)

@@ -20,6 +20,9 @@ func insert(ctx context.Context, tx *postgres.Tx, messages []*belfry.Message, at
 			return fmt.Errorf("content of step %q: %w", m.StepRef, err)
 		}
 		c.set(i, m, content)
+		if m.Content.Item != nil {
+			c.setOptions(i, m.Content.Item, at)
+		}
 	}
 	_, err := tx.Exec(ctx, insertItems, c.args(at)...)
 	return err
@@ -31,6 +34,8 @@ type itemColumns struct {
 	recipients, seqs []int64
 	contents         []string
 	origins          []int32 // index into the columns of origin, from 1
+
+	options *optionColumns // nil if no item has any
 
 	origin struct {
 		index                           map[origin]int32
@@ -45,6 +50,38 @@ type itemColumns struct {
 		index                                 map[workflowStep]int32
 		channels, workflows, refs, categories []string
 	}
+}
+
+// optionColumns are those columns of items that few have anything in.
+type optionColumns struct {
+	keys, priorities, severities []*string
+	expiries                     []*time.Time
+}
+
+func (c *itemColumns) setOptions(i int, o *belfry.ItemOptions, at time.Time) {
+	if c.options == nil {
+		n := len(c.seqs)
+		c.options = &optionColumns{make([]*string, n), make([]*string, n), make([]*string, n), make([]*time.Time, n)}
+	}
+	c.options.keys[i], c.options.expiries[i] = nullable(o.ResourceKey), expiry(o, at)
+	c.options.priorities[i], c.options.severities[i] = nullable(string(o.Priority)), nullable(string(o.Severity))
+}
+
+// expiry is when an item that comes at an instant is removed; nil if never.
+func expiry(o *belfry.ItemOptions, at time.Time) *time.Time {
+	if o == nil || o.ExpiresAfter <= 0 {
+		return nil
+	}
+	at = at.Add(time.Duration(o.ExpiresAfter) * time.Second)
+	return &at
+}
+
+// nullable is nil for the empty string.
+func nullable(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
 }
 
 // origin is where a message comes from. Its columns have elements of fixed length, which PostgreSQL finds at once.
@@ -112,7 +149,11 @@ func (c *itemColumns) args(at time.Time) []any {
 	if !o.batches {
 		o.batchActors, o.batchTotals = nil, nil
 	}
+	if c.options == nil {
+		c.options = &optionColumns{} // NULL, and so all of them are
+	}
 	return []any{c.recipients, c.seqs, c.contents, c.origins,
 		o.envs, o.versions, o.actors, o.tenants, o.triggers, o.steps, o.batchActors, o.batchTotals,
-		s.channels, s.workflows, s.refs, s.categories, at}
+		s.channels, s.workflows, s.refs, s.categories, at,
+		c.options.keys, c.options.priorities, c.options.severities, c.options.expiries}
 }

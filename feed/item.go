@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/belfryhq/belfry"
@@ -20,11 +21,15 @@ type Item struct {
 	Categories      []string
 	Content         belfry.Content
 	CreatedAt       time.Time
-	State           State // the true one, watermarks applied
+	State           State      // the true one, watermarks applied
+	PinnedAt        *time.Time `json:",omitempty"` // nil: it isn't
 }
 
 // Position is where in the feed's history the item came.
 func (i *Item) Position() belfry.Position { return belfry.Position{Epoch: i.Epoch, Version: i.ID.Seq} }
+
+// ExpiresAt is when the item is removed; nil if it stays.
+func (i *Item) ExpiresAt() *time.Time { return expiry(i.Content.Item, i.CreatedAt) }
 
 // Ref names a feed the way callers do.
 type Ref struct {
@@ -35,5 +40,10 @@ type Ref struct {
 
 // attributes is what scopes look at.
 func (i *Item) attributes() Attributes {
-	return Attributes{Workflow: i.Workflow, Categories: i.Categories, Tenant: i.Tenant, CreatedAt: i.CreatedAt, Data: i.Content.Data}
+	a := Attributes{Workflow: i.Workflow, Categories: i.Categories, Tenant: i.Tenant, CreatedAt: i.CreatedAt,
+		Priority: belfry.NormalPriority, Data: i.Content.Data}
+	if o := i.Content.Item; o != nil {
+		a.Priority, a.Severity = cmp.Or(o.Priority, belfry.NormalPriority), o.Severity
+	}
+	return a
 }

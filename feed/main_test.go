@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/belfryhq/belfry"
@@ -64,7 +66,7 @@ func newWorldOn(pool *pgxpool.Pool) *world {
 		clock:  time.Date(2026, 5, 4, 9, 0, 0, 0, time.UTC),
 		people: make(map[string]belfry.RecipientID),
 	}
-	w.Service = &Service{Pool: pool, Bus: w.bus, UserID: w.userID, TenantIDs: w.tenantIDs, Observe: w.observe, Now: w.tick, Log: slog.New(slog.DiscardHandler)}
+	w.Service = &Service{Pool: pool, Bus: w.bus, UserID: w.userID, TenantIDs: w.tenantIDs, Recipients: w.recipients, ItemsOf: w.itemsOf, Observe: w.observe, Now: w.tick, Log: slog.New(slog.DiscardHandler)}
 	return w
 }
 
@@ -109,6 +111,37 @@ func (w *world) tenantIDs(_ context.Context, _ belfry.EnvironmentID, names []str
 		}
 	}
 	return out, nil
+}
+
+func (w *world) recipients(_ context.Context, _ *postgres.Tx, env belfry.EnvironmentID, ids []belfry.RecipientID) (map[belfry.RecipientID]*belfry.Recipient, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	out := map[belfry.RecipientID]*belfry.Recipient{}
+	for k, id := range w.people {
+		if _, user, _ := strings.Cut(k, "/"); slices.Contains(ids, id) {
+			out[id] = &belfry.Recipient{ID: id, RecipientRef: belfry.User(user)}
+		}
+	}
+	return out, nil
+}
+
+// itemsOf says what the runs of a trigger made, and something that they didn't.
+func (w *world) itemsOf(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, trigger [16]byte, behind belfry.RecipientID, n int) (
+	ids []belfry.MessageID, last belfry.RecipientID, more bool, err error) {
+	rows, err := tx.Query(ctx, `SELECT DISTINCT recipient_id FROM feed_items WHERE environment_id = $1 AND recipient_id > $2 ORDER BY 1 LIMIT $3`, env, behind, n)
+	if err != nil {
+		return nil, 0, false, err
+	}
+	recipients, err := pgx.CollectRows(rows, pgx.RowTo[belfry.RecipientID])
+	if err != nil || len(recipients) == 0 {
+		return nil, 0, false, err
+	}
+	for _, r := range recipients {
+		for seq := range int64(4) {
+			ids = append(ids, belfry.MessageID{Recipient: r, Channel: belfry.DefaultFeed, Seq: seq})
+		}
+	}
+	return ids, recipients[len(recipients)-1], len(recipients) == n, nil
 }
 
 // know makes a user known, and names the user's default feed.

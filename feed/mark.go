@@ -25,56 +25,60 @@ func (s *Service) Mark(ctx context.Context, ref Ref, m belfry.Mark, ids []belfry
 	if len(ids) > MaxMarkIDs {
 		return Marked{}, belfry.Beyond("input.ids", MaxMarkIDs, "ids")
 	}
+	if m.Pins() {
+		return s.pin(ctx, ref, m, ids)
+	}
 	return s.change(ctx, ref, func(tx *postgres.Tx, h *header, at time.Time) (Marked, error) {
 		if h.epoch == 0 {
 			return Marked{NotFound: ids}, nil // no row means no lock: items that come from now on are not ours to mark
 		}
-		seqs := make([]int64, 0, len(ids))
-		for _, id := range ids {
-			if id.Recipient == h.recipient && id.Channel == h.channel {
-				seqs = append(seqs, id.Seq)
-			}
-		}
-		items, err := readMarkable(ctx, tx, h, seqs)
+		items, err := readMarkable(ctx, tx, h, h.own(ids))
 		if err != nil {
 			return Marked{}, err
 		}
-		result := Marked{NotFound: missing(ids, h, items)}
-		var done belfry.StatusChanges
-		var states []stored
-		moved := newTally()
-		for _, it := range items {
-			if !it.Changes(m) {
-				continue
-			}
-			after := it.Apply(m, at)
-			after.Version = h.version + 1
-			h.cells.Add(it.State, -1)
-			h.cells.Add(after, 1)
-			states = append(states, stored{seq: it.seq, State: after})
-			if it.seq <= h.groupedTo {
-				moved.add(&it.Attributes, it.State, -1)
-				moved.add(&it.Attributes, after, 1)
-			}
-			done.Add(&belfry.StatusChange{Environment: h.env, Kind: m.Event(), At: at, Channel: h.channel, ChannelType: belfry.InApp,
-				Workflow: it.Workflow, StepRef: it.step}, belfry.MessageRef{Recipient: h.recipient, UserID: ref.User, Seq: it.seq})
-		}
-		result.Changed = len(states)
-		if len(states) == 0 {
-			return result, nil
-		}
-		if err := writeStates(ctx, tx, h.key, states); err != nil {
-			return Marked{}, err
-		}
-		if err := moveGroups(ctx, tx, h, moved); err != nil {
-			return Marked{}, err
-		}
-		changed := make([]int64, len(states))
-		for i := range states {
-			changed[i] = states[i].seq
-		}
-		return result, s.record(ctx, tx, h, ref, Event{Kind: Patched, Mark: m, Recipient: h.recipient, Seqs: changed, At: at}, done)
+		changed, err := s.markThese(ctx, tx, h, ref, m, items, at)
+		return Marked{NotFound: missing(ids, h, items), Changed: changed}, err
 	})
+}
+
+// markThese marks items, and returns how many it changed.
+func (s *Service) markThese(ctx context.Context, tx *postgres.Tx, h *header, ref Ref, m belfry.Mark, items []markable, at time.Time) (int, error) {
+	var done belfry.StatusChanges
+	var states []stored
+	var changed []int64
+	moved := newTally()
+	for _, it := range items {
+		if !it.Changes(m) {
+			continue
+		}
+		after := it.Apply(m, at)
+		after.Version = h.version + 1
+		h.recount(moved, &it.stored, after)
+		states, changed = append(states, stored{seq: it.seq, State: after}), append(changed, it.seq)
+		done.Add(&belfry.StatusChange{Environment: h.env, Kind: m.Event(), At: at, Channel: h.channel, ChannelType: belfry.InApp,
+			Workflow: it.Workflow, StepRef: it.step}, belfry.MessageRef{Recipient: h.recipient, UserID: ref.User, Seq: it.seq})
+	}
+	if len(states) == 0 {
+		return 0, nil
+	}
+	if err := writeStates(ctx, tx, h.key, states); err != nil {
+		return 0, err
+	}
+	if err := moveGroups(ctx, tx, h, moved); err != nil {
+		return 0, err
+	}
+	return len(states), s.record(ctx, tx, h, ref, Event{Kind: Patched, Mark: m, Recipient: h.recipient, Seqs: changed, At: at}, done)
+}
+
+// own is the sequence numbers of those ids that are of this feed.
+func (h *header) own(ids []belfry.MessageID) []int64 {
+	seqs := make([]int64, 0, len(ids))
+	for _, id := range ids {
+		if id.Recipient == h.recipient && id.Channel == h.channel {
+			seqs = append(seqs, id.Seq)
+		}
+	}
+	return seqs
 }
 
 // change runs fn in a transaction that holds the feed's lock, and completes its result.
@@ -105,14 +109,8 @@ func (s *Service) record(ctx context.Context, tx *postgres.Tx, h *header, ref Re
 	if err := writeHeader(ctx, tx, h); err != nil {
 		return err
 	}
-	seqs, upTo := e.Seqs, (*int64)(nil)
-	switch e.Kind {
-	case MarkedAll:
-		upTo = &e.UpTo
-	case MarkedWhere: // a node that doesn't know of filters yet takes it for a mark on no items
-		seqs, upTo = []int64{}, &e.UpTo
-	}
-	if _, err := tx.Exec(ctx, insertChange, h.recipient, h.channel, h.version, h.env, e.At, e.Mark, seqs, upTo, e.Filter); err != nil {
+	what, seqs, upTo := e.change()
+	if _, err := tx.Exec(ctx, insertChange, h.recipient, h.channel, h.version, h.env, e.At, what, seqs, upTo, e.Filter); err != nil {
 		return err
 	}
 	if len(done) > 0 {
@@ -137,6 +135,10 @@ func readMarkable(ctx context.Context, tx pgx.Tx, h *header, seqs []int64) ([]ma
 	if err != nil {
 		return nil, err
 	}
+	return collectMarkable(rows, h)
+}
+
+func collectMarkable(rows pgx.Rows, h *header) ([]markable, error) {
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (m markable, err error) {
 		err = row.Scan(append(m.allFields(), &m.step)...)
 		m.State = h.watermarks.Effective(m.seq, &m.Attributes, m.State)

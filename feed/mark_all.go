@@ -28,9 +28,15 @@ func (s *Service) MarkWhere(ctx context.Context, ref Ref, m belfry.Mark, f Filte
 }
 
 func (s *Service) markUpTo(ctx context.Context, ref Ref, m belfry.Mark, f *Filter, upTo *belfry.Position) (Marked, error) {
+	if m.Pins() {
+		return Marked{}, errPinsByID
+	}
 	mark := markAll{mark: m, filter: f, upTo: upTo}
 	if f != nil {
 		var err error
+		if err := f.onlyOfPages("input.filter"); err != nil {
+			return Marked{}, err
+		}
 		if mark.selection, err = s.choose(ctx, ref.Environment, f, "input.filter"); err != nil {
 			return Marked{}, err
 		}
@@ -209,7 +215,7 @@ func (c *coverage) markGroups(ctx context.Context, tx *postgres.Tx, h *header, m
 	}
 	for _, g := range c.part.groups {
 		after, _, _ := g.Cells.Mark(m, where)
-		cells := c.groups.of(&Attributes{Workflow: g.Workflow, Categories: g.Categories, Tenant: g.Tenant})
+		cells := c.groups.of(g.attributes())
 		*cells = cells.minus(g.Cells).plus(after)
 	}
 	return writeGroups(ctx, tx, h, c.groups)

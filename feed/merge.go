@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -48,26 +49,38 @@ func (s *Service) mergeFeed(ctx context.Context, tx *postgres.Tx, from key, m be
 	}
 	var moved []stored
 	var it stored // in the end, the last one
+	woken := false
 	if _, err := pgx.ForEachRow(rows, it.allFields(), func() error {
 		it.State = old.watermarks.Effective(it.seq, &it.Attributes, it.State)
 		old.cells.Add(it.State, -1)
-		if !it.CreatedAt.Before(m.Since) {
-			into.cells.Add(it.State, 1)
-			moved = append(moved, stored{seq: it.seq, State: it.State})
+		if it.SnoozedUntil != nil { // in the other feed it is news, like all
+			it.State, it.SnoozedUntil = it.Apply(belfry.Unseen, it.CreatedAt), nil
+			woken = true
 		}
 		it.Data = nil
+		if it.CreatedAt.Before(m.Since) {
+			return nil
+		}
+		into.cells.Add(it.State, 1)
+		moved = append(moved, stored{seq: it.seq, State: it.State})
+		if at := old.pins.at(it.seq); at != nil && len(into.pins) < MaxPins {
+			into.pins = append(into.pins, Pin{into.version + int64(len(moved)), *at})
+		}
 		return nil
 	}); err != nil {
 		return err
 	}
-	if len(old.watermarks) > 0 { // what they say is about the old feed
+	old.pins = slices.DeleteFunc(old.pins, func(p Pin) bool { return p.Seq <= it.seq })
+	if len(old.watermarks) > 0 || woken { // what they say is about the old feed
 		if err := writeStates(ctx, tx, from, moved); err != nil {
 			return err
 		}
 	}
 	batch := &pgx.Batch{}
+	batch.Queue(wakeItems, from.recipient, from.channel, from.env, it.seq)
 	batch.Queue(deleteOlder, from.recipient, from.channel, from.env, it.seq, m.Since)
 	batch.Queue(moveItems, from.recipient, from.channel, from.env, it.seq, into.recipient, into.version)
+	batch.Queue(moveTimers, from.recipient, from.channel, it.seq, into.recipient, into.version, expireTimer)
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return err
 	}
@@ -115,6 +128,16 @@ const insertEmpty = `INSERT INTO feeds (recipient_id, channel, environment_id, e
 VALUES ($1, $2, $3, $4, 0, 0, 0) ON CONFLICT DO NOTHING`
 
 const deleteOlder = `DELETE FROM feed_items WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 AND seq <= $4 AND created_at < $5`
+
+// wakeItems ends the snooze of what is moved.
+const wakeItems = `UPDATE feed_items SET snoozed_until = NULL
+ WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 AND seq <= $4 AND snoozed_until IS NOT NULL`
+
+// moveTimers sets the timers of items that were moved behind the version $5 of the new feed anew.
+const moveTimers = `WITH old AS (DELETE FROM feed_timers WHERE recipient_id = $1 AND channel = $2 AND kind IN ('expire', 'return') AND seq <= $3)
+INSERT INTO feed_timers (recipient_id, channel, kind, seq, environment_id, due_at)
+SELECT recipient_id, channel, $6, seq, environment_id, expires_at
+  FROM feed_items WHERE recipient_id = $4 AND channel = $2 AND seq > $5 AND expires_at IS NOT NULL`
 
 // moveItems numbers what there is up to $4 anew, behind the version $6 of the new feed. A state is as old as its item there.
 const moveItems = `UPDATE feed_items AS i SET recipient_id = $5, seq = $6 + q.n, state_version = $6 + q.n

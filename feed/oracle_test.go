@@ -48,7 +48,7 @@ func (o *oracle) markAll(m belfry.Mark, f Filter, at time.Time, upTo int64) (cha
 	any := false
 	selected := o.list(f)
 	for _, it := range o.items {
-		if it.ID.Seq > upTo || !slices.Contains(selected, it) {
+		if it.ID.Seq > upTo || it.State.SnoozedUntil != nil || !slices.Contains(selected, it) {
 			continue
 		}
 		meant = append(meant, it)
@@ -79,7 +79,7 @@ func (o *oracle) clone() *oracle {
 
 func (o *oracle) badge() (b belfry.Badge) {
 	for _, it := range o.items {
-		if it.State.Archived {
+		if it.State.Archived || it.State.SnoozedUntil != nil {
 			continue
 		}
 		b.Total++
@@ -100,6 +100,8 @@ func (o *oracle) list(f Filter) (out []*Item) {
 	for _, it := range slices.Backward(o.items) {
 		if slices.Contains([]byte(level), '0'+byte(it.State.Level)) &&
 			(archived == "false true" || archived == fmt.Sprint(it.State.Archived)) &&
+			(f.Snoozed == SnoozedInclude || (f.Snoozed == SnoozedOnly) == (it.State.SnoozedUntil != nil)) &&
+			(f.Pinned != PinnedOnly || it.PinnedAt != nil) && (f.Pinned != PinnedExclude || it.PinnedAt == nil) &&
 			(f.Workflows == nil || slices.Contains(f.Workflows, it.Workflow)) &&
 			(f.Categories == nil || slices.ContainsFunc(it.Categories, func(c string) bool { return slices.Contains(f.Categories, c) })) &&
 			f.Tenant.holds(it.Tenant) && holds(f.Data, it.Content.Data) &&
@@ -157,7 +159,8 @@ var likeOracle = cmp.Options{
 			Categories      []string
 			Tenant          belfry.RecipientID
 			State           State
-		}{i.ID.Seq, i.Content.Body.Content, i.Workflow, i.Categories, i.Tenant, i.State}
+			PinnedAt        *time.Time
+		}{i.ID.Seq, i.Content.Body.Content, i.Workflow, i.Categories, i.Tenant, i.State, i.PinnedAt}
 	}),
 	cmpopts.IgnoreFields(State{}, "Version"),
 	cmpopts.EquateEmpty(),
@@ -189,6 +192,8 @@ func filters(times ...time.Time) (out []Filter) {
 		Filter{Categories: []string{"billing", "nothing"}, Archived: ArchivedInclude},
 		Filter{Workflows: []string{"invoice"}, Categories: []string{"billing", "news"}, Status: StatusUnread},
 		Filter{Workflows: []string{}},
+		Filter{Pinned: PinnedOnly}, Filter{Pinned: PinnedExclude, Archived: ArchivedInclude, Snoozed: SnoozedInclude}, Filter{Pinned: PinnedAny},
+		Filter{Snoozed: SnoozedOnly, Archived: ArchivedInclude}, Filter{Snoozed: SnoozedOnly, Pinned: PinnedOnly, Workflows: []string{"invoice"}}, Filter{Snoozed: SnoozedExclude},
 	)
 }
 

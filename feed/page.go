@@ -38,8 +38,11 @@ func (s *Service) Page(ctx context.Context, ref Ref, f Filter, first int, before
 	page := &Page{}
 	err = s.read(ctx, ref, func(tx pgx.Tx, h *header) error {
 		page.Badge, page.Position = h.cells.Badge(), h.position()
+		if sel.isFew() {
+			return page.pick(ctx, tx, h, &sel, first, before)
+		}
 		// No page with that filter holds more than this, which is known without looking at an item.
-		if sel.nothing || h.cells.meeting(sel.Condition).Count() == 0 {
+		if sel.nothing || !sel.snoozed.any() && h.cells.meeting(sel.Condition).Count() == 0 {
 			return nil
 		}
 		return page.fill(ctx, tx, h, &sel, first, before)
@@ -91,7 +94,7 @@ func (s *Service) Badge(ctx context.Context, ref Ref) (belfry.Badge, error) {
 func (s *Service) Item(ctx context.Context, ref Ref, id belfry.MessageID) (item *Item, err error) {
 	err = s.read(ctx, ref, func(tx pgx.Tx, h *header) error {
 		if id.Recipient == h.recipient && id.Channel == h.channel {
-			items, _, err := readItems(ctx, tx, h, id.Seq+1, id.Seq-1, &selection{}, 1)
+			items, _, err := readItems(ctx, tx, h, id.Seq+1, id.Seq-1, &everything, 1)
 			if err != nil {
 				return err
 			}

@@ -25,6 +25,8 @@ func TestHotQueriesUseThePrimaryKey(t *testing.T) {
 		  FROM (SELECT 1 r, n FROM generate_series(1, 20000) n UNION ALL SELECT 1 + n / 20, n % 20 FROM generate_series(20, 4999) n) AS t`, w.tick())
 	w.exec(t, `INSERT INTO feed_changes SELECT 1 + n / 50, 'in-app', n, 1, $1, 'SEEN', '{1}' FROM generate_series(1, 5000) n`, w.tick())
 	w.exec(t, `INSERT INTO feed_groups SELECT n, 'in-app', 1, '[]' FROM generate_series(1, 500) n`)
+	w.exec(t, `INSERT INTO feed_timers SELECT 1 + n / 20, 'in-app', CASE n % 2 WHEN 0 THEN 'return' ELSE 'expire' END, n, 1, $1::timestamptz + n * interval '1 minute' FROM generate_series(1, 5000) n`, w.tick())
+	w.exec(t, `UPDATE feed_items SET resource_key = 'r' || seq % 500 WHERE recipient_id > 1`)
 	w.exec(t, `ANALYZE`)
 	for _, row := range []struct{ name, sql, args, index string }{
 		{"badge", selectHeader, `7, 'in-app', 1`, "feeds_pkey"},
@@ -38,6 +40,11 @@ func TestHotQueriesUseThePrimaryKey(t *testing.T) {
 		{"groups", selectGroups, `7, 'in-app', 1`, "feed_groups_pkey"},
 		{"any item", selectAnyItem, `1, 1`, "feed_items_pkey"},
 		{"to be merged", selectOldest, `1, 'in-app', 1, 500, true`, "feed_items_pkey"},
+		{"feeds of a resource", selectFeedsOfResource, `1, 'a', 7, 'in-app', 20`, "feed_items_resource"},
+		{"due timers", selectDue, `'2026-05-04', 100`, "feed_timers_due"},
+		{"snoozed items", selectReturns, `7, 'in-app'`, "feed_timers_pkey"},
+		{"next feeds", selectFeedsAfter, `7, 'in-app', 20`, "feeds_pkey"},
+		{"of a resource", selectOfResource, `7, 'in-app', 1, 'a', 1000, false`, "feed_items_resource"},
 		{"replay", selectChanges, `7, 'in-app', 1, 310, 500`, "feed_changes_pkey"},
 	} {
 		for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {
@@ -104,9 +111,14 @@ func TestItemsAreChangedByTheirKeys(t *testing.T) {
 func (w *world) wantLookUps(t *testing.T) {
 	t.Helper()
 	for name, s := range map[string][2]string{
-		"states":  {updateStates, `1, 'in-app', 1, '{1,2,3}', '{1,1,1}', '{1,1,1}', '{f,f,f}', '{null,null,null}', '{null,null,null}', '{null,null,null}', '{null,null,null}'`},
-		"moving":  {moveItems, `1, 'in-app', 1, 500, 2, 20000`},
-		"pruning": {deleteOlder, `1, 'in-app', 1, 500, '2026-05-04'`},
+		"states":   {updateStates, `1, 'in-app', 1, '{1,2,3}', '{1,1,1}', '{1,1,1}', '{f,f,f}', '{null,null,null}', '{null,null,null}', '{null,null,null}', '{null,null,null}'`},
+		"moving":   {moveItems, `1, 'in-app', 1, 500, 2, 20000`},
+		"these":    {selectThese, `1, 'in-app', 1, '{1,2,3}'`},
+		"removal":  {deleteItems, `1, 'in-app', 1, '{1,2,3}', '2026-05-04', 'RETRACTED'`},
+		"trimming": {trimItems, `1, 'in-app', 1, 500, '2026-05-04', 'RETENTION', '2026-05-01'`},
+		"snoozing": {snoozeItems, `1, 'in-app', 1, '{1,2,3}', '2026-05-04'`},
+		"content":  {updateContent, `1, 'in-app', 1, 5, '{}'`},
+		"pruning":  {deleteOlder, `1, 'in-app', 1, 500, '2026-05-04'`},
 	} {
 		for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {
 			plan := w.explain(t, mode, s[0], s[1])

@@ -16,18 +16,23 @@ type Scope struct {
 	Workflows  []string             `json:"w,omitempty"`
 	Categories []string             `json:"c,omitempty"`
 	Tenants    []belfry.RecipientID `json:"t,omitempty"` // 0 is no tenant
+	Severities []belfry.Severity    `json:"v,omitempty"`
+	Priorities []belfry.Priority    `json:"p,omitempty"`
 	Data       map[string]any       `json:"d,omitempty"`
 	From       *time.Time           `json:"f,omitempty"` // created at this instant or later
 	Before     *time.Time           `json:"b,omitempty"` // created earlier than this
 }
 
-// Attributes is what scopes look at. It never changes for an item.
+// Attributes is what scopes look at. It never changes for an item but for Data, which Update may change: whoever does so
+// writes first what watermarks said until then.
 type Attributes struct {
 	Workflow   string
 	Categories []string
 	Tenant     belfry.RecipientID // 0 if none
 	CreatedAt  time.Time
-	Data       map[string]any // as json.Unmarshal gives it
+	Priority   belfry.Priority // never empty
+	Severity   belfry.Severity // empty: nobody said
+	Data       map[string]any  // as json.Unmarshal gives it
 }
 
 // Matches reports whether an item is meant. A nil Scope means every item.
@@ -37,6 +42,8 @@ func (s *Scope) Matches(a *Attributes) bool {
 		return true
 	case s.Workflows != nil && !slices.Contains(s.Workflows, a.Workflow),
 		s.Tenants != nil && !slices.Contains(s.Tenants, a.Tenant),
+		s.Severities != nil && !slices.Contains(s.Severities, a.Severity),
+		s.Priorities != nil && !slices.Contains(s.Priorities, a.Priority),
 		s.From != nil && a.CreatedAt.Before(*s.From),
 		s.Before != nil && !a.CreatedAt.Before(*s.Before),
 		s.Categories != nil && !slices.ContainsFunc(a.Categories, func(c string) bool { return slices.Contains(s.Categories, c) }):
@@ -66,6 +73,7 @@ func (s *Scope) equal(o *Scope) bool {
 		return s == o
 	}
 	return slices.Equal(s.Workflows, o.Workflows) && slices.Equal(s.Categories, o.Categories) && slices.Equal(s.Tenants, o.Tenants) &&
+		slices.Equal(s.Severities, o.Severities) && slices.Equal(s.Priorities, o.Priorities) &&
 		maps.Equal(s.Data, o.Data) && sameTime(s.From, o.From) && sameTime(s.Before, o.Before)
 }
 
@@ -84,16 +92,27 @@ func (s *Scope) grouped() bool {
 // needsData reports whether a scope looks into items.
 func (s *Scope) needsData() bool { return s != nil && s.Data != nil }
 
-// selection is a Filter whose tenants have been looked up. The zero selection is every item, archived or not.
+// selection is a Filter whose tenants have been looked up. The zero selection is every item that isn't snoozed, archived or not.
 type selection struct {
 	scope *Scope // nil: whatever the item is
 	Condition
 	nothing bool // no item can match
+	pinned  PinnedScope
+	snoozed SnoozedScope
+}
+
+// everything is the selection that leaves nothing out.
+var everything = selection{snoozed: SnoozedInclude}
+
+// wants reports whether an item, in its true state, is selected.
+func (sel *selection) wants(i *Item) bool {
+	a := i.attributes()
+	return sel.pinned.covers(i.PinnedAt != nil) && sel.matches(&a, i.State)
 }
 
 // matches reports whether an item in a state is selected.
 func (sel *selection) matches(a *Attributes, s State) bool {
-	return !sel.nothing && sel.Condition.matches(s) && sel.scope.Matches(a)
+	return !sel.nothing && sel.snoozed.covers(s) && sel.Condition.matches(s) && sel.scope.Matches(a)
 }
 
 // choose validates a filter and looks its tenants up. field names it for errors.
@@ -131,7 +150,7 @@ func (s *Service) chooseEach(ctx context.Context, env belfry.EnvironmentID, filt
 
 // selection is the filter with its tenants by internal id; those that are missing from ids are unknown.
 func (f *Filter) selection(ids map[string]belfry.RecipientID) selection {
-	sc := Scope{Workflows: sorted(f.Workflows), Categories: sorted(f.Categories), From: utc(f.CreatedAfter), Before: utc(f.CreatedBefore)}
+	sc := Scope{Workflows: sorted(f.Workflows), Categories: sorted(f.Categories), Severities: sorted(f.Severities), Priorities: sorted(f.Priorities), From: utc(f.CreatedAfter), Before: utc(f.CreatedBefore)}
 	switch {
 	case f.Tenant.Scope == TenantExact && len(f.Tenant.Tenants) == 0:
 		sc.Tenants = []belfry.RecipientID{0}
@@ -150,8 +169,9 @@ func (f *Filter) selection(ids map[string]belfry.RecipientID) selection {
 		}
 		sc.Data[k] = scalar(v)
 	}
-	sel := selection{scope: &sc, Condition: f.condition()}
+	sel := selection{scope: &sc, Condition: f.condition(), pinned: f.Pinned, snoozed: f.Snoozed}
 	sel.nothing = sc.Workflows != nil && len(sc.Workflows) == 0 || sc.Categories != nil && len(sc.Categories) == 0 ||
+		sc.Severities != nil && len(sc.Severities) == 0 || sc.Priorities != nil && len(sc.Priorities) == 0 ||
 		sc.Tenants != nil && len(sc.Tenants) == 0 || sc.From != nil && sc.Before != nil && !sc.From.Before(*sc.Before)
 	if sc.equal(&Scope{}) && !sel.nothing {
 		sel.scope = nil
@@ -160,7 +180,7 @@ func (f *Filter) selection(ids map[string]belfry.RecipientID) selection {
 }
 
 // sorted is a list in order, without doubles. It keeps nil apart from empty.
-func sorted[T string | belfry.RecipientID](list []T) []T {
+func sorted[T ~string | ~int64](list []T) []T {
 	if list == nil {
 		return nil
 	}

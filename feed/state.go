@@ -24,6 +24,8 @@ type State struct {
 	ReadAt       *time.Time
 	InteractedAt *time.Time
 	ArchivedAt   *time.Time
+	// SnoozedUntil is when the item comes back; nil unless it is away. Then it counts nowhere, and watermarks pass it by.
+	SnoozedUntil *time.Time `json:",omitempty"`
 }
 
 // Apply returns the state after a mark. Times are of the latest occurrence, and reading counts as seeing.
@@ -97,11 +99,13 @@ func (c Cells) Count() (n int) {
 	return n
 }
 
-// Add counts n items of a state, or uncounts them if n is negative.
+// Add counts n items of a state, or uncounts them if n is negative. Those that are snoozed are in no cell.
 func (c *Cells) Add(s State, n int) {
-	if s.Archived {
+	switch {
+	case s.SnoozedUntil != nil:
+	case s.Archived:
 		c.Archived[s.Level] += n
-	} else {
+	default:
 		c.Active[s.Level] += n
 	}
 }
@@ -131,6 +135,14 @@ func (c Cells) Mark(m belfry.Mark, where Condition) (after Cells, changed int, a
 		}
 	}
 	return after, changed, any
+}
+
+// total is how many items are counted, archived ones too.
+func (c Cells) total() (n int) {
+	for l := range c.Active {
+		n += c.Active[l] + c.Archived[l]
+	}
+	return n
 }
 
 // minus is the difference, cell by cell.

@@ -19,6 +19,7 @@ type header struct {
 	cells      Cells
 	watermarks Watermarks
 	groupedTo  int64 // feed_groups counts the items up to this seq; 0: there is nothing to be found; see group.go
+	pins       Pins
 }
 
 // key is the primary key of a feed, and the environment that owns it.
@@ -32,7 +33,7 @@ func (h *header) position() belfry.Position {
 	return belfry.Position{Epoch: h.epoch, Version: h.version}
 }
 
-const headerColumns = `epoch, version, last_seq, unseen, seen, read, archived_unseen, archived_seen, archived_read, watermarks, grouped_to`
+const headerColumns = `epoch, version, last_seq, unseen, seen, read, archived_unseen, archived_seen, archived_read, watermarks, grouped_to, pins`
 
 const selectHeader = `SELECT ` + headerColumns + `
   FROM feeds WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3`
@@ -53,7 +54,7 @@ func readHeader(ctx context.Context, q querier, sql string, k key) (*header, err
 	c := &h.cells
 	err := q.QueryRow(ctx, sql, k.recipient, k.channel, k.env).Scan(&h.epoch, &h.version, &h.lastSeq,
 		&c.Active[Unseen], &c.Active[Seen], &c.Active[Read],
-		&c.Archived[Unseen], &c.Archived[Seen], &c.Archived[Read], &h.watermarks, &h.groupedTo)
+		&c.Archived[Unseen], &c.Archived[Seen], &c.Archived[Read], &h.watermarks, &h.groupedTo, &h.pins)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return h, nil
 	}
@@ -62,25 +63,33 @@ func readHeader(ctx context.Context, q querier, sql string, k key) (*header, err
 
 const updateHeader = `UPDATE feeds
    SET version = $4, unseen = $5, seen = $6, read = $7, archived_unseen = $8, archived_seen = $9, archived_read = $10, watermarks = $11,
-       last_seq = $12, grouped_to = $13
+       last_seq = $12, grouped_to = $13, pins = $14
  WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3`
 
 func writeHeader(ctx context.Context, tx pgx.Tx, h *header) error {
 	c := &h.cells
 	_, err := tx.Exec(ctx, updateHeader, h.recipient, h.channel, h.env, h.version,
 		c.Active[Unseen], c.Active[Seen], c.Active[Read],
-		c.Archived[Unseen], c.Archived[Seen], c.Archived[Read], h.watermarks, h.lastSeq, h.groupedTo)
+		c.Archived[Unseen], c.Archived[Seen], c.Archived[Read], h.watermarks, h.lastSeq, h.groupedTo, append(Pins{}, h.pins...)) // not null
 	return err
 }
 
-const stateColumns = `seq, state_version, state, archived, seen_at, read_at, interacted_at, archived_at`
+const stateColumns = `seq, state_version, state, archived, seen_at, read_at, interacted_at, archived_at, snoozed_until`
 
-const attributeColumns = `workflow, categories, coalesce(tenant_id, 0), created_at`
+// aboutColumns are what an item shows besides its state and content.
+const aboutColumns = `coalesce(actor_id, 0), actor_ids, coalesce(total_activities, 1), coalesce(tenant_id, 0), workflow, step_ref, categories, created_at`
+
+// selectThese reads items by their keys, newest first.
+const selectThese = `SELECT i.* FROM (SELECT DISTINCT seq FROM unnest($4::bigint[]) AS t (seq)) t
+ CROSS JOIN LATERAL (SELECT ` + stateColumns + `, ` + aboutColumns + `, content FROM feed_items
+   WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 AND seq = t.seq OFFSET 0) i
+ ORDER BY i.seq DESC`
+
+const attributeColumns = `workflow, categories, coalesce(tenant_id, 0), created_at, coalesce(priority, 'NORMAL'), coalesce(severity, '')`
 
 // selectItems reads a stretch of a feed, newest first. It doesn't leave out what the filter doesn't want, for then
 // LIMIT wouldn't bound how many rows a rare workflow has it look at; it leaves out their content.
-const selectItems = `SELECT ` + stateColumns + `, coalesce(actor_id, 0), actor_ids, coalesce(total_activities, 1), coalesce(tenant_id, 0),
-       workflow, step_ref, categories, created_at,
+const selectItems = `SELECT ` + stateColumns + `, ` + aboutColumns + `,
        CASE WHEN ($6::text[] IS NULL OR workflow = ANY ($6)) AND ($7::text[] IS NULL OR categories && $7)
              AND ($9::bigint[] IS NULL OR coalesce(tenant_id, 0) = ANY ($9))
              AND ($10::timestamptz IS NULL OR created_at >= $10) AND ($11::timestamptz IS NULL OR created_at < $11) THEN content END
@@ -116,13 +125,13 @@ type stored struct {
 
 // fields is where the state columns go.
 func (s *stored) fields() []any {
-	return []any{&s.seq, &s.Version, &s.Level, &s.Archived, &s.SeenAt, &s.ReadAt, &s.InteractedAt, &s.ArchivedAt}
+	return []any{&s.seq, &s.Version, &s.Level, &s.Archived, &s.SeenAt, &s.ReadAt, &s.InteractedAt, &s.ArchivedAt, &s.SnoozedUntil}
 }
 
 // allFields is where they and the attributes go, and the data, if that was asked for.
 func (s *stored) allFields() []any {
 	s.Data = nil
-	return append(s.fields(), &s.Workflow, &s.Categories, &s.Tenant, &s.CreatedAt, &s.Data)
+	return append(s.fields(), &s.Workflow, &s.Categories, &s.Tenant, &s.CreatedAt, &s.Priority, &s.Severity, &s.Data)
 }
 
 func writeStates(ctx context.Context, tx pgx.Tx, k key, items []stored) error {
@@ -157,26 +166,57 @@ func readItems(ctx context.Context, tx pgx.Tx, h *header, before, after int64, s
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var st stored
-		var content *belfry.Content
-		i := &Item{Epoch: h.epoch}
-		if err := rows.Scan(append(st.fields(), &i.Actor, &i.Actors, &i.TotalActivities, &i.Tenant,
-			&i.Workflow, &i.StepRef, &i.Categories, &i.CreatedAt, &content)...); err != nil {
+		i, wanted, err := h.scanItem(rows)
+		if err != nil {
 			return nil, at, err
 		}
-		at = looked{at.rows + 1, st.seq}
-		if content == nil {
-			continue
+		at = looked{at.rows + 1, i.ID.Seq}
+		if wanted && sel.wants(i) {
+			items = append(items, i)
 		}
-		i.ID = belfry.MessageID{Recipient: h.recipient, Channel: h.channel, Seq: st.seq}
-		i.Content = *content
-		a := i.attributes()
-		if i.State = h.watermarks.Effective(st.seq, &a, st.State); !sel.matches(&a, i.State) {
-			continue
+	}
+	return items, at, rows.Err()
+}
+
+// scanItem reads a row of selectItems or selectThese. wanted is false if its content was left out.
+func (h *header) scanItem(rows pgx.Rows) (i *Item, wanted bool, err error) {
+	var st stored
+	var content *belfry.Content
+	i = &Item{Epoch: h.epoch}
+	if err := rows.Scan(append(st.fields(), &i.Actor, &i.Actors, &i.TotalActivities, &i.Tenant,
+		&i.Workflow, &i.StepRef, &i.Categories, &i.CreatedAt, &content)...); err != nil {
+		return nil, false, err
+	}
+	i.ID = belfry.MessageID{Recipient: h.recipient, Channel: h.channel, Seq: st.seq}
+	i.PinnedAt = h.pins.at(st.seq)
+	if content == nil {
+		return i, false, nil
+	}
+	i.Content = *content
+	a := i.attributes()
+	i.State = h.watermarks.Effective(st.seq, &a, st.State)
+	return i, true, nil
+}
+
+// readThese reads items by their sequence numbers, newest first, those that are snoozed too.
+func readThese(ctx context.Context, tx pgx.Tx, h *header, seqs []int64) ([]*Item, error) {
+	if len(seqs) == 0 {
+		return nil, nil
+	}
+	rows, err := tx.Query(ctx, selectThese, h.recipient, h.channel, h.env, seqs)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []*Item
+	for rows.Next() {
+		i, _, err := h.scanItem(rows)
+		if err != nil {
+			return nil, err
 		}
 		items = append(items, i)
 	}
-	return items, at, rows.Err()
+	return items, rows.Err()
 }
 
 const insertChange = `INSERT INTO feed_changes (recipient_id, channel, version, environment_id, at, mark, seqs, up_to, filter)
@@ -202,26 +242,36 @@ SELECT recipient_id, channel, environment_id, $5, n, n, n
  WHERE f.environment_id = excluded.environment_id
 RETURNING environment_id, recipient_id, channel, epoch, version, unseen, seen, read`
 
-// insertItems fills that room: $1 to $4 have one element an item, $5 to $12 one an origin, $13 to $16 one a step.
+// insertItems fills that room: $1 to $4 and $18 to $21 have one element an item, $5 to $12 one an origin, $13 to $16 one a step.
 const insertItems = `INSERT INTO feed_items (recipient_id, channel, seq, state_version, environment_id, version_id, actor_id, tenant_id,
-  trigger_id, actor_ids, total_activities, created_at, workflow, step_ref, categories, content)
+  trigger_id, actor_ids, total_activities, created_at, workflow, step_ref, categories, content, resource_key, priority, severity, expires_at)
 SELECT recipient_id, ($13::text[])[s], seq, seq, ($5::bigint[])[o], ($6::bigint[])[o], nullif(($7::bigint[])[o], 0), nullif(($8::bigint[])[o], 0),
        ($9::uuid[])[o], nullif(($11::text[])[o], '')::bigint[], nullif(($12::int[])[o], 0),
-       $17, ($14::text[])[s], ($15::text[])[s], string_to_array(($16::text[])[s], E'\x1f'), content
-  FROM (SELECT *, ($10::int[])[o] AS s FROM unnest($1::bigint[], $2::bigint[], $3::json[], $4::int[]) AS i (recipient_id, seq, content, o)) i`
+       $17, ($14::text[])[s], ($15::text[])[s], string_to_array(($16::text[])[s], E'\x1f'), content,
+       resource_key, priority, severity, expires_at
+  FROM (SELECT *, ($10::int[])[o] AS s
+          FROM unnest($1::bigint[], $2::bigint[], $3::json[], $4::int[], $18::text[], $19::text[], $20::text[], $21::timestamptz[])
+            AS i (recipient_id, seq, content, o, resource_key, priority, severity, expires_at)) i`
 
 // selectStatuses looks up items by their keys, whatever the planner thinks of the tables' sizes.
 const selectStatuses = `SELECT t.recipient_id, t.channel, ` + stateColumns + `, ` + attributeColumns + `,
        CASE WHEN jsonb_path_exists(f.watermarks, '$[*].s.d') THEN i.content->'data' END, f.watermarks
   FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS t (recipient_id, channel, seq)
- CROSS JOIN LATERAL (SELECT state_version, state, archived, seen_at, read_at, interacted_at, archived_at,
-                            workflow, categories, tenant_id, created_at, content FROM feed_items
+ CROSS JOIN LATERAL (SELECT state_version, state, archived, seen_at, read_at, interacted_at, archived_at, snoozed_until,
+                            workflow, categories, tenant_id, created_at, priority, severity, content FROM feed_items
    WHERE recipient_id = t.recipient_id AND channel = t.channel AND seq = t.seq AND environment_id = $4 OFFSET 0) i
  CROSS JOIN LATERAL (SELECT watermarks FROM feeds
    WHERE recipient_id = t.recipient_id AND channel = t.channel AND environment_id = $4 OFFSET 0) f`
 
 // statements is every statement of this package by name, for the test that prepares them on the migrated schema.
 var statements = map[string]string{
+	"takeWalk": takeWalk, "selectFeedsAfter": selectFeedsAfter, "moveWalk": moveWalk, "anyRetention": anyRetention,
+	"upsertRetention": upsertRetention, "deleteRetention": deleteRetention, "selectRetention": selectRetention, "selectExcessive": selectExcessive,
+	"trimItems": trimItems, "trimTimers": trimTimers, "snoozeItems": snoozeItems, "deleteReturns": deleteReturns, "selectReturns": selectReturns, "updateContent": updateContent,
+	"selectOfTrigger": selectOfTrigger, "selectOfResource": selectOfResource, "selectThese": selectThese, "deleteItems": deleteItems, "deleteTimersOf": deleteTimersOf,
+	"insertTimers": insertTimers, "selectDue": selectDue, "takeDue": takeDue, "forgetTimers": forgetTimers, "moveTimers": moveTimers, "wakeItems": wakeItems,
+	"insertOperation": insertOperation, "deleteOldOperations": deleteOldOperations, "selectOperation": selectOperation, "claimThis": claimThis,
+	"claimDue": claimDue, "moveOperation": moveOperation, "postponeOperation": postponeOperation, "selectFeedsOfResource": selectFeedsOfResource,
 	"selectAnyItem": selectAnyItem, "selectOldest": selectOldest, "insertEmpty": insertEmpty, "moveItems": moveItems, "deleteOlder": deleteOlder,
 	"forgetItems": forgetItems, "forgetGroups": forgetGroups, "forgetChanges": forgetChanges, "forgetFeeds": forgetFeeds,
 	"selectHeader": selectHeader, "lockHeader": lockHeader, "updateHeader": updateHeader, "selectItems": selectItems,

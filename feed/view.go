@@ -29,6 +29,11 @@ func (s *Service) Count(ctx context.Context, ref Ref, views []Filter) (*Counts, 
 	for i := range views {
 		filters[i] = &views[i]
 	}
+	for i, f := range filters {
+		if err := f.onlyOfPages(fmt.Sprintf("views[%d].filter", i)); err != nil {
+			return nil, err
+		}
+	}
 	selections, err := s.chooseEach(ctx, ref.Environment, filters, func(i int) string { return fmt.Sprintf("views[%d].filter", i) })
 	if err != nil {
 		return nil, err

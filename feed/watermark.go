@@ -35,8 +35,12 @@ const (
 	maxWatermarkBytes = 16 << 10 // of JSON: it is read with the badge
 )
 
-// Effective is the true state of an item with some attributes, whose stored state is s.
+// Effective is the true state of an item with some attributes, whose stored state is s. Watermarks pass those by that are
+// snoozed.
 func (ws Watermarks) Effective(seq int64, a *Attributes, s State) State {
+	if s.SnoozedUntil != nil {
+		return s
+	}
 	for i := range ws {
 		if w := &ws[i]; w.Version > s.Version && seq <= w.UpTo && w.Condition.matches(s) && w.Scope.Matches(a) {
 			s = s.Apply(w.Mark, w.At)

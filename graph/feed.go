@@ -103,8 +103,10 @@ func (r *Resolver) mark(ctx context.Context, ref feed.Ref, in *model.MarkItemsIn
 	var err error
 	unknown := []string{}
 	switch {
-	case all == (in.Ids != nil):
-		return nil, belfry.Errorf(belfry.Invalid, "give exactly one of ids and all").At("input")
+	case in.Where != nil && !all && in.Ids == nil && in.UpTo == nil:
+		marked, err = r.Feeds.MarkResource(ctx, ref, in.As, in.Where.ResourceKey)
+	case in.Where != nil || all == (in.Ids != nil):
+		return nil, belfry.Errorf(belfry.Invalid, "give exactly one of ids, all and where").At("input")
 	case all:
 		upTo, err := position(in.UpTo, "input.upTo")
 		if err != nil {
@@ -122,28 +124,18 @@ func (r *Resolver) mark(ctx context.Context, ref feed.Ref, in *model.MarkItemsIn
 		return nil, belfry.Errorf(belfry.Invalid, "upTo goes with all").At("input.upTo")
 	case in.Filter != nil:
 		return nil, belfry.Errorf(belfry.Invalid, "filter goes with all").At("input.filter")
-	case len(in.Ids) == 0:
-		return nil, belfry.Errorf(belfry.Invalid, "give 1 to %d ids", feed.MaxMarkIDs).At("input.ids")
-	case len(in.Ids) > feed.MaxMarkIDs:
-		return nil, belfry.Beyond("input.ids", feed.MaxMarkIDs, "ids")
 	default:
 		var ids []belfry.MessageID
-		for _, s := range in.Ids {
-			if id, err := belfry.ParseMessageID(s); err == nil {
-				ids = append(ids, id)
-			} else {
-				unknown = append(unknown, s)
-			}
+		if ids, unknown, err = parseItemIDs(in.Ids, "input.ids"); err != nil {
+			return nil, err
 		}
 		marked, err = r.Feeds.Mark(ctx, ref, in.As, ids)
 	}
 	if err != nil {
 		return nil, err
 	}
-	for _, id := range marked.NotFound {
-		unknown = append(unknown, id.String())
-	}
-	return &model.MarkItemsPayload{Badge: marked.Badge, Position: marked.Position.String(), Changed: marked.Changed, NotFound: unknown}, nil
+	return &model.MarkItemsPayload{Badge: marked.Badge, Position: marked.Position.String(), Changed: marked.Changed,
+		NotFound: idStrings(unknown, marked.NotFound)}, nil
 }
 
 // counts counts the items of each view.

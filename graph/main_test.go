@@ -61,6 +61,9 @@ func newWorld(t *testing.T) *world {
 	pool := pgtest.New(t)
 	people := recipient.New(pool, time.Now)
 	feeds := &feed.Service{Pool: pool, Bus: silent{}, UserID: people.UserID, TenantIDs: people.TenantIDs, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		Recipients: func(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, ids []belfry.RecipientID) (map[belfry.RecipientID]*belfry.Recipient, error) {
+			return recipient.Load(ctx, tx, []belfry.EnvironmentID{env}, ids)
+		},
 		Observe: func(context.Context, *postgres.Tx, []belfry.StatusChange) error { return nil }}
 	deliveries := delivery.New(delivery.Config{Pool: pool, InApp: feeds.Append, Observe: feeds.Observe, Now: time.Now, Log: feeds.Log,
 		Providers: map[belfry.ChannelType]delivery.Provider{belfry.Email: postOffice{}}, PollInterval: 50 * time.Millisecond})
@@ -70,6 +73,10 @@ func newWorld(t *testing.T) *world {
 			return nil, nil
 		},
 	})
+	feeds.ItemsOf = func(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, trigger [16]byte, behind belfry.RecipientID, n int) (
+		[]belfry.MessageID, belfry.RecipientID, bool, error) {
+		return runs.MessagesOf(ctx, tx, env, trigger, behind, n)
+	}
 	people.Forget = []recipient.Forget{runs.Forget, deliveries.Forget, feeds.Forget}
 	ctx, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup

@@ -408,6 +408,60 @@ var attempts = []attempt{
 		byStranger:  `{"feedEvents": {"__typename": "FeedSynced", "badge": {"total": 0}}}`,
 	},
 	{
+		field:       "Query.feedOperation",
+		query:       `query ($id: ID!) { feedOperation(id: $id) { resourceKey items } }`,
+		variables:   func(v *victim) vars { return vars{"id": v.feedOpID} },
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"feedOperation": null}`,
+	},
+	{
+		field:       "Mutation.retractItems",
+		query:       `mutation ($ids: [ID!]) { retractItems(input: {where: {ids: $ids}}) { removed notFound } }`,
+		variables:   func(v *victim) vars { return vars{"ids": v.itemIDs} },
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"retractItems": {"removed": 0, "notFound": $items}}`,
+	},
+	{
+		field:       "Query.feedRetention",
+		query:       `{ feedRetention { maxItems } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"feedRetention": {"maxItems": null}}`,
+	},
+	{
+		field:       "Mutation.setFeedRetention",
+		query:       `mutation { setFeedRetention(input: {channel: "theirs", maxItems: 10}) { retention { maxItems } } }`,
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"setFeedRetention": {"retention": {"maxItems": 10}}}`,
+	},
+	{
+		field:       "Mutation.snoozeItems",
+		query:       `mutation ($ids: [ID!]!) { snoozeItems(input: {feed: {user: "ana"}, ids: $ids}) { changed notFound } }`,
+		variables:   func(v *victim) vars { return vars{"ids": v.itemIDs} },
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"snoozeItems": {"changed": 0, "notFound": $items}}`,
+	},
+	{
+		field:       "Mutation.snoozeItems", // those are the victim's
+		query:       `mutation ($ids: [ID!]!) { snoozeItems(input: {ids: $ids}) { changed notFound } }`,
+		variables:   func(v *victim) vars { return vars{"ids": v.itemIDs} },
+		byColleague: `{"snoozeItems": {"changed": 0, "notFound": $items}}`,
+		byStranger:  "INVALID", // a backend has to say whose feed
+	},
+	{
+		field:       "Mutation.updateItem",
+		query:       `mutation ($id: ID) { updateItem(input: {feed: {user: "ana"}, id: $id, body: "mine"}) { item { id } } }`,
+		variables:   func(v *victim) vars { return vars{"id": v.itemIDs[0]} },
+		byColleague: "FORBIDDEN",
+		byStranger:  "NOT_FOUND",
+	},
+	{
+		field:       "Mutation.resolveResource",
+		query:       `mutation ($m: String!) { resolveResource(input: {resourceKey: $m, as: READ}) { operation { feeds items } } }`,
+		variables:   func(*victim) vars { return vars{"m": marker} },
+		byColleague: "FORBIDDEN",
+		byStranger:  `{"resolveResource": {"operation": {"feeds": 0, "items": 0}}}`,
+	},
+	{
 		field:       "Subscription.feedEvents",
 		query:       `subscription { feedEvents(feed: {user: "ana"}) { __typename badge { total } } }`,
 		byColleague: "FORBIDDEN",

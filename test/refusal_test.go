@@ -33,7 +33,7 @@ type victim struct {
 	userID, versionID, triggerID  string
 	runID, scheduleID             string
 	objectID, tenantID, messageID string
-	bulkID                        string
+	bulkID, feedOpID              string
 	itemIDs                       []string // newest first
 	firstPosition                 string   // when the first of two items had come
 }
@@ -85,6 +85,7 @@ func (v *victim) more(t *testing.T, us caller) {
 	eventually(t, "the bulk operation is done", func() bool {
 		return ask[struct{ FinishedAt *string }](t, us, `query ($id: ID!) { bulkOperation(id: $id) { finishedAt } }`, vars{"id": v.bulkID}).FinishedAt != nil
 	})
+	v.feedOpID = ask[struct{ Operation struct{ ID string } }](t, us, `mutation ($m: String!) { resolveResource(input: {resourceKey: $m}) { operation { id } } }`, vars{"m": marker}).Operation.ID
 	ask[any](t, us, `mutation ($m: String!) { setPartial(input: {key: "footer", source: $m}) { partial { key } } }`, vars{"m": marker})
 	ask[any](t, us, `mutation ($m: JSONValue!) { setVariable(input: {name: "secret", value: $m}) { variable { name } } }`, vars{"m": marker})
 	ask[any](t, us, `mutation ($p: JSON) { subscribeToObject(input: {object: {collection: "teams", id: "p"}, recipients: [{user: "ana"}], properties: $p}) { results { error { code } } } }`,

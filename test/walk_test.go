@@ -20,6 +20,8 @@ var walks = map[string]func(*victim) []string{
 		}
 		return out
 	},
+	"feedRetention":      plain(""),
+	"feedOperation":      func(v *victim) []string { return []string{fmt.Sprintf(`(id: %q)`, v.feedOpID)} },
 	"bulkOperation":      func(v *victim) []string { return []string{fmt.Sprintf(`(id: %q)`, v.bulkID)} },
 	"me":                 plain(""),
 	"user":               plain(`(id: "ana")`),
@@ -59,7 +61,7 @@ func plain(arguments ...string) func(*victim) []string {
 var inner = map[string]string{"Feed.counts": `(views: [{name: "all"}, {name: "theirs", filter: {tenant: {scope: EXACT, tenants: ["acme"]}}}])`}
 
 // showNothing are the fields that say nothing of anybody, so that their owner doesn't find the marker either.
-var showNothing = []string{"bulkOperation", "convertCondition", "explainPreference", "preferenceCenter", "profileFields"}
+var showNothing = []string{"bulkOperation", "convertCondition", "explainPreference", "feedRetention", "preferenceCenter", "profileFields"}
 
 // Every field of every type that can be reached from Query is asked for, along every way that leads there, by a stranger and
 // by a colleague. Neither may find anything that is Ana's, nor what is private of Pat, who caused an item of Mallory's.

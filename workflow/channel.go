@@ -22,6 +22,14 @@ type InApp struct {
 	ActionURL string         `json:"actionUrl,omitempty"`
 	Buttons   []Button       `json:"buttons,omitempty"`
 	Data      map[string]any `json:"data,omitempty"` // strings in it are templates, at any depth
+	// ResourceKey is what the message is about; a template.
+	ResourceKey string          `json:"resourceKey,omitempty"`
+	Priority    belfry.Priority `json:"priority,omitempty"`
+	Severity    belfry.Severity `json:"severity,omitempty"`
+	// ExpiresAfter is how long it stays in the feed. Not in months.
+	ExpiresAfter *calendar.Duration `json:"expiresAfter,omitempty"`
+	// Replaces archives older messages of the same ResourceKey in the feed.
+	Replaces bool `json:"replaces,omitempty"`
 }
 
 // Email sends to the recipient's email.
@@ -95,6 +103,7 @@ type MessageTemplate struct {
 	buttons   []buttonTemplate
 	data      map[string]any // leaves may be *template.Template
 	request   *RequestTemplate
+	item      *itemTemplate
 }
 
 type buttonTemplate struct{ label, action *template.Template }
@@ -184,6 +193,7 @@ func (c *compiler) inApp(path string, in *InApp) *MessageTemplate {
 		})
 	}
 	t.data = c.messageData(path+".data", in.Data)
+	t.item = c.itemOptions(path, in)
 	return t
 }
 
@@ -274,6 +284,11 @@ func (t *MessageTemplate) RenderRest(ctx context.Context, scope map[string]any) 
 			return out, err
 		}
 		out.Size += len(content.Request.Body)
+	}
+	if t.item != nil {
+		if err := out.renderItem(ctx, t.item, scope); err != nil {
+			return out, err
+		}
 	}
 	out.Size += len(content.ActionURL) + len(content.Subject)
 	if t.data != nil {

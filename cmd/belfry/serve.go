@@ -95,7 +95,7 @@ func (n *belfryNode) serve(ctx context.Context, listener net.Listener, mux *http
 		ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelWarn),
 	}
 	srv.RegisterOnShutdown(n.streams.Drain) // Shutdown would wait for them
-	failed := make(chan error, 7) // one of each part: none waits to be heard
+	failed := make(chan error, 7)           // one of each part: none waits to be heard
 	hub := start(context.WithoutCancel(ctx), failed, "hub", n.hub.Run)
 	engine := start(context.WithoutCancel(ctx), failed, "engine", n.engine.Run)
 	deliveries := start(context.WithoutCancel(ctx), failed, "delivery", n.delivery.Run)

@@ -86,7 +86,7 @@ func build(ctx context.Context, config node, o options, log *slog.Logger) (_ *be
 	if n.segment, err = analytics.NewSegment(analytics.SegmentConfig{Pool: n.pool, EnvironmentKey: n.auth.EnvironmentKey, Log: log}); err != nil {
 		return nil, err
 	}
-	n.feeds = &feed.Service{Pool: n.pool, Bus: bell{n.hub}, UserID: n.people.UserID, TenantIDs: n.people.TenantIDs, Observe: n.observe(), Now: time.Now, Log: log}
+	n.feeds = &feed.Service{Pool: n.pool, Bus: bell{n.hub}, UserID: n.people.UserID, TenantIDs: n.people.TenantIDs, Recipients: recipientsIn, ItemsOf: n.itemsOf, Observe: n.observe(), Now: time.Now, Log: log}
 	n.delivery = delivery.New(delivery.Config{
 		Pool: n.pool, Providers: providers(log), InApp: n.append, Observe: n.observe(), Now: time.Now, Log: log,
 	})
@@ -119,6 +119,33 @@ func build(ctx context.Context, config node, o options, log *slog.Logger) (_ *be
 	}))
 	n.metrics = n.newMetrics()
 	return n, nil
+}
+
+// recipientsIn finds recipients by their internal ids, as a transaction sees them.
+func recipientsIn(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, ids []belfry.RecipientID) (map[belfry.RecipientID]*belfry.Recipient, error) {
+	return recipient.Load(ctx, tx, []belfry.EnvironmentID{env}, ids)
+}
+
+// itemsOf finds the items that runs of a trigger made, those too that waited for their time before they became items.
+func (n *belfryNode) itemsOf(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, trigger [16]byte, behind belfry.RecipientID, recipients int) (
+	items []belfry.MessageID, last belfry.RecipientID, more bool, err error) {
+	ids, last, more, err := n.engine.MessagesOf(ctx, tx, env, trigger, behind, recipients)
+	if err != nil {
+		return nil, 0, false, err
+	}
+	_, moved, err := n.delivery.Statuses(ctx, tx, env, ids)
+	if err != nil {
+		return nil, 0, false, err
+	}
+	for _, id := range ids {
+		if to, ok := moved[id]; ok {
+			id = to
+		}
+		if !delivery.Owns(id) {
+			items = append(items, id)
+		}
+	}
+	return items, last, more, nil
 }
 
 // openBus chooses how nodes ring each other's bells.

@@ -758,6 +758,98 @@ func fieldContext_FeedItem_categories(_ context.Context, ec *executionContext, f
 	return graphql.NewScalarFieldContext("FeedItem", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
+func _FeedItem_resourceKey(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedItem) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_FeedItem_resourceKey(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ResourceKey(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return marshalOString2ᚖstring(ctx, ec, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func fieldContext_FeedItem_resourceKey(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FeedItem", field, true, false, errors.New("field of type String does not have child fields"))
+}
+
+func _FeedItem_priority(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedItem) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_FeedItem_priority(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Priority(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v belfry.Priority) graphql.Marshaler {
+			return marshalNItemPriority2githubᚗcomᚋbelfryhqᚋbelfryᚐPriority(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_FeedItem_priority(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FeedItem", field, true, false, errors.New("field of type ItemPriority does not have child fields"))
+}
+
+func _FeedItem_severity(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedItem) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_FeedItem_severity(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Severity(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *belfry.Severity) graphql.Marshaler {
+			return marshalOItemSeverity2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚐSeverity(ctx, ec, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func fieldContext_FeedItem_severity(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FeedItem", field, true, false, errors.New("field of type ItemSeverity does not have child fields"))
+}
+
+func _FeedItem_expiresAt(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedItem) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_FeedItem_expiresAt(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ExpiresAt(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
+			return marshalOTime2ᚖtimeᚐTime(ctx, ec, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func fieldContext_FeedItem_expiresAt(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FeedItem", field, true, false, errors.New("field of type Time does not have child fields"))
+}
+
 func _FeedItem_createdAt(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedItem) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -870,6 +962,52 @@ func _FeedItem_archivedAt(ctx context.Context, ec *executionContext, field graph
 	)
 }
 func fieldContext_FeedItem_archivedAt(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FeedItem", field, true, false, errors.New("field of type Time does not have child fields"))
+}
+
+func _FeedItem_pinnedAt(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedItem) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_FeedItem_pinnedAt(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PinnedAt(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
+			return marshalOTime2ᚖtimeᚐTime(ctx, ec, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func fieldContext_FeedItem_pinnedAt(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FeedItem", field, true, false, errors.New("field of type Time does not have child fields"))
+}
+
+func _FeedItem_snoozedUntil(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedItem) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_FeedItem_snoozedUntil(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.SnoozedUntil(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
+			return marshalOTime2ᚖtimeᚐTime(ctx, ec, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func fieldContext_FeedItem_snoozedUntil(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("FeedItem", field, true, false, errors.New("field of type Time does not have child fields"))
 }
 
@@ -1417,6 +1555,52 @@ func _FeedMarkFilter_tenants(ctx context.Context, ec *executionContext, field gr
 }
 func fieldContext_FeedMarkFilter_tenants(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("FeedMarkFilter", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func _FeedMarkFilter_severities(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedMarkFilter) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_FeedMarkFilter_severities(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Severities, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []belfry.Severity) graphql.Marshaler {
+			return marshalOItemSeverity2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚐSeverityᚄ(ctx, ec, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func fieldContext_FeedMarkFilter_severities(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FeedMarkFilter", field, false, false, errors.New("field of type ItemSeverity does not have child fields"))
+}
+
+func _FeedMarkFilter_priorities(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedMarkFilter) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_FeedMarkFilter_priorities(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Priorities, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []belfry.Priority) graphql.Marshaler {
+			return marshalOItemPriority2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚐPriorityᚄ(ctx, ec, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func fieldContext_FeedMarkFilter_priorities(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FeedMarkFilter", field, false, false, errors.New("field of type ItemPriority does not have child fields"))
 }
 
 func _FeedMarkFilter_data(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedMarkFilter) (ret graphql.Marshaler) {
@@ -2016,6 +2200,38 @@ func fieldContext_FeedViewCount_position(_ context.Context, ec *executionContext
 	return graphql.NewScalarFieldContext("FeedViewCount", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
+func _FeedViewCount_pinned(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedViewCount) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_FeedViewCount_pinned(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Pinned, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []model.FeedItem) graphql.Marshaler {
+			return marshalNFeedItem2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedItemᚄ(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_FeedViewCount_pinned(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "FeedViewCount",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return childFields_FeedItem(ctx, ec, field)
+		},
+	}
+	return fc, nil
+}
+
 func _MarkItemsPayload_badge(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.MarkItemsPayload) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -2270,7 +2486,7 @@ func unmarshalInputFeedEventFilter(ctx context.Context, ec *executionContext, ob
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"workflows", "categories", "tenant", "data"}
+	fieldsInOrder := [...]string{"workflows", "categories", "tenant", "severities", "priorities", "data"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -2298,6 +2514,20 @@ func unmarshalInputFeedEventFilter(ctx context.Context, ec *executionContext, ob
 				return it, err
 			}
 			it.Tenant = data
+		case "severities":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("severities"))
+			data, err := unmarshalOItemSeverity2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚐSeverityᚄ(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Severities = data
+		case "priorities":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("priorities"))
+			data, err := unmarshalOItemPriority2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚐPriorityᚄ(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Priorities = data
 		case "data":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("data"))
 			data, err := unmarshalOJSON2map(ctx, ec, v)
@@ -2327,8 +2557,14 @@ func unmarshalInputFeedFilter(ctx context.Context, ec *executionContext, obj any
 	if _, present := asMap["archived"]; !present {
 		asMap["archived"] = "EXCLUDE"
 	}
+	if _, present := asMap["pinned"]; !present {
+		asMap["pinned"] = "ANY"
+	}
+	if _, present := asMap["snoozed"]; !present {
+		asMap["snoozed"] = "EXCLUDE"
+	}
 
-	fieldsInOrder := [...]string{"status", "archived", "workflows", "categories", "tenant", "data", "createdAfter", "createdBefore"}
+	fieldsInOrder := [...]string{"status", "archived", "workflows", "categories", "tenant", "data", "createdAfter", "createdBefore", "severities", "priorities", "pinned", "snoozed"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -2391,6 +2627,64 @@ func unmarshalInputFeedFilter(ctx context.Context, ec *executionContext, obj any
 				return it, err
 			}
 			it.CreatedBefore = data
+		case "severities":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("severities"))
+			data, err := unmarshalOItemSeverity2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚐSeverityᚄ(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Severities = data
+		case "priorities":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("priorities"))
+			data, err := unmarshalOItemPriority2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚐPriorityᚄ(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Priorities = data
+		case "pinned":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("pinned"))
+			data, err := unmarshalNPinnedScope2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐPinnedScope(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Pinned = data
+		case "snoozed":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("snoozed"))
+			data, err := unmarshalNSnoozedScope2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐSnoozedScope(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Snoozed = data
+		}
+	}
+	return it, nil
+}
+
+func unmarshalInputFeedItemsWhereInput(ctx context.Context, ec *executionContext, obj any) (model.FeedItemsWhereInput, error) {
+	var it model.FeedItemsWhereInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"resourceKey"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "resourceKey":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("resourceKey"))
+			data, err := unmarshalNString2string(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.ResourceKey = data
 		}
 	}
 	return it, nil
@@ -2493,7 +2787,7 @@ func unmarshalInputMarkItemsInput(ctx context.Context, ec *executionContext, obj
 		asMap["feed"] = map[string]any{}
 	}
 
-	fieldsInOrder := [...]string{"feed", "as", "ids", "all", "filter", "upTo"}
+	fieldsInOrder := [...]string{"feed", "as", "ids", "all", "filter", "where", "upTo"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -2535,6 +2829,13 @@ func unmarshalInputMarkItemsInput(ctx context.Context, ec *executionContext, obj
 				return it, err
 			}
 			it.Filter = data
+		case "where":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("where"))
+			data, err := unmarshalOFeedItemsWhereInput2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedItemsWhereInput(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Where = data
 		case "upTo":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("upTo"))
 			data, err := unmarshalOString2ᚖstring(ctx, ec, v)
@@ -2658,6 +2959,13 @@ func _FeedEvent(ctx context.Context, ec *executionContext, sel ast.SelectionSet,
 			return graphql.Null
 		}
 		return _FeedMarkedAll(ctx, ec, sel, obj)
+	case model.FeedItemsRemoved:
+		return _FeedItemsRemoved(ctx, ec, sel, &obj)
+	case *model.FeedItemsRemoved:
+		if obj == nil {
+			return graphql.Null
+		}
+		return _FeedItemsRemoved(ctx, ec, sel, obj)
 	case model.FeedItemsPatched:
 		return _FeedItemsPatched(ctx, ec, sel, &obj)
 	case *model.FeedItemsPatched:
@@ -3157,6 +3465,26 @@ func _FeedItem(ctx context.Context, ec *executionContext, sel ast.SelectionSet, 
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "resourceKey":
+			out.Values[i] = _FeedItem_resourceKey(ctx, ec, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "priority":
+			out.Values[i] = _FeedItem_priority(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "severity":
+			out.Values[i] = _FeedItem_severity(ctx, ec, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "expiresAt":
+			out.Values[i] = _FeedItem_expiresAt(ctx, ec, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		case "createdAt":
 			out.Values[i] = _FeedItem_createdAt(ctx, ec, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -3179,6 +3507,16 @@ func _FeedItem(ctx context.Context, ec *executionContext, sel ast.SelectionSet, 
 			}
 		case "archivedAt":
 			out.Values[i] = _FeedItem_archivedAt(ctx, ec, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "pinnedAt":
+			out.Values[i] = _FeedItem_pinnedAt(ctx, ec, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "snoozedUntil":
+			out.Values[i] = _FeedItem_snoozedUntil(ctx, ec, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
@@ -3449,6 +3787,16 @@ func _FeedMarkFilter(ctx context.Context, ec *executionContext, sel ast.Selectio
 			}
 		case "tenants":
 			out.Values[i] = _FeedMarkFilter_tenants(ctx, ec, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "severities":
+			out.Values[i] = _FeedMarkFilter_severities(ctx, ec, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "priorities":
+			out.Values[i] = _FeedMarkFilter_priorities(ctx, ec, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
@@ -3737,6 +4085,11 @@ func _FeedViewCount(ctx context.Context, ec *executionContext, sel ast.Selection
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "pinned":
+			out.Values[i] = _FeedViewCount_pinned(ctx, ec, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -4020,6 +4373,22 @@ func marshalNFeedItem2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedIte
 	return _FeedItem(ctx, ec, sel, &v)
 }
 
+func marshalNFeedItem2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedItemᚄ(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v []model.FeedItem) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return marshalNFeedItem2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedItem(ctx, ec, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func marshalNFeedItemConnection2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedItemConnection(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v *model.FeedItemConnection) graphql.Marshaler {
 	if v == nil {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
@@ -4144,6 +4513,8 @@ var (
 		"INTERACTED": belfry.Interacted,
 		"ARCHIVED":   belfry.Archived,
 		"UNARCHIVED": belfry.Unarchived,
+		"PINNED":     belfry.Pinned,
+		"UNPINNED":   belfry.Unpinned,
 	}
 	marshalNMark2githubᚗcomᚋbelfryhqᚋbelfryᚐMarkF = map[belfry.Mark]string{
 		belfry.Seen:       "SEEN",
@@ -4153,6 +4524,8 @@ var (
 		belfry.Interacted: "INTERACTED",
 		belfry.Archived:   "ARCHIVED",
 		belfry.Unarchived: "UNARCHIVED",
+		belfry.Pinned:     "PINNED",
+		belfry.Unpinned:   "UNPINNED",
 	}
 )
 
@@ -4169,6 +4542,26 @@ func marshalNMarkItemsPayload2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmode
 		return graphql.Null
 	}
 	return _MarkItemsPayload(ctx, ec, sel, v)
+}
+
+func unmarshalNPinnedScope2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐPinnedScope(ctx context.Context, ec *executionContext, v any) (model.PinnedScope, error) {
+	var res model.PinnedScope
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func marshalNPinnedScope2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐPinnedScope(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v model.PinnedScope) graphql.Marshaler {
+	return v
+}
+
+func unmarshalNSnoozedScope2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐSnoozedScope(ctx context.Context, ec *executionContext, v any) (model.SnoozedScope, error) {
+	var res model.SnoozedScope
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func marshalNSnoozedScope2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐSnoozedScope(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v model.SnoozedScope) graphql.Marshaler {
+	return v
 }
 
 func unmarshalNTenantScope2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐTenantScope(ctx context.Context, ec *executionContext, v any) (model.TenantScope, error) {
@@ -4194,6 +4587,14 @@ func unmarshalOFeedFilter2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐ
 		return nil, nil
 	}
 	res, err := unmarshalInputFeedFilter(ctx, ec, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func unmarshalOFeedItemsWhereInput2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedItemsWhereInput(ctx context.Context, ec *executionContext, v any) (*model.FeedItemsWhereInput, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := unmarshalInputFeedItemsWhereInput(ctx, ec, v)
 	return &res, graphql.ErrorOnPath(ctx, err)
 }
 

@@ -264,11 +264,17 @@ type ComplexityRoot struct {
 		Channel         func(childComplexity int) int
 		CreatedAt       func(childComplexity int) int
 		Data            func(childComplexity int) int
+		ExpiresAt       func(childComplexity int) int
 		ID              func(childComplexity int) int
 		InteractedAt    func(childComplexity int) int
+		PinnedAt        func(childComplexity int) int
 		Position        func(childComplexity int) int
+		Priority        func(childComplexity int) int
 		ReadAt          func(childComplexity int) int
+		ResourceKey     func(childComplexity int) int
 		SeenAt          func(childComplexity int) int
+		Severity        func(childComplexity int) int
+		SnoozedUntil    func(childComplexity int) int
 		StepRef         func(childComplexity int) int
 		Tenant          func(childComplexity int) int
 		TotalActivities func(childComplexity int) int
@@ -302,12 +308,22 @@ type ComplexityRoot struct {
 		Position func(childComplexity int) int
 	}
 
+	FeedItemsRemoved struct {
+		Badge    func(childComplexity int) int
+		Ids      func(childComplexity int) int
+		Position func(childComplexity int) int
+		Reason   func(childComplexity int) int
+		UpTo     func(childComplexity int) int
+	}
+
 	FeedMarkFilter struct {
 		Archived      func(childComplexity int) int
 		Categories    func(childComplexity int) int
 		CreatedAfter  func(childComplexity int) int
 		CreatedBefore func(childComplexity int) int
 		Data          func(childComplexity int) int
+		Priorities    func(childComplexity int) int
+		Severities    func(childComplexity int) int
 		Status        func(childComplexity int) int
 		TenantScope   func(childComplexity int) int
 		Tenants       func(childComplexity int) int
@@ -331,10 +347,27 @@ type ComplexityRoot struct {
 		UpTo     func(childComplexity int) int
 	}
 
+	FeedOperation struct {
+		CreatedAt   func(childComplexity int) int
+		Feeds       func(childComplexity int) int
+		FinishedAt  func(childComplexity int) int
+		ID          func(childComplexity int) int
+		Items       func(childComplexity int) int
+		Kind        func(childComplexity int) int
+		ResourceKey func(childComplexity int) int
+		TriggerID   func(childComplexity int) int
+	}
+
 	FeedReset struct {
 		Badge    func(childComplexity int) int
 		Position func(childComplexity int) int
 		Reason   func(childComplexity int) int
+	}
+
+	FeedRetention struct {
+		Channel  func(childComplexity int) int
+		MaxAge   func(childComplexity int) int
+		MaxItems func(childComplexity int) int
 	}
 
 	FeedSynced struct {
@@ -344,6 +377,7 @@ type ComplexityRoot struct {
 
 	FeedViewCount struct {
 		Name     func(childComplexity int) int
+		Pinned   func(childComplexity int) int
 		Position func(childComplexity int) int
 		Total    func(childComplexity int) int
 		Unread   func(childComplexity int) int
@@ -434,20 +468,25 @@ type ComplexityRoot struct {
 		MarkItems                func(childComplexity int, input model.MarkItemsInput) int
 		MergeUsers               func(childComplexity int, input model.MergeUsersInput) int
 		RemoveAudienceMembers    func(childComplexity int, input model.RemoveAudienceMembersInput) int
+		ResolveResource          func(childComplexity int, input model.ResolveResourceInput) int
+		RetractItems             func(childComplexity int, input model.RetractItemsInput) int
 		SendEvent                func(childComplexity int, input model.SendEventInput) int
 		SetChannelData           func(childComplexity int, input model.SetChannelDataInput) int
 		SetDefaultPreferences    func(childComplexity int, input model.SetDefaultPreferencesInput) int
+		SetFeedRetention         func(childComplexity int, input model.SetFeedRetentionInput) int
 		SetPartial               func(childComplexity int, input model.SetPartialInput) int
 		SetPreferences           func(childComplexity int, input model.SetPreferencesInput) int
 		SetProfileFields         func(childComplexity int, input model.SetProfileFieldsInput) int
 		SetVariable              func(childComplexity int, input model.SetVariableInput) int
 		SetWorkflowActive        func(childComplexity int, input model.SetWorkflowActiveInput) int
+		SnoozeItems              func(childComplexity int, input model.SnoozeItemsInput) int
 		SubscribeToObject        func(childComplexity int, input model.SubscribeToObjectInput) int
 		TestWorkflow             func(childComplexity int, input model.TestWorkflowInput) int
 		TriggerWorkflow          func(childComplexity int, input model.TriggerWorkflowInput) int
 		TriggerWorkflows         func(childComplexity int, input model.TriggerWorkflowsInput) int
 		UnsetChannelData         func(childComplexity int, input model.UnsetChannelDataInput) int
 		UnsubscribeFromObject    func(childComplexity int, input model.UnsubscribeFromObjectInput) int
+		UpdateItem               func(childComplexity int, input model.UpdateItemInput) int
 		UpdateSchedules          func(childComplexity int, input model.UpdateSchedulesInput) int
 		UpsertAudience           func(childComplexity int, input model.UpsertAudienceInput) int
 		UpsertObject             func(childComplexity int, input model.UpsertObjectInput) int
@@ -557,6 +596,8 @@ type ComplexityRoot struct {
 		DefaultPreferences func(childComplexity int, tenant *string) int
 		ExplainPreference  func(childComplexity int, input model.ExplainPreferenceInput) int
 		Feed               func(childComplexity int, ref model.FeedRef) int
+		FeedOperation      func(childComplexity int, id string) int
+		FeedRetention      func(childComplexity int, channel string) int
 		Me                 func(childComplexity int) int
 		Node               func(childComplexity int, id string) int
 		Object             func(childComplexity int, collection string, id string) int
@@ -599,6 +640,16 @@ type ComplexityRoot struct {
 
 	RemoveAudienceMembersPayload struct {
 		Results func(childComplexity int) int
+	}
+
+	ResolveResourcePayload struct {
+		Operation func(childComplexity int) int
+	}
+
+	RetractItemsPayload struct {
+		NotFound  func(childComplexity int) int
+		Operation func(childComplexity int) int
+		Removed   func(childComplexity int) int
 	}
 
 	Run struct {
@@ -686,6 +737,10 @@ type ComplexityRoot struct {
 		Preferences func(childComplexity int) int
 	}
 
+	SetFeedRetentionPayload struct {
+		Retention func(childComplexity int) int
+	}
+
 	SetPartialPayload struct {
 		Partial func(childComplexity int) int
 	}
@@ -717,6 +772,13 @@ type ComplexityRoot struct {
 	SlackData struct {
 		Connections    func(childComplexity int) int
 		HasAccessToken func(childComplexity int) int
+	}
+
+	SnoozeItemsPayload struct {
+		Badge    func(childComplexity int) int
+		Changed  func(childComplexity int) int
+		NotFound func(childComplexity int) int
+		Position func(childComplexity int) int
 	}
 
 	SubscribeToObjectPayload struct {
@@ -854,6 +916,11 @@ type ComplexityRoot struct {
 
 	UnsubscribeFromObjectPayload struct {
 		Results func(childComplexity int) int
+	}
+
+	UpdateItemPayload struct {
+		Item     func(childComplexity int) int
+		Position func(childComplexity int) int
 	}
 
 	UpdateSchedulesPayload struct {
@@ -1675,6 +1742,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.FeedItem.Data(childComplexity), true
+	case "FeedItem.expiresAt":
+		if e.ComplexityRoot.FeedItem.ExpiresAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedItem.ExpiresAt(childComplexity), true
 	case "FeedItem.id":
 		if e.ComplexityRoot.FeedItem.ID == nil {
 			break
@@ -1687,24 +1760,54 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.FeedItem.InteractedAt(childComplexity), true
+	case "FeedItem.pinnedAt":
+		if e.ComplexityRoot.FeedItem.PinnedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedItem.PinnedAt(childComplexity), true
 	case "FeedItem.position":
 		if e.ComplexityRoot.FeedItem.Position == nil {
 			break
 		}
 
 		return e.ComplexityRoot.FeedItem.Position(childComplexity), true
+	case "FeedItem.priority":
+		if e.ComplexityRoot.FeedItem.Priority == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedItem.Priority(childComplexity), true
 	case "FeedItem.readAt":
 		if e.ComplexityRoot.FeedItem.ReadAt == nil {
 			break
 		}
 
 		return e.ComplexityRoot.FeedItem.ReadAt(childComplexity), true
+	case "FeedItem.resourceKey":
+		if e.ComplexityRoot.FeedItem.ResourceKey == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedItem.ResourceKey(childComplexity), true
 	case "FeedItem.seenAt":
 		if e.ComplexityRoot.FeedItem.SeenAt == nil {
 			break
 		}
 
 		return e.ComplexityRoot.FeedItem.SeenAt(childComplexity), true
+	case "FeedItem.severity":
+		if e.ComplexityRoot.FeedItem.Severity == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedItem.Severity(childComplexity), true
+	case "FeedItem.snoozedUntil":
+		if e.ComplexityRoot.FeedItem.SnoozedUntil == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedItem.SnoozedUntil(childComplexity), true
 	case "FeedItem.stepRef":
 		if e.ComplexityRoot.FeedItem.StepRef == nil {
 			break
@@ -1824,6 +1927,37 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.FeedItemsPatched.Position(childComplexity), true
 
+	case "FeedItemsRemoved.badge":
+		if e.ComplexityRoot.FeedItemsRemoved.Badge == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedItemsRemoved.Badge(childComplexity), true
+	case "FeedItemsRemoved.ids":
+		if e.ComplexityRoot.FeedItemsRemoved.Ids == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedItemsRemoved.Ids(childComplexity), true
+	case "FeedItemsRemoved.position":
+		if e.ComplexityRoot.FeedItemsRemoved.Position == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedItemsRemoved.Position(childComplexity), true
+	case "FeedItemsRemoved.reason":
+		if e.ComplexityRoot.FeedItemsRemoved.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedItemsRemoved.Reason(childComplexity), true
+	case "FeedItemsRemoved.upTo":
+		if e.ComplexityRoot.FeedItemsRemoved.UpTo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedItemsRemoved.UpTo(childComplexity), true
+
 	case "FeedMarkFilter.archived":
 		if e.ComplexityRoot.FeedMarkFilter.Archived == nil {
 			break
@@ -1854,6 +1988,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.FeedMarkFilter.Data(childComplexity), true
+	case "FeedMarkFilter.priorities":
+		if e.ComplexityRoot.FeedMarkFilter.Priorities == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedMarkFilter.Priorities(childComplexity), true
+	case "FeedMarkFilter.severities":
+		if e.ComplexityRoot.FeedMarkFilter.Severities == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedMarkFilter.Severities(childComplexity), true
 	case "FeedMarkFilter.status":
 		if e.ComplexityRoot.FeedMarkFilter.Status == nil {
 			break
@@ -1947,6 +2093,55 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.FeedMarkedWhere.UpTo(childComplexity), true
 
+	case "FeedOperation.createdAt":
+		if e.ComplexityRoot.FeedOperation.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedOperation.CreatedAt(childComplexity), true
+	case "FeedOperation.feeds":
+		if e.ComplexityRoot.FeedOperation.Feeds == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedOperation.Feeds(childComplexity), true
+	case "FeedOperation.finishedAt":
+		if e.ComplexityRoot.FeedOperation.FinishedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedOperation.FinishedAt(childComplexity), true
+	case "FeedOperation.id":
+		if e.ComplexityRoot.FeedOperation.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedOperation.ID(childComplexity), true
+	case "FeedOperation.items":
+		if e.ComplexityRoot.FeedOperation.Items == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedOperation.Items(childComplexity), true
+	case "FeedOperation.kind":
+		if e.ComplexityRoot.FeedOperation.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedOperation.Kind(childComplexity), true
+	case "FeedOperation.resourceKey":
+		if e.ComplexityRoot.FeedOperation.ResourceKey == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedOperation.ResourceKey(childComplexity), true
+	case "FeedOperation.triggerId":
+		if e.ComplexityRoot.FeedOperation.TriggerID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedOperation.TriggerID(childComplexity), true
+
 	case "FeedReset.badge":
 		if e.ComplexityRoot.FeedReset.Badge == nil {
 			break
@@ -1965,6 +2160,25 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.FeedReset.Reason(childComplexity), true
+
+	case "FeedRetention.channel":
+		if e.ComplexityRoot.FeedRetention.Channel == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedRetention.Channel(childComplexity), true
+	case "FeedRetention.maxAge":
+		if e.ComplexityRoot.FeedRetention.MaxAge == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedRetention.MaxAge(childComplexity), true
+	case "FeedRetention.maxItems":
+		if e.ComplexityRoot.FeedRetention.MaxItems == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedRetention.MaxItems(childComplexity), true
 
 	case "FeedSynced.badge":
 		if e.ComplexityRoot.FeedSynced.Badge == nil {
@@ -1985,6 +2199,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.FeedViewCount.Name(childComplexity), true
+	case "FeedViewCount.pinned":
+		if e.ComplexityRoot.FeedViewCount.Pinned == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FeedViewCount.Pinned(childComplexity), true
 	case "FeedViewCount.position":
 		if e.ComplexityRoot.FeedViewCount.Position == nil {
 			break
@@ -2477,6 +2697,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.RemoveAudienceMembers(childComplexity, args["input"].(model.RemoveAudienceMembersInput)), true
+	case "Mutation.resolveResource":
+		if e.ComplexityRoot.Mutation.ResolveResource == nil {
+			break
+		}
+
+		args, err := field_Mutation_resolveResource_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ResolveResource(childComplexity, args["input"].(model.ResolveResourceInput)), true
+	case "Mutation.retractItems":
+		if e.ComplexityRoot.Mutation.RetractItems == nil {
+			break
+		}
+
+		args, err := field_Mutation_retractItems_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RetractItems(childComplexity, args["input"].(model.RetractItemsInput)), true
 	case "Mutation.sendEvent":
 		if e.ComplexityRoot.Mutation.SendEvent == nil {
 			break
@@ -2510,6 +2752,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.SetDefaultPreferences(childComplexity, args["input"].(model.SetDefaultPreferencesInput)), true
+	case "Mutation.setFeedRetention":
+		if e.ComplexityRoot.Mutation.SetFeedRetention == nil {
+			break
+		}
+
+		args, err := field_Mutation_setFeedRetention_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SetFeedRetention(childComplexity, args["input"].(model.SetFeedRetentionInput)), true
 	case "Mutation.setPartial":
 		if e.ComplexityRoot.Mutation.SetPartial == nil {
 			break
@@ -2565,6 +2818,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.SetWorkflowActive(childComplexity, args["input"].(model.SetWorkflowActiveInput)), true
+	case "Mutation.snoozeItems":
+		if e.ComplexityRoot.Mutation.SnoozeItems == nil {
+			break
+		}
+
+		args, err := field_Mutation_snoozeItems_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SnoozeItems(childComplexity, args["input"].(model.SnoozeItemsInput)), true
 	case "Mutation.subscribeToObject":
 		if e.ComplexityRoot.Mutation.SubscribeToObject == nil {
 			break
@@ -2631,6 +2895,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.UnsubscribeFromObject(childComplexity, args["input"].(model.UnsubscribeFromObjectInput)), true
+	case "Mutation.updateItem":
+		if e.ComplexityRoot.Mutation.UpdateItem == nil {
+			break
+		}
+
+		args, err := field_Mutation_updateItem_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.UpdateItem(childComplexity, args["input"].(model.UpdateItemInput)), true
 	case "Mutation.updateSchedules":
 		if e.ComplexityRoot.Mutation.UpdateSchedules == nil {
 			break
@@ -3100,6 +3375,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Feed(childComplexity, args["ref"].(model.FeedRef)), true
+	case "Query.feedOperation":
+		if e.ComplexityRoot.Query.FeedOperation == nil {
+			break
+		}
+
+		args, err := field_Query_feedOperation_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.FeedOperation(childComplexity, args["id"].(string)), true
+	case "Query.feedRetention":
+		if e.ComplexityRoot.Query.FeedRetention == nil {
+			break
+		}
+
+		args, err := field_Query_feedRetention_args(ctx, ec, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.FeedRetention(childComplexity, args["channel"].(string)), true
 
 	case "Query.me":
 		if e.ComplexityRoot.Query.Me == nil {
@@ -3375,6 +3672,32 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.RemoveAudienceMembersPayload.Results(childComplexity), true
+
+	case "ResolveResourcePayload.operation":
+		if e.ComplexityRoot.ResolveResourcePayload.Operation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ResolveResourcePayload.Operation(childComplexity), true
+
+	case "RetractItemsPayload.notFound":
+		if e.ComplexityRoot.RetractItemsPayload.NotFound == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RetractItemsPayload.NotFound(childComplexity), true
+	case "RetractItemsPayload.operation":
+		if e.ComplexityRoot.RetractItemsPayload.Operation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RetractItemsPayload.Operation(childComplexity), true
+	case "RetractItemsPayload.removed":
+		if e.ComplexityRoot.RetractItemsPayload.Removed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RetractItemsPayload.Removed(childComplexity), true
 
 	case "Run.dueAt":
 		if e.ComplexityRoot.Run.DueAt == nil {
@@ -3682,6 +4005,13 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.SetDefaultPreferencesPayload.Preferences(childComplexity), true
 
+	case "SetFeedRetentionPayload.retention":
+		if e.ComplexityRoot.SetFeedRetentionPayload.Retention == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SetFeedRetentionPayload.Retention(childComplexity), true
+
 	case "SetPartialPayload.partial":
 		if e.ComplexityRoot.SetPartialPayload.Partial == nil {
 			break
@@ -3760,6 +4090,31 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.SlackData.HasAccessToken(childComplexity), true
+
+	case "SnoozeItemsPayload.badge":
+		if e.ComplexityRoot.SnoozeItemsPayload.Badge == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SnoozeItemsPayload.Badge(childComplexity), true
+	case "SnoozeItemsPayload.changed":
+		if e.ComplexityRoot.SnoozeItemsPayload.Changed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SnoozeItemsPayload.Changed(childComplexity), true
+	case "SnoozeItemsPayload.notFound":
+		if e.ComplexityRoot.SnoozeItemsPayload.NotFound == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SnoozeItemsPayload.NotFound(childComplexity), true
+	case "SnoozeItemsPayload.position":
+		if e.ComplexityRoot.SnoozeItemsPayload.Position == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SnoozeItemsPayload.Position(childComplexity), true
 
 	case "SubscribeToObjectPayload.results":
 		if e.ComplexityRoot.SubscribeToObjectPayload.Results == nil {
@@ -4268,6 +4623,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.UnsubscribeFromObjectPayload.Results(childComplexity), true
 
+	case "UpdateItemPayload.item":
+		if e.ComplexityRoot.UpdateItemPayload.Item == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UpdateItemPayload.Item(childComplexity), true
+	case "UpdateItemPayload.position":
+		if e.ComplexityRoot.UpdateItemPayload.Position == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UpdateItemPayload.Position(childComplexity), true
+
 	case "UpdateSchedulesPayload.results":
 		if e.ComplexityRoot.UpdateSchedulesPayload.Results == nil {
 			break
@@ -4691,6 +5059,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		unmarshalInputExplainPreferenceInput,
 		unmarshalInputFeedEventFilter,
 		unmarshalInputFeedFilter,
+		unmarshalInputFeedItemsWhereInput,
 		unmarshalInputFeedRef,
 		unmarshalInputFeedViewInput,
 		unmarshalInputFetchStepInput,
@@ -4714,6 +5083,9 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		unmarshalInputRecipientInput,
 		unmarshalInputRecipientRefInput,
 		unmarshalInputRemoveAudienceMembersInput,
+		unmarshalInputResolveResourceInput,
+		unmarshalInputRetractItemsInput,
+		unmarshalInputRetractItemsWhereInput,
 		unmarshalInputRuleInput,
 		unmarshalInputRunFilter,
 		unmarshalInputScheduleFilter,
@@ -4722,6 +5094,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		unmarshalInputSendWindowInput,
 		unmarshalInputSetChannelDataInput,
 		unmarshalInputSetDefaultPreferencesInput,
+		unmarshalInputSetFeedRetentionInput,
 		unmarshalInputSetPartialInput,
 		unmarshalInputSetPreferencesInput,
 		unmarshalInputSetProfileFieldsInput,
@@ -4730,6 +5103,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		unmarshalInputSlackConnectionInput,
 		unmarshalInputSlackDataInput,
 		unmarshalInputSmsStepInput,
+		unmarshalInputSnoozeItemsInput,
 		unmarshalInputStepInput,
 		unmarshalInputSubscribeToObjectInput,
 		unmarshalInputSubscriberInput,
@@ -4750,6 +5124,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		unmarshalInputUnsubscribeFromObjectInput,
 		unmarshalInputUnsubscriberInput,
 		unmarshalInputUpdateDataStepInput,
+		unmarshalInputUpdateItemInput,
 		unmarshalInputUpdateObjectStepInput,
 		unmarshalInputUpdateSchedulesInput,
 		unmarshalInputUpdateTenantStepInput,
@@ -5452,6 +5827,8 @@ type FeedViewCount {
   unread: Int!
   "The feed's position at that instant."
   position: String!
+  "What the user keeps on top, the item that was pinned last first: at most 20. Archived and snoozed items are left out."
+  pinned: [FeedItem!]!
 }
 
 "Exact numbers of items that aren't archived."
@@ -5488,6 +5865,14 @@ input FeedFilter {
   createdAfter: Time
   "That came earlier than this."
   createdBefore: Time
+  "Of these severities only. At most 20."
+  severities: [ItemSeverity!]
+  "Of these priorities only; items whose step says nothing are NORMAL. At most 20."
+  priorities: [ItemPriority!]
+  "Whether pinned items belong to it. For pages only."
+  pinned: PinnedScope! = ANY
+  "Whether snoozed items belong to it. For pages only."
+  snoozed: SnoozedScope! = EXCLUDE
 }
 
 "Items by tenant."
@@ -5506,6 +5891,26 @@ enum TenantScope {
   EXACT
   "Of any of the 1 to 20 in ` + "`" + `tenants` + "`" + `."
   ANY_OF
+}
+
+"Whether pinned items are meant."
+enum PinnedScope {
+  "Pinned or not."
+  ANY
+  "Only pinned ones."
+  ONLY
+  "Only those that are not pinned."
+  EXCLUDE
+}
+
+"Whether snoozed items are meant. They count nowhere."
+enum SnoozedScope {
+  "Only those that are there."
+  EXCLUDE
+  "Snoozed or not."
+  INCLUDE
+  "Only snoozed ones."
+  ONLY
 }
 
 "Items by what was read or seen."
@@ -5557,7 +5962,7 @@ type FeedItem implements Node {
   id: ID!
   "Key of the in-app channel."
   channel: String!
-  "Where in the feed's history the item came. Positions of one feed compare as strings: the later is the greater."
+  "Where in the feed's history the item came, which doesn't change when it does. Positions of one feed compare as strings: the later is the greater."
   position: String!
   "What to show, in order: the body, then the buttons."
   blocks: [Block!]!
@@ -5577,6 +5982,14 @@ type FeedItem implements Node {
   stepRef: String!
   "The workflow's categories."
   categories: [String!]!
+  "What it is about, as the workflow says."
+  resourceKey: String
+  "How urgent it is."
+  priority: ItemPriority!
+  "What kind of news it brings, if the workflow says."
+  severity: ItemSeverity
+  "When it is removed, if it is by itself."
+  expiresAt: Time
   "When the item came into the feed."
   createdAt: Time!
   "The last time that it was marked as seen, if it is."
@@ -5587,6 +6000,10 @@ type FeedItem implements Node {
   interactedAt: Time
   "When it was archived, if it is."
   archivedAt: Time
+  "When it was pinned, if it is."
+  pinnedAt: Time
+  "When it comes back, if it is snoozed."
+  snoozedUntil: Time
 }
 
 "A part of an item."
@@ -5644,9 +6061,19 @@ enum Mark {
   ARCHIVED
   "Undo ARCHIVED."
   UNARCHIVED
+  "Kept on top: at most 20 of a feed, and by ` + "`" + `ids` + "`" + ` only. It stays what it was otherwise."
+  PINNED
+  "Undo PINNED."
+  UNPINNED
 }
 
-"Which items to mark, and as what. Exactly one of ` + "`" + `ids` + "`" + ` and ` + "`" + `all` + "`" + `."
+"Items by what they are about."
+input FeedItemsWhereInput {
+  "Of this resource: 1 to 256 bytes, exactly. Of more than 1,000 in one feed the newest are meant."
+  resourceKey: String!
+}
+
+"Which items to mark, and as what. Exactly one of ` + "`" + `ids` + "`" + `, ` + "`" + `all` + "`" + ` and ` + "`" + `where` + "`" + `."
 input MarkItemsInput {
   "Whose feed."
   feed: FeedRef! = {}
@@ -5661,6 +6088,8 @@ input MarkItemsInput {
   says otherwise, while ` + "`" + `all` + "`" + ` alone means them too.
   """
   filter: FeedFilter
+  "The items of the feed that are about this."
+  where: FeedItemsWhereInput
   "With ` + "`" + `all` + "`" + `: only what had come up to this position, so that nothing is swallowed that the user could not see."
   upTo: String
 }
@@ -5688,7 +6117,7 @@ interface FeedEvent {
   badge: Badge!
 }
 
-"An item came, or is replayed in its present state."
+"An item came, came back or has changed as a whole, or is replayed in its present state."
 type FeedItemUpserted implements FeedEvent {
   position: String!
   badge: Badge!
@@ -5756,6 +6185,10 @@ type FeedMarkFilter {
   tenantScope: TenantScope!
   "Tenants, by your own ids."
   tenants: [String!]
+  "Of these severities only."
+  severities: [ItemSeverity!]
+  "Of these priorities only."
+  priorities: [ItemPriority!]
   "What their ` + "`" + `data` + "`" + ` holds."
   data: JSON
   "That came at this time or later."
@@ -5822,6 +6255,10 @@ input FeedEventFilter {
   categories: [String!]
   "By the tenant in whose name they came."
   tenant: TenantScopeInput
+  "Of these severities only. At most 20."
+  severities: [ItemSeverity!]
+  "Of these priorities only. At most 20."
+  priorities: [ItemPriority!]
   "What their ` + "`" + `data` + "`" + ` must hold at its top level, as in FeedFilter."
   data: JSON
 }
@@ -5832,6 +6269,194 @@ type BadgeEvent {
   badge: Badge!
   "The feed's position then. It is no position to resume ` + "`" + `feedEvents` + "`" + ` from unless you have been told all up to there."
   position: String!
+}
+`, BuiltIn: false},
+	{Name: "../schema/feed_upkeep.graphqls", Input: `"Some items, or all up to a position, are no longer in the feed."
+type FeedItemsRemoved implements FeedEvent {
+  position: String!
+  badge: Badge!
+  "Which ones. Empty if ` + "`" + `upTo` + "`" + ` says."
+  ids: [ID!]!
+  "Not null: every item whose own ` + "`" + `position` + "`" + ` is not greater than this."
+  upTo: String
+  "Why."
+  reason: FeedRemovalReason!
+}
+
+"Why items are no longer in a feed."
+enum FeedRemovalReason {
+  "A backend took them back."
+  RETRACTED
+  "Their time was over."
+  EXPIRED
+  "The feed keeps no more, or none that old."
+  RETENTION
+  "The user wants to be told later: a FeedItemUpserted brings them back."
+  SNOOZED
+}
+
+"Something that is done to every feed that has items about a resource, or of a trigger, in the background if they are many. It goes on after a crash where it was, and can be asked for until 7 days after its end."
+type FeedOperation {
+  "For feedOperation."
+  id: ID!
+  "What is done."
+  kind: FeedOperationKind!
+  "What the items are about; null: it is about a trigger's."
+  resourceKey: String
+  "The trigger whose runs made the items; null: it is about a resource's."
+  triggerId: ID
+  "How many feeds it has changed so far."
+  feeds: Int!
+  "How many items it has changed so far."
+  items: Int!
+  "When it was accepted."
+  createdAt: Time!
+  "When the last feed was done; null: it goes on."
+  finishedAt: Time
+}
+
+"What is done to many feeds."
+enum FeedOperationKind {
+  "Items are marked."
+  RESOLVE
+  "Items are removed."
+  RETRACT
+}
+
+"What has been settled, and what that means for the items about it."
+input ResolveResourceInput {
+  "What the items are about: 1 to 256 bytes."
+  resourceKey: String!
+  "What happens to them."
+  as: Mark! = ARCHIVED
+}
+
+"What resolving has done so far."
+type ResolveResourcePayload {
+  "Finished, if there were no more than some hundred feeds."
+  operation: FeedOperation!
+}
+
+"Which items to take back. Exactly one of ` + "`" + `ids` + "`" + `, ` + "`" + `resourceKey` + "`" + ` and ` + "`" + `triggerId` + "`" + `."
+input RetractItemsWhereInput {
+  "These, of whichever feeds: 1 to 100."
+  ids: [ID!]
+  "Those that are about this, in every feed: 1 to 256 bytes."
+  resourceKey: String
+  "Those that this trigger's runs have made so far: cancel the trigger first, if it goes on."
+  triggerId: ID
+}
+
+"Items to take back."
+input RetractItemsInput {
+  "Which ones."
+  where: RetractItemsWhereInput!
+}
+
+"What was taken back."
+type RetractItemsPayload {
+  "How many items have been removed so far."
+  removed: Int!
+  "With ` + "`" + `ids` + "`" + `: those that are no items."
+  notFound: [ID!]!
+  "With ` + "`" + `resourceKey` + "`" + ` and ` + "`" + `triggerId` + "`" + `: finished, if there were no more than some hundred feeds."
+  operation: FeedOperation
+}
+
+"Items to be told of later."
+input SnoozeItemsInput {
+  "Whose feed."
+  feed: FeedRef! = {}
+  "These items, 1 to 100 of them. Of a feed 200 may be snoozed."
+  ids: [ID!]!
+  "When they come back, unseen: within 365 days. Null or left out: at once, if they are snoozed."
+  until: Time
+}
+
+"What snoozing did."
+type SnoozeItemsPayload {
+  "As it is now."
+  badge: Badge!
+  "The position that includes this change."
+  position: String!
+  "How many items have gone, or come back."
+  changed: Int!
+  "Ids that are no items of this feed. The others were snoozed."
+  notFound: [ID!]!
+}
+
+"What an item shows from now on. What is left out stays."
+input UpdateItemInput {
+  "Whose feed."
+  feed: FeedRef! = {}
+  "Which item: exactly one of ` + "`" + `id` + "`" + ` and ` + "`" + `resourceKey` + "`" + `."
+  id: ID
+  "The newest that is about this."
+  resourceKey: String
+  "The text: no template."
+  body: String
+  "How ` + "`" + `body` + "`" + ` is to be read."
+  format: BodyFormat! = MARKDOWN
+  "Where a click leads: http, https, mailto, or a path that begins with '/'. Empty: nowhere."
+  actionUrl: String
+  "Calls to action, in the place of all that there are. At most 5."
+  buttons: [ButtonInput!]
+  "Handed to your frontend, in the place of what there is. At most 64 KiB."
+  data: JSON
+}
+
+"The changed item."
+type UpdateItemPayload {
+  "As it is now: in its place and its state."
+  item: FeedItem!
+  "The position that includes this change."
+  position: String!
+}
+
+"How much the feeds of a channel keep. What goes is gone, pinned items too."
+type FeedRetention {
+  "Key of the in-app channel."
+  channel: String!
+  "Older items are removed; null: they stay, however old."
+  maxAge: Duration
+  "Of more items the oldest are removed; null: they stay, however many."
+  maxItems: Int
+}
+
+"How much the feeds of a channel keep from now on."
+input SetFeedRetentionInput {
+  "Key of the in-app channel."
+  channel: String! = "in-app"
+  "Remove older items: a day to ten years, not in months. Null or left out: they stay, however old."
+  maxAge: Duration
+  "Of more items remove the oldest: 10 to 10,000,000. Archived ones count. Null or left out: they stay, however many."
+  maxItems: Int
+}
+
+"How much is kept now."
+type SetFeedRetentionPayload {
+  "As given."
+  retention: FeedRetention!
+}
+
+extend type Query {
+  "How much the feeds of a channel keep. Backends."
+  feedRetention(channel: String! = "in-app"): FeedRetention!
+  "Something that is done to many feeds, and how far it has got; null if there is none. Backends."
+  feedOperation(id: ID!): FeedOperation
+}
+
+extend type Mutation {
+  "Take items out of a feed until later: they don't count, and come back unseen. Every device learns of it. Backends and users."
+  snoozeItems(input: SnoozeItemsInput!): SnoozeItemsPayload!
+  "Change what an item shows, for progress or a correction. It stays where it is, read or unread, and every device learns of it. Backends."
+  updateItem(input: UpdateItemInput!): UpdateItemPayload!
+  "Say how much feeds keep. What is beyond that is removed in the background, within some hours. Backends."
+  setFeedRetention(input: SetFeedRetentionInput!): SetFeedRetentionPayload!
+  "Mark all items about a resource, in every feed of the environment: an invoice was paid, so nobody needs to hear of it. Backends."
+  resolveResource(input: ResolveResourceInput!): ResolveResourcePayload!
+  "Remove items from the feeds of whoever got them. They are gone, from lists and counts too, and every device learns of it. Backends."
+  retractItems(input: RetractItemsInput!): RetractItemsPayload!
 }
 `, BuiltIn: false},
 	{Name: "../schema/message.graphqls", Input: `"""
@@ -7136,6 +7761,43 @@ input InAppStepInput {
   buttons: [ButtonInput!]
   "Handed to your frontend with the message. String values are templates, at any depth. At most 64 KiB."
   data: JSON
+  """
+  What it is about, such as invoice:{{ data.invoice }}: at most 256 bytes. All items about the same can be marked, resolved,
+  retracted and updated together.
+  """
+  resourceKey: String
+  "How urgent it is. Left out: NORMAL."
+  priority: ItemPriority
+  "What kind of news it brings."
+  severity: ItemSeverity
+  "So long after it has come into the feed it is removed. Not in months, and at most 365 days. Left out: it stays."
+  expiresAfter: Duration
+  "Archive older items of the same ` + "`" + `resourceKey` + "`" + ` in the feed when it comes."
+  replaces: Boolean
+}
+
+"How urgent an item is."
+enum ItemPriority {
+  "It can wait."
+  LOW
+  "As usual."
+  NORMAL
+  "It should be seen soon."
+  HIGH
+  "It can't wait."
+  URGENT
+}
+
+"What kind of news an item brings."
+enum ItemSeverity {
+  "Something happened."
+  INFO
+  "Something went well."
+  SUCCESS
+  "Something may go wrong."
+  WARNING
+  "Something went wrong."
+  ERROR
 }
 
 "A call to action below a message."
@@ -8812,6 +9474,14 @@ func childFields_FeedItem(ctx context.Context, ec *executionContext, field graph
 		return fieldContext_FeedItem_stepRef(ctx, ec, field)
 	case "categories":
 		return fieldContext_FeedItem_categories(ctx, ec, field)
+	case "resourceKey":
+		return fieldContext_FeedItem_resourceKey(ctx, ec, field)
+	case "priority":
+		return fieldContext_FeedItem_priority(ctx, ec, field)
+	case "severity":
+		return fieldContext_FeedItem_severity(ctx, ec, field)
+	case "expiresAt":
+		return fieldContext_FeedItem_expiresAt(ctx, ec, field)
 	case "createdAt":
 		return fieldContext_FeedItem_createdAt(ctx, ec, field)
 	case "seenAt":
@@ -8822,6 +9492,10 @@ func childFields_FeedItem(ctx context.Context, ec *executionContext, field graph
 		return fieldContext_FeedItem_interactedAt(ctx, ec, field)
 	case "archivedAt":
 		return fieldContext_FeedItem_archivedAt(ctx, ec, field)
+	case "pinnedAt":
+		return fieldContext_FeedItem_pinnedAt(ctx, ec, field)
+	case "snoozedUntil":
+		return fieldContext_FeedItem_snoozedUntil(ctx, ec, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type FeedItem", field.Name)
 }
@@ -8864,6 +9538,10 @@ func childFields_FeedMarkFilter(ctx context.Context, ec *executionContext, field
 		return fieldContext_FeedMarkFilter_tenantScope(ctx, ec, field)
 	case "tenants":
 		return fieldContext_FeedMarkFilter_tenants(ctx, ec, field)
+	case "severities":
+		return fieldContext_FeedMarkFilter_severities(ctx, ec, field)
+	case "priorities":
+		return fieldContext_FeedMarkFilter_priorities(ctx, ec, field)
 	case "data":
 		return fieldContext_FeedMarkFilter_data(ctx, ec, field)
 	case "createdAfter":
@@ -8872,6 +9550,40 @@ func childFields_FeedMarkFilter(ctx context.Context, ec *executionContext, field
 		return fieldContext_FeedMarkFilter_createdBefore(ctx, ec, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type FeedMarkFilter", field.Name)
+}
+
+func childFields_FeedOperation(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return fieldContext_FeedOperation_id(ctx, ec, field)
+	case "kind":
+		return fieldContext_FeedOperation_kind(ctx, ec, field)
+	case "resourceKey":
+		return fieldContext_FeedOperation_resourceKey(ctx, ec, field)
+	case "triggerId":
+		return fieldContext_FeedOperation_triggerId(ctx, ec, field)
+	case "feeds":
+		return fieldContext_FeedOperation_feeds(ctx, ec, field)
+	case "items":
+		return fieldContext_FeedOperation_items(ctx, ec, field)
+	case "createdAt":
+		return fieldContext_FeedOperation_createdAt(ctx, ec, field)
+	case "finishedAt":
+		return fieldContext_FeedOperation_finishedAt(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type FeedOperation", field.Name)
+}
+
+func childFields_FeedRetention(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "channel":
+		return fieldContext_FeedRetention_channel(ctx, ec, field)
+	case "maxAge":
+		return fieldContext_FeedRetention_maxAge(ctx, ec, field)
+	case "maxItems":
+		return fieldContext_FeedRetention_maxItems(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type FeedRetention", field.Name)
 }
 
 func childFields_FeedViewCount(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -8886,6 +9598,8 @@ func childFields_FeedViewCount(ctx context.Context, ec *executionContext, field 
 		return fieldContext_FeedViewCount_unread(ctx, ec, field)
 	case "position":
 		return fieldContext_FeedViewCount_position(ctx, ec, field)
+	case "pinned":
+		return fieldContext_FeedViewCount_pinned(ctx, ec, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type FeedViewCount", field.Name)
 }
@@ -9226,6 +9940,26 @@ func childFields_RemoveAudienceMembersPayload(ctx context.Context, ec *execution
 	return nil, fmt.Errorf("no field named %q was found under type RemoveAudienceMembersPayload", field.Name)
 }
 
+func childFields_ResolveResourcePayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "operation":
+		return fieldContext_ResolveResourcePayload_operation(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ResolveResourcePayload", field.Name)
+}
+
+func childFields_RetractItemsPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "removed":
+		return fieldContext_RetractItemsPayload_removed(ctx, ec, field)
+	case "notFound":
+		return fieldContext_RetractItemsPayload_notFound(ctx, ec, field)
+	case "operation":
+		return fieldContext_RetractItemsPayload_operation(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RetractItemsPayload", field.Name)
+}
+
 func childFields_Run(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -9396,6 +10130,14 @@ func childFields_SetDefaultPreferencesPayload(ctx context.Context, ec *execution
 	return nil, fmt.Errorf("no field named %q was found under type SetDefaultPreferencesPayload", field.Name)
 }
 
+func childFields_SetFeedRetentionPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "retention":
+		return fieldContext_SetFeedRetentionPayload_retention(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SetFeedRetentionPayload", field.Name)
+}
+
 func childFields_SetPartialPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "partial":
@@ -9460,6 +10202,20 @@ func childFields_SlackData(ctx context.Context, ec *executionContext, field grap
 		return fieldContext_SlackData_connections(ctx, ec, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type SlackData", field.Name)
+}
+
+func childFields_SnoozeItemsPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "badge":
+		return fieldContext_SnoozeItemsPayload_badge(ctx, ec, field)
+	case "position":
+		return fieldContext_SnoozeItemsPayload_position(ctx, ec, field)
+	case "changed":
+		return fieldContext_SnoozeItemsPayload_changed(ctx, ec, field)
+	case "notFound":
+		return fieldContext_SnoozeItemsPayload_notFound(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SnoozeItemsPayload", field.Name)
 }
 
 func childFields_SubscribeToObjectPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -9708,6 +10464,16 @@ func childFields_UnsubscribeFromObjectPayload(ctx context.Context, ec *execution
 		return fieldContext_UnsubscribeFromObjectPayload_results(ctx, ec, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type UnsubscribeFromObjectPayload", field.Name)
+}
+
+func childFields_UpdateItemPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "item":
+		return fieldContext_UpdateItemPayload_item(ctx, ec, field)
+	case "position":
+		return fieldContext_UpdateItemPayload_position(ctx, ec, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UpdateItemPayload", field.Name)
 }
 
 func childFields_UpdateSchedulesPayload(ctx context.Context, ec *executionContext, field graphql.CollectedField) (*graphql.FieldContext, error) {

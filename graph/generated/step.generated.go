@@ -6,6 +6,7 @@ import (
 	"context"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/graph/model"
 	"github.com/vektah/gqlparser/v2/ast"
 )
@@ -671,7 +672,7 @@ func unmarshalInputInAppStepInput(ctx context.Context, ec *executionContext, obj
 		asMap["format"] = "MARKDOWN"
 	}
 
-	fieldsInOrder := [...]string{"channel", "body", "format", "actionUrl", "buttons", "data"}
+	fieldsInOrder := [...]string{"channel", "body", "format", "actionUrl", "buttons", "data", "resourceKey", "priority", "severity", "expiresAfter", "replaces"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -720,6 +721,41 @@ func unmarshalInputInAppStepInput(ctx context.Context, ec *executionContext, obj
 				return it, err
 			}
 			it.Data = data
+		case "resourceKey":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("resourceKey"))
+			data, err := unmarshalOString2ᚖstring(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.ResourceKey = data
+		case "priority":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("priority"))
+			data, err := unmarshalOItemPriority2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚐPriority(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Priority = data
+		case "severity":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("severity"))
+			data, err := unmarshalOItemSeverity2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚐSeverity(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Severity = data
+		case "expiresAfter":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("expiresAfter"))
+			data, err := unmarshalODuration2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋworkflowᚋcalendarᚐDuration(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.ExpiresAfter = data
+		case "replaces":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("replaces"))
+			data, err := unmarshalOBoolean2ᚖbool(ctx, ec, v)
+			if err != nil {
+				return it, err
+			}
+			it.Replaces = data
 		}
 	}
 	return it, nil
@@ -1768,6 +1804,70 @@ func marshalNHttpMethod2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐHTTPM
 	return v
 }
 
+func unmarshalNItemPriority2githubᚗcomᚋbelfryhqᚋbelfryᚐPriority(ctx context.Context, ec *executionContext, v any) (belfry.Priority, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := unmarshalNItemPriority2githubᚗcomᚋbelfryhqᚋbelfryᚐPriorityF[tmp]
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func marshalNItemPriority2githubᚗcomᚋbelfryhqᚋbelfryᚐPriority(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v belfry.Priority) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(marshalNItemPriority2githubᚗcomᚋbelfryhqᚋbelfryᚐPriorityF[v])
+	if res == graphql.Null {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+	}
+	return res
+}
+
+var (
+	unmarshalNItemPriority2githubᚗcomᚋbelfryhqᚋbelfryᚐPriorityF = map[string]belfry.Priority{
+		"LOW":    belfry.LowPriority,
+		"NORMAL": belfry.NormalPriority,
+		"HIGH":   belfry.HighPriority,
+		"URGENT": belfry.UrgentPriority,
+	}
+	marshalNItemPriority2githubᚗcomᚋbelfryhqᚋbelfryᚐPriorityF = map[belfry.Priority]string{
+		belfry.LowPriority:    "LOW",
+		belfry.NormalPriority: "NORMAL",
+		belfry.HighPriority:   "HIGH",
+		belfry.UrgentPriority: "URGENT",
+	}
+)
+
+func unmarshalNItemSeverity2githubᚗcomᚋbelfryhqᚋbelfryᚐSeverity(ctx context.Context, ec *executionContext, v any) (belfry.Severity, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := unmarshalNItemSeverity2githubᚗcomᚋbelfryhqᚋbelfryᚐSeverityF[tmp]
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func marshalNItemSeverity2githubᚗcomᚋbelfryhqᚋbelfryᚐSeverity(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v belfry.Severity) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(marshalNItemSeverity2githubᚗcomᚋbelfryhqᚋbelfryᚐSeverityF[v])
+	if res == graphql.Null {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+	}
+	return res
+}
+
+var (
+	unmarshalNItemSeverity2githubᚗcomᚋbelfryhqᚋbelfryᚐSeverityF = map[string]belfry.Severity{
+		"INFO":    belfry.InfoSeverity,
+		"SUCCESS": belfry.SuccessSeverity,
+		"WARNING": belfry.WarningSeverity,
+		"ERROR":   belfry.ErrorSeverity,
+	}
+	marshalNItemSeverity2githubᚗcomᚋbelfryhqᚋbelfryᚐSeverityF = map[belfry.Severity]string{
+		belfry.InfoSeverity:    "INFO",
+		belfry.SuccessSeverity: "SUCCESS",
+		belfry.WarningSeverity: "WARNING",
+		belfry.ErrorSeverity:   "ERROR",
+	}
+)
+
 func unmarshalNRuleDay2githubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐRuleDay(ctx context.Context, ec *executionContext, v any) (model.RuleDay, error) {
 	var res model.RuleDay
 	err := res.UnmarshalGQL(v)
@@ -1980,6 +2080,146 @@ func unmarshalOInAppStepInput2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmode
 	res, err := unmarshalInputInAppStepInput(ctx, ec, v)
 	return &res, graphql.ErrorOnPath(ctx, err)
 }
+
+func unmarshalOItemPriority2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚐPriorityᚄ(ctx context.Context, ec *executionContext, v any) ([]belfry.Priority, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]belfry.Priority, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = unmarshalNItemPriority2githubᚗcomᚋbelfryhqᚋbelfryᚐPriority(ctx, ec, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func marshalOItemPriority2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚐPriorityᚄ(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v []belfry.Priority) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return marshalNItemPriority2githubᚗcomᚋbelfryhqᚋbelfryᚐPriority(ctx, ec, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func unmarshalOItemPriority2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚐPriority(ctx context.Context, ec *executionContext, v any) (*belfry.Priority, error) {
+	if v == nil {
+		return nil, nil
+	}
+	tmp, err := graphql.UnmarshalString(v)
+	res := unmarshalOItemPriority2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚐPriorityF[tmp]
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func marshalOItemPriority2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚐPriority(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v *belfry.Priority) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalString(marshalOItemPriority2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚐPriorityF[*v])
+	return res
+}
+
+var (
+	unmarshalOItemPriority2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚐPriorityF = map[string]belfry.Priority{
+		"LOW":    belfry.LowPriority,
+		"NORMAL": belfry.NormalPriority,
+		"HIGH":   belfry.HighPriority,
+		"URGENT": belfry.UrgentPriority,
+	}
+	marshalOItemPriority2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚐPriorityF = map[belfry.Priority]string{
+		belfry.LowPriority:    "LOW",
+		belfry.NormalPriority: "NORMAL",
+		belfry.HighPriority:   "HIGH",
+		belfry.UrgentPriority: "URGENT",
+	}
+)
+
+func unmarshalOItemSeverity2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚐSeverityᚄ(ctx context.Context, ec *executionContext, v any) ([]belfry.Severity, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]belfry.Severity, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = unmarshalNItemSeverity2githubᚗcomᚋbelfryhqᚋbelfryᚐSeverity(ctx, ec, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func marshalOItemSeverity2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚐSeverityᚄ(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v []belfry.Severity) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return marshalNItemSeverity2githubᚗcomᚋbelfryhqᚋbelfryᚐSeverity(ctx, ec, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func unmarshalOItemSeverity2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚐSeverity(ctx context.Context, ec *executionContext, v any) (*belfry.Severity, error) {
+	if v == nil {
+		return nil, nil
+	}
+	tmp, err := graphql.UnmarshalString(v)
+	res := unmarshalOItemSeverity2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚐSeverityF[tmp]
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func marshalOItemSeverity2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚐSeverity(ctx context.Context, ec *executionContext, sel ast.SelectionSet, v *belfry.Severity) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalString(marshalOItemSeverity2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚐSeverityF[*v])
+	return res
+}
+
+var (
+	unmarshalOItemSeverity2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚐSeverityF = map[string]belfry.Severity{
+		"INFO":    belfry.InfoSeverity,
+		"SUCCESS": belfry.SuccessSeverity,
+		"WARNING": belfry.WarningSeverity,
+		"ERROR":   belfry.ErrorSeverity,
+	}
+	marshalOItemSeverity2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚐSeverityF = map[belfry.Severity]string{
+		belfry.InfoSeverity:    "INFO",
+		belfry.SuccessSeverity: "SUCCESS",
+		belfry.WarningSeverity: "WARNING",
+		belfry.ErrorSeverity:   "ERROR",
+	}
+)
 
 func unmarshalOOffsetDirection2ᚖgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐOffsetDirection(ctx context.Context, ec *executionContext, v any) (*model.OffsetDirection, error) {
 	if v == nil {

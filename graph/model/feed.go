@@ -85,6 +85,33 @@ func (i *FeedItem) Blocks() []Block {
 	return blocks
 }
 
+// options are what the workflow says of the item's place in the feed.
+func (i *FeedItem) options() belfry.ItemOptions {
+	if i.Content.Item == nil {
+		return belfry.ItemOptions{}
+	}
+	return *i.Content.Item
+}
+
+// ResourceKey is what the item is about; nil if nobody said.
+func (i *FeedItem) ResourceKey() *string { return optional(i.options().ResourceKey) }
+
+// Priority is how urgent it is.
+func (i *FeedItem) Priority() belfry.Priority {
+	return cmp.Or(i.options().Priority, belfry.NormalPriority)
+}
+
+// Severity is what kind of news it brings; nil if nobody said.
+func (i *FeedItem) Severity() *belfry.Severity {
+	if s := i.options().Severity; s != "" {
+		return &s
+	}
+	return nil
+}
+
+// ExpiresAt is when the item is removed; nil if it stays.
+func (i *FeedItem) ExpiresAt() *time.Time { return i.Item.ExpiresAt() }
+
 // SeenAt is the latest time the item was seen; nil if it isn't.
 func (i *FeedItem) SeenAt() *time.Time { return i.State.SeenAt }
 
@@ -97,6 +124,12 @@ func (i *FeedItem) InteractedAt() *time.Time { return i.State.InteractedAt }
 // ArchivedAt is when the item was archived; nil if it isn't.
 func (i *FeedItem) ArchivedAt() *time.Time { return i.State.ArchivedAt }
 
+// PinnedAt is when the item was pinned; nil if it isn't.
+func (i *FeedItem) PinnedAt() *time.Time { return i.Item.PinnedAt }
+
+// SnoozedUntil is when the item comes back; nil unless it is snoozed.
+func (i *FeedItem) SnoozedUntil() *time.Time { return i.State.SnoozedUntil }
+
 // NewFeedEvent makes the API's form of a feed event.
 func NewFeedEvent(ref feed.Ref, e feed.Event) FeedEvent {
 	position := e.Position.String()
@@ -105,11 +138,14 @@ func NewFeedEvent(ref feed.Ref, e feed.Event) FeedEvent {
 		asOf := belfry.Position{Epoch: e.Position.Epoch, Version: max(e.Position.Version, e.AsOf)}
 		return FeedItemUpserted{Position: position, Badge: e.Badge, Item: FeedItem{Item: e.Item, Environment: ref.Environment}, AsOf: asOf.String()}
 	case feed.Patched:
-		ids := make([]string, len(e.Seqs))
-		for i, seq := range e.Seqs {
-			ids[i] = belfry.MessageID{Recipient: e.Recipient, Channel: ref.Channel, Seq: seq}.String()
+		return FeedItemsPatched{Position: position, Badge: e.Badge, Ids: idsOf(ref, e), As: e.Mark, At: e.At}
+	case feed.Removed:
+		removed := FeedItemsRemoved{Position: position, Badge: e.Badge, Ids: idsOf(ref, e), Reason: FeedRemovalReason(e.Removal)}
+		if e.UpTo > 0 {
+			upTo := belfry.Position{Epoch: e.Position.Epoch, Version: e.UpTo}.String()
+			removed.UpTo = &upTo
 		}
-		return FeedItemsPatched{Position: position, Badge: e.Badge, Ids: ids, As: e.Mark, At: e.At}
+		return removed
 	case feed.MarkedAll:
 		upTo := belfry.Position{Epoch: e.Position.Epoch, Version: e.UpTo}
 		return FeedMarkedAll{Position: position, Badge: e.Badge, As: e.Mark, UpTo: upTo.String(), At: e.At}
@@ -126,12 +162,14 @@ func NewFeedEvent(ref feed.Ref, e feed.Event) FeedEvent {
 // Filter is the filter as feeds know it.
 func (f *FeedFilter) Filter() feed.Filter {
 	return feed.Filter{Status: feed.Status(f.Status), Archived: feed.ArchivedScope(f.Archived), Workflows: f.Workflows, Categories: f.Categories,
-		Tenant: f.Tenant.filter(), Data: f.Data, CreatedAfter: f.CreatedAfter, CreatedBefore: f.CreatedBefore}
+		Tenant: f.Tenant.filter(), Data: f.Data, CreatedAfter: f.CreatedAfter, CreatedBefore: f.CreatedBefore,
+		Severities: f.Severities, Priorities: f.Priorities, Pinned: feed.PinnedScope(f.Pinned), Snoozed: feed.SnoozedScope(f.Snoozed)}
 }
 
 // Filter is the filter as feeds know it.
 func (f *FeedEventFilter) Filter() feed.Filter {
-	return feed.Filter{Workflows: f.Workflows, Categories: f.Categories, Tenant: f.Tenant.filter(), Data: f.Data}
+	return feed.Filter{Workflows: f.Workflows, Categories: f.Categories, Tenant: f.Tenant.filter(), Data: f.Data,
+		Severities: f.Severities, Priorities: f.Priorities}
 }
 
 // filter is all tenants if nothing is said.
@@ -148,8 +186,17 @@ func newFeedMarkFilter(f *feed.Filter) FeedMarkFilter {
 		Status: FeedStatus(cmp.Or(f.Status, feed.StatusAll)), Archived: ArchivedScope(cmp.Or(f.Archived, feed.ArchivedExclude)),
 		Workflows: f.Workflows, Categories: f.Categories,
 		TenantScope: TenantScope(cmp.Or(f.Tenant.Scope, feed.TenantAll)), Tenants: f.Tenant.Tenants,
-		Data: f.Data, CreatedAfter: f.CreatedAfter, CreatedBefore: f.CreatedBefore,
+		Data: f.Data, CreatedAfter: f.CreatedAfter, CreatedBefore: f.CreatedBefore, Severities: f.Severities, Priorities: f.Priorities,
 	}
+}
+
+// idsOf is the ids of the items that an event names.
+func idsOf(ref feed.Ref, e feed.Event) []string {
+	ids := make([]string, len(e.Seqs))
+	for i, seq := range e.Seqs {
+		ids[i] = belfry.MessageID{Recipient: e.Recipient, Channel: ref.Channel, Seq: seq}.String()
+	}
+	return ids
 }
 
 // optional is nil for the empty string.

@@ -21,6 +21,7 @@ const (
 	BulkTag     = "bulk"
 	RunTag      = "run"
 	ScheduleTag = "schedule"
+	FeedOpTag   = "feedop"
 )
 
 func globalID(tag, key string) string {

@@ -603,6 +603,10 @@ type FeedEventFilter struct {
 	Categories []string `json:"categories,omitempty"`
 	// By the tenant in whose name they came.
 	Tenant *TenantScopeInput `json:"tenant,omitempty"`
+	// Of these severities only. At most 20.
+	Severities []belfry.Severity `json:"severities,omitempty"`
+	// Of these priorities only. At most 20.
+	Priorities []belfry.Priority `json:"priorities,omitempty"`
 	// What their `data` must hold at its top level, as in FeedFilter.
 	Data map[string]any `json:"data,omitempty"`
 }
@@ -627,6 +631,14 @@ type FeedFilter struct {
 	CreatedAfter *time.Time `json:"createdAfter,omitempty"`
 	// That came earlier than this.
 	CreatedBefore *time.Time `json:"createdBefore,omitempty"`
+	// Of these severities only. At most 20.
+	Severities []belfry.Severity `json:"severities,omitempty"`
+	// Of these priorities only; items whose step says nothing are NORMAL. At most 20.
+	Priorities []belfry.Priority `json:"priorities,omitempty"`
+	// Whether pinned items belong to it. For pages only.
+	Pinned PinnedScope `json:"pinned"`
+	// Whether snoozed items belong to it. For pages only.
+	Snoozed SnoozedScope `json:"snoozed"`
 }
 
 // A page of a feed. Page, badge and position are of one and the same instant.
@@ -649,7 +661,7 @@ type FeedItemEdge struct {
 	Node FeedItem `json:"node"`
 }
 
-// An item came, or is replayed in its present state.
+// An item came, came back or has changed as a whole, or is replayed in its present state.
 type FeedItemUpserted struct {
 	Position string       `json:"position"`
 	Badge    belfry.Badge `json:"badge"`
@@ -676,6 +688,26 @@ type FeedItemsPatched struct {
 
 func (FeedItemsPatched) IsFeedEvent() {}
 
+// Some items, or all up to a position, are no longer in the feed.
+type FeedItemsRemoved struct {
+	Position string       `json:"position"`
+	Badge    belfry.Badge `json:"badge"`
+	// Which ones. Empty if `upTo` says.
+	Ids []string `json:"ids"`
+	// Not null: every item whose own `position` is not greater than this.
+	UpTo *string `json:"upTo,omitempty"`
+	// Why.
+	Reason FeedRemovalReason `json:"reason"`
+}
+
+func (FeedItemsRemoved) IsFeedEvent() {}
+
+// Items by what they are about.
+type FeedItemsWhereInput struct {
+	// Of this resource: 1 to 256 bytes, exactly. Of more than 1,000 in one feed the newest are meant.
+	ResourceKey string `json:"resourceKey"`
+}
+
 // Which items a mark was for: a FeedFilter as it was given.
 type FeedMarkFilter struct {
 	// By what was read or seen before the mark.
@@ -690,6 +722,10 @@ type FeedMarkFilter struct {
 	TenantScope TenantScope `json:"tenantScope"`
 	// Tenants, by your own ids.
 	Tenants []string `json:"tenants,omitempty"`
+	// Of these severities only.
+	Severities []belfry.Severity `json:"severities,omitempty"`
+	// Of these priorities only.
+	Priorities []belfry.Priority `json:"priorities,omitempty"`
 	// What their `data` holds.
 	Data map[string]any `json:"data,omitempty"`
 	// That came at this time or later.
@@ -747,6 +783,16 @@ type FeedReset struct {
 
 func (FeedReset) IsFeedEvent() {}
 
+// How much the feeds of a channel keep. What goes is gone, pinned items too.
+type FeedRetention struct {
+	// Key of the in-app channel.
+	Channel string `json:"channel"`
+	// Older items are removed; null: they stay, however old.
+	MaxAge *calendar.Duration `json:"maxAge,omitempty"`
+	// Of more items the oldest are removed; null: they stay, however many.
+	MaxItems *int `json:"maxItems,omitempty"`
+}
+
 // Everything since the position you came with has been told; what follows is live. With a filter it comes again now and then:
 // everything that you wanted to know has been told up to its position.
 type FeedSynced struct {
@@ -768,6 +814,8 @@ type FeedViewCount struct {
 	Unread int `json:"unread"`
 	// The feed's position at that instant.
 	Position string `json:"position"`
+	// What the user keeps on top, the item that was pinned last first: at most 20. Archived and snoozed items are left out.
+	Pinned []FeedItem `json:"pinned"`
 }
 
 // A filter to count by.
@@ -849,6 +897,17 @@ type InAppStepInput struct {
 	Buttons []ButtonInput `json:"buttons,omitempty"`
 	// Handed to your frontend with the message. String values are templates, at any depth. At most 64 KiB.
 	Data map[string]any `json:"data,omitempty"`
+	// What it is about, such as invoice:{{ data.invoice }}: at most 256 bytes. All items about the same can be marked, resolved,
+	// retracted and updated together.
+	ResourceKey *string `json:"resourceKey,omitempty"`
+	// How urgent it is. Left out: NORMAL.
+	Priority *belfry.Priority `json:"priority,omitempty"`
+	// What kind of news it brings.
+	Severity *belfry.Severity `json:"severity,omitempty"`
+	// So long after it has come into the feed it is removed. Not in months, and at most 365 days. Left out: it stays.
+	ExpiresAfter *calendar.Duration `json:"expiresAfter,omitempty"`
+	// Archive older items of the same `resourceKey` in the feed when it comes.
+	Replaces *bool `json:"replaces,omitempty"`
 }
 
 // Why one of many things was not done. The same as the extensions of an error.
@@ -867,7 +926,7 @@ type ItemError struct {
 	Reference *string `json:"reference,omitempty"`
 }
 
-// Which items to mark, and as what. Exactly one of `ids` and `all`.
+// Which items to mark, and as what. Exactly one of `ids`, `all` and `where`.
 type MarkItemsInput struct {
 	// Whose feed.
 	Feed FeedRef `json:"feed"`
@@ -880,6 +939,8 @@ type MarkItemsInput struct {
 	// With `all`: only what this filter selects when the mark is made. Note that a filter leaves archived items out unless it
 	// says otherwise, while `all` alone means them too.
 	Filter *FeedFilter `json:"filter,omitempty"`
+	// The items of the feed that are about this.
+	Where *FeedItemsWhereInput `json:"where,omitempty"`
 	// With `all`: only what had come up to this position, so that nothing is swallowed that the user could not see.
 	UpTo *string `json:"upTo,omitempty"`
 }
@@ -1221,6 +1282,46 @@ type RemoveAudienceMembersPayload struct {
 	Results []RecipientResult `json:"results"`
 }
 
+// What has been settled, and what that means for the items about it.
+type ResolveResourceInput struct {
+	// What the items are about: 1 to 256 bytes.
+	ResourceKey string `json:"resourceKey"`
+	// What happens to them.
+	As belfry.Mark `json:"as"`
+}
+
+// What resolving has done so far.
+type ResolveResourcePayload struct {
+	// Finished, if there were no more than some hundred feeds.
+	Operation FeedOperation `json:"operation"`
+}
+
+// Items to take back.
+type RetractItemsInput struct {
+	// Which ones.
+	Where RetractItemsWhereInput `json:"where"`
+}
+
+// What was taken back.
+type RetractItemsPayload struct {
+	// How many items have been removed so far.
+	Removed int `json:"removed"`
+	// With `ids`: those that are no items.
+	NotFound []string `json:"notFound"`
+	// With `resourceKey` and `triggerId`: finished, if there were no more than some hundred feeds.
+	Operation *FeedOperation `json:"operation,omitempty"`
+}
+
+// Which items to take back. Exactly one of `ids`, `resourceKey` and `triggerId`.
+type RetractItemsWhereInput struct {
+	// These, of whichever feeds: 1 to 100.
+	Ids []string `json:"ids,omitempty"`
+	// Those that are about this, in every feed: 1 to 256 bytes.
+	ResourceKey *string `json:"resourceKey,omitempty"`
+	// Those that this trigger's runs have made so far: cancel the trigger first, if it goes on.
+	TriggerID *string `json:"triggerId,omitempty"`
+}
+
 // A recurrence: `{frequency: weekly, days: [mon, fri], hours: 9, minutes: 30}`.
 type RuleInput struct {
 	// How often.
@@ -1391,6 +1492,22 @@ type SetDefaultPreferencesPayload struct {
 	Preferences PreferenceSet `json:"preferences"`
 }
 
+// How much the feeds of a channel keep from now on.
+type SetFeedRetentionInput struct {
+	// Key of the in-app channel.
+	Channel string `json:"channel"`
+	// Remove older items: a day to ten years, not in months. Null or left out: they stay, however old.
+	MaxAge *calendar.Duration `json:"maxAge,omitempty"`
+	// Of more items remove the oldest: 10 to 10,000,000. Archived ones count. Null or left out: they stay, however many.
+	MaxItems *int `json:"maxItems,omitempty"`
+}
+
+// How much is kept now.
+type SetFeedRetentionPayload struct {
+	// As given.
+	Retention FeedRetention `json:"retention"`
+}
+
 // A piece of Liquid.
 type SetPartialInput struct {
 	// 1 to 255 characters of a-z, 0-9, '_' and '-'.
@@ -1471,6 +1588,28 @@ type SmsStepInput struct {
 	Channel string `json:"channel"`
 	// The text.
 	Body string `json:"body"`
+}
+
+// Items to be told of later.
+type SnoozeItemsInput struct {
+	// Whose feed.
+	Feed FeedRef `json:"feed"`
+	// These items, 1 to 100 of them. Of a feed 200 may be snoozed.
+	Ids []string `json:"ids"`
+	// When they come back, unseen: within 365 days. Null or left out: at once, if they are snoozed.
+	Until *time.Time `json:"until,omitempty"`
+}
+
+// What snoozing did.
+type SnoozeItemsPayload struct {
+	// As it is now.
+	Badge belfry.Badge `json:"badge"`
+	// The position that includes this change.
+	Position string `json:"position"`
+	// How many items have gone, or come back.
+	Changed int `json:"changed"`
+	// Ids that are no items of this feed. The others were snoozed.
+	NotFound []string `json:"notFound"`
 }
 
 // One step of a workflow. Exactly one kind is given: inApp, delay, branch, …
@@ -1930,6 +2069,34 @@ type UpdateDataStepInput struct {
 	Data map[string]any `json:"data,omitempty"`
 	// A template that renders a JSON object: print values with the json filter.
 	JSON *string `json:"json,omitempty"`
+}
+
+// What an item shows from now on. What is left out stays.
+type UpdateItemInput struct {
+	// Whose feed.
+	Feed FeedRef `json:"feed"`
+	// Which item: exactly one of `id` and `resourceKey`.
+	ID *string `json:"id,omitempty"`
+	// The newest that is about this.
+	ResourceKey *string `json:"resourceKey,omitempty"`
+	// The text: no template.
+	Body *string `json:"body,omitempty"`
+	// How `body` is to be read.
+	Format BodyFormat `json:"format"`
+	// Where a click leads: http, https, mailto, or a path that begins with '/'. Empty: nowhere.
+	ActionURL *string `json:"actionUrl,omitempty"`
+	// Calls to action, in the place of all that there are. At most 5.
+	Buttons []ButtonInput `json:"buttons,omitempty"`
+	// Handed to your frontend, in the place of what there is. At most 64 KiB.
+	Data map[string]any `json:"data,omitempty"`
+}
+
+// The changed item.
+type UpdateItemPayload struct {
+	// As it is now: in its place and its state.
+	Item FeedItem `json:"item"`
+	// The position that includes this change.
+	Position string `json:"position"`
 }
 
 // Merges properties into an object, deeply; one that isn't known yet becomes known. Exactly one of `properties` and `json`.
@@ -2827,6 +2994,128 @@ func (e EventType) MarshalJSON() ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
+// What is done to many feeds.
+type FeedOperationKind string
+
+const (
+	// Items are marked.
+	FeedOperationKindResolve FeedOperationKind = "RESOLVE"
+	// Items are removed.
+	FeedOperationKindRetract FeedOperationKind = "RETRACT"
+)
+
+var AllFeedOperationKind = []FeedOperationKind{
+	FeedOperationKindResolve,
+	FeedOperationKindRetract,
+}
+
+func (e FeedOperationKind) IsValid() bool {
+	switch e {
+	case FeedOperationKindResolve, FeedOperationKindRetract:
+		return true
+	}
+	return false
+}
+
+func (e FeedOperationKind) String() string {
+	return string(e)
+}
+
+func (e *FeedOperationKind) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = FeedOperationKind(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid FeedOperationKind", str)
+	}
+	return nil
+}
+
+func (e FeedOperationKind) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *FeedOperationKind) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e FeedOperationKind) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// Why items are no longer in a feed.
+type FeedRemovalReason string
+
+const (
+	// A backend took them back.
+	FeedRemovalReasonRetracted FeedRemovalReason = "RETRACTED"
+	// Their time was over.
+	FeedRemovalReasonExpired FeedRemovalReason = "EXPIRED"
+	// The feed keeps no more, or none that old.
+	FeedRemovalReasonRetention FeedRemovalReason = "RETENTION"
+	// The user wants to be told later: a FeedItemUpserted brings them back.
+	FeedRemovalReasonSnoozed FeedRemovalReason = "SNOOZED"
+)
+
+var AllFeedRemovalReason = []FeedRemovalReason{
+	FeedRemovalReasonRetracted,
+	FeedRemovalReasonExpired,
+	FeedRemovalReasonRetention,
+	FeedRemovalReasonSnoozed,
+}
+
+func (e FeedRemovalReason) IsValid() bool {
+	switch e {
+	case FeedRemovalReasonRetracted, FeedRemovalReasonExpired, FeedRemovalReasonRetention, FeedRemovalReasonSnoozed:
+		return true
+	}
+	return false
+}
+
+func (e FeedRemovalReason) String() string {
+	return string(e)
+}
+
+func (e *FeedRemovalReason) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = FeedRemovalReason(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid FeedRemovalReason", str)
+	}
+	return nil
+}
+
+func (e FeedRemovalReason) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *FeedRemovalReason) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e FeedRemovalReason) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
 // Why a feed has to be read again.
 type FeedResetReason string
 
@@ -3191,6 +3480,67 @@ func (e *OnInvalid) UnmarshalJSON(b []byte) error {
 }
 
 func (e OnInvalid) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// Whether pinned items are meant.
+type PinnedScope string
+
+const (
+	// Pinned or not.
+	PinnedScopeAny PinnedScope = "ANY"
+	// Only pinned ones.
+	PinnedScopeOnly PinnedScope = "ONLY"
+	// Only those that are not pinned.
+	PinnedScopeExclude PinnedScope = "EXCLUDE"
+)
+
+var AllPinnedScope = []PinnedScope{
+	PinnedScopeAny,
+	PinnedScopeOnly,
+	PinnedScopeExclude,
+}
+
+func (e PinnedScope) IsValid() bool {
+	switch e {
+	case PinnedScopeAny, PinnedScopeOnly, PinnedScopeExclude:
+		return true
+	}
+	return false
+}
+
+func (e PinnedScope) String() string {
+	return string(e)
+}
+
+func (e *PinnedScope) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = PinnedScope(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid PinnedScope", str)
+	}
+	return nil
+}
+
+func (e PinnedScope) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *PinnedScope) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e PinnedScope) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil
@@ -3651,6 +4001,67 @@ func (e *SendWindowType) UnmarshalJSON(b []byte) error {
 }
 
 func (e SendWindowType) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// Whether snoozed items are meant. They count nowhere.
+type SnoozedScope string
+
+const (
+	// Only those that are there.
+	SnoozedScopeExclude SnoozedScope = "EXCLUDE"
+	// Snoozed or not.
+	SnoozedScopeInclude SnoozedScope = "INCLUDE"
+	// Only snoozed ones.
+	SnoozedScopeOnly SnoozedScope = "ONLY"
+)
+
+var AllSnoozedScope = []SnoozedScope{
+	SnoozedScopeExclude,
+	SnoozedScopeInclude,
+	SnoozedScopeOnly,
+}
+
+func (e SnoozedScope) IsValid() bool {
+	switch e {
+	case SnoozedScopeExclude, SnoozedScopeInclude, SnoozedScopeOnly:
+		return true
+	}
+	return false
+}
+
+func (e SnoozedScope) String() string {
+	return string(e)
+}
+
+func (e *SnoozedScope) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = SnoozedScope(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid SnoozedScope", str)
+	}
+	return nil
+}
+
+func (e SnoozedScope) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *SnoozedScope) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e SnoozedScope) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil

@@ -1,0 +1,96 @@
+package feed
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/belfryhq/belfry/postgres"
+)
+
+// auditWalk counts some feeds every few seconds, and begins again when it has seen all.
+var auditWalk = walk{name: "audit", step: 10 * time.Second, rest: time.Hour, size: 20}
+
+const (
+	walkInterval = 10 * time.Second // how often it is looked whether a walk goes on
+	maxAudited   = 50_000           // items of a feed; longer ones aren't counted
+)
+
+// Audit recounts the next feeds of a round, each in a snapshot of its own, and compares: the counters with the items, the pins
+// with what there is. What differs is a fault of this program: it is counted (Stats.BadgeDrift), logged, and put right under
+// the feed's lock, and whoever listens is reset. Run calls it.
+func (s *Service) Audit(ctx context.Context) error {
+	feeds, err := s.stretch(ctx, auditWalk)
+	if err != nil {
+		return err
+	}
+	for _, k := range feeds {
+		if err := s.audit(ctx, k); err != nil {
+			return fmt.Errorf("audit the feed of recipient %d on %q: %w", k.recipient, k.channel, err)
+		}
+	}
+	return nil
+}
+
+func (s *Service) audit(ctx context.Context, k key) error {
+	drifted := false
+	err := postgres.InSnapshot(ctx, s.Pool, func(tx pgx.Tx) error {
+		h, err := readHeader(ctx, tx, selectHeader, k)
+		if err != nil || h.cells.total() > maxAudited {
+			return err
+		}
+		cells, pins, err := recount(ctx, tx, h)
+		drifted = cells != h.cells || len(pins) != len(h.pins)
+		return err
+	})
+	if err != nil || !drifted {
+		return err
+	}
+	return postgres.InTx(ctx, s.Pool, func(tx *postgres.Tx) error { return s.heal(ctx, tx, k) })
+}
+
+// heal recounts under the lock. It takes a version of which there is no change: that nobody can replay, so listeners are reset.
+func (s *Service) heal(ctx context.Context, tx *postgres.Tx, k key) error {
+	h, err := readHeader(ctx, tx, lockHeader, k)
+	if err != nil {
+		return err
+	}
+	cells, pins, err := recount(ctx, tx, h)
+	if err != nil {
+		return err
+	}
+	owners, err := s.owners(ctx, tx, []key{k})
+	if err != nil {
+		return err
+	}
+	was := h.cells
+	h.cells, h.pins = cells, pins
+	h.version++
+	if err := writeHeader(ctx, tx, h); err != nil {
+		return err
+	}
+	tx.AfterCommit(func() {
+		s.drift.Add(1)
+		s.Log.Error("the counters of a feed were wrong and have been put right; please report this",
+			"environment", k.env, "recipient", k.recipient, "channel", k.channel, "were", was, "are", cells)
+		s.publish([]addressed{{env: k.env, channel: k.channel, user: owners[k].User, version: h.version}})
+	})
+	return nil
+}
+
+// recount counts what there is.
+func recount(ctx context.Context, tx pgx.Tx, h *header) (cells Cells, pins Pins, err error) {
+	pinned := h.pins.seqs()
+	var found []int64
+	err = eachItem(ctx, tx, h, 0, h.lastSeq, false, func(it *stored) {
+		cells.Add(it.State, 1)
+		if slices.Contains(pinned, it.seq) {
+			found = append(found, it.seq)
+		}
+	})
+	pins = slices.DeleteFunc(slices.Clone(h.pins), func(p Pin) bool { return !slices.Contains(found, p.Seq) })
+	return cells, pins, err
+}

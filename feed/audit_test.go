@@ -1,0 +1,55 @@
+package feed
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/belfryhq/belfry"
+)
+
+// Counters that are wrong, which they never are, are found and put right; who listens reads the feed again.
+func TestTheAuditHealsWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	refs := make([]Ref, auditWalk.size+2)
+	for i := range refs {
+		refs[i] = w.know(env, fmt.Sprint("user ", i))
+		ids := w.fill(t, refs[i], 3)
+		w.mark(t, refs[i], belfry.Archived, ids[0])
+		w.mark(t, refs[i], belfry.Pinned, ids[1])
+		w.markAll(t, refs[i], belfry.Seen)
+	}
+	audit := func() {
+		t.Helper()
+		for range 2 {
+			if err := w.Audit(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			w.sleep(auditWalk.step)
+		}
+		w.sleep(auditWalk.rest)
+	}
+	audit()
+	if n := w.Stats().BadgeDrift; n != 0 {
+		t.Fatalf("%d drifts where there are none", n)
+	}
+	broken, last := refs[3], refs[len(refs)-1]
+	w.exec(t, `UPDATE feeds SET unseen = 7 WHERE recipient_id = 4`)
+	w.exec(t, `UPDATE feeds SET pins = '[{"s": 99, "t": "2026-01-01T00:00:00Z"}]' WHERE recipient_id = $1`, len(refs))
+	heard := w.subscribe(t, broken, nil)
+	heard.want(t, Synced, 6)
+	audit()
+	if n := w.Stats().BadgeDrift; n != 2 {
+		t.Errorf("%d drifts, want 2", n)
+	}
+	if e := heard.want(t, Reset, 7); e.Badge != (belfry.Badge{Total: 2, Unread: 2}) {
+		t.Errorf("%+v", e)
+	}
+	if items, err := w.Pinned(t.Context(), last); err != nil || len(items) != 0 {
+		t.Errorf("%v, %v", items, err)
+	}
+	audit()
+	if n := w.Stats().BadgeDrift; n != 2 {
+		t.Errorf("%d drifts, want no more", n)
+	}
+}

@@ -1,0 +1,125 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/postgres"
+)
+
+// What happens to an item at its time.
+const (
+	expireTimer = "expire" // it is removed
+	returnTimer = "return" // it comes back after it was snoozed
+)
+
+const (
+	timerInterval = time.Second // how often due timers are looked for
+	timerFeeds    = 100         // timers whose feeds are dealt with before the next look
+	timerChunk    = 100         // timers of one feed that are fired in one transaction
+)
+
+// setTimers has items that came at an instant removed at their time.
+func setTimers(ctx context.Context, tx pgx.Tx, messages []*belfry.Message, at time.Time) error {
+	var recipients, envs, seqs []int64
+	var channels []string
+	var due []time.Time
+	for _, m := range messages {
+		if when := expiry(m.Content.Item, at); when != nil {
+			recipients, envs, seqs = append(recipients, int64(m.Recipient)), append(envs, int64(m.Environment)), append(seqs, m.Seq)
+			channels, due = append(channels, m.Channel), append(due, *when)
+		}
+	}
+	if len(seqs) == 0 {
+		return nil
+	}
+	_, err := tx.Exec(ctx, insertTimers, recipients, channels, envs, seqs, due, expireTimer)
+	return err
+}
+
+// FireTimers does what is due: items expire, and come back. Run calls it.
+//
+// Whatever of a feed is due is found again under the feed's lock, which comes first, as everywhere: nodes that fire the same
+// timers wait for each other, and all but one find nothing. A feed that fails holds up no other.
+func (s *Service) FireTimers(ctx context.Context) error {
+	for {
+		rows, err := s.Pool.Query(ctx, selectDue, s.now(), timerFeeds)
+		if err != nil {
+			return err
+		}
+		due, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (k key, err error) {
+			return k, row.Scan(&k.env, &k.recipient, &k.channel)
+		})
+		if err != nil || len(due) == 0 {
+			return err
+		}
+		feeds := slices.Clone(due)
+		slices.SortFunc(feeds, compareKeys)
+		feeds = slices.Compact(feeds)
+		var failed []error
+		for _, k := range feeds {
+			err := postgres.InTx(ctx, s.Pool, func(tx *postgres.Tx) error { return s.fire(ctx, tx, k) })
+			if err != nil {
+				failed = append(failed, fmt.Errorf("feed of recipient %d on %q: %w", k.recipient, k.channel, err))
+			}
+		}
+		if len(failed) > 0 || len(due) < timerFeeds {
+			return errors.Join(failed...)
+		}
+	}
+}
+
+// fire does what is due in one feed, as far as it fits into a transaction.
+func (s *Service) fire(ctx context.Context, tx *postgres.Tx, k key) error {
+	h, err := readHeader(ctx, tx, lockHeader, k)
+	if err != nil {
+		return err
+	}
+	at := s.now()
+	rows, err := tx.Query(ctx, takeDue, k.recipient, k.channel, at, timerChunk)
+	if err != nil {
+		return err
+	}
+	seqs := map[string][]int64{}
+	var kind string
+	var seq int64
+	if _, err := pgx.ForEachRow(rows, []any{&kind, &seq}, func() error {
+		seqs[kind] = append(seqs[kind], seq)
+		return nil
+	}); err != nil || h.epoch == 0 {
+		return err
+	}
+	owners, err := s.owners(ctx, tx, []key{k})
+	if err != nil {
+		return err
+	}
+	expired, err := readMarkable(ctx, tx, h, seqs[expireTimer])
+	if err != nil {
+		return err
+	}
+	if err := s.remove(ctx, tx, h, owners[k], Expired, expired, at); err != nil {
+		return err
+	}
+	returned, err := readMarkable(ctx, tx, h, seqs[returnTimer])
+	if err != nil {
+		return err
+	}
+	_, err = s.bringBack(ctx, tx, h, owners[k], returned, at)
+	return err
+}
+
+const insertTimers = `INSERT INTO feed_timers (recipient_id, channel, environment_id, seq, due_at, kind)
+SELECT *, $6 FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::timestamptz[])
+    ON CONFLICT (recipient_id, channel, kind, seq) DO UPDATE SET due_at = excluded.due_at`
+
+const selectDue = `SELECT environment_id, recipient_id, channel FROM feed_timers WHERE due_at <= $1 ORDER BY due_at LIMIT $2`
+
+const takeDue = `DELETE FROM feed_timers WHERE ctid = ANY (ARRAY(
+  SELECT ctid FROM feed_timers WHERE recipient_id = $1 AND channel = $2 AND due_at <= $3 ORDER BY due_at LIMIT $4))
+RETURNING kind, seq`

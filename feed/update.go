@@ -1,0 +1,96 @@
+package feed
+
+import (
+	"context"
+	"time"
+
+	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/postgres"
+)
+
+// MaxContent is how large the content of an item may be that Update makes, in bytes of JSON.
+const MaxContent = 512 << 10
+
+// ContentChange says what an item shows from now on. What is nil stays.
+type ContentChange struct {
+	Body      *belfry.Body
+	ActionURL *string         // empty: none
+	Buttons   []belfry.Button // empty: none
+	Data      map[string]any
+}
+
+// Update changes what an item shows: the one with an id, or else the newest about a resource. Its state, its place and the
+// counters stay as they are; every device is told.
+func (s *Service) Update(ctx context.Context, ref Ref, id *belfry.MessageID, resourceKey string, c ContentChange) (item *Item, at belfry.Position, err error) {
+	if id == nil {
+		if err := belfry.ValidateResourceKey(resourceKey, "input.resourceKey"); err != nil {
+			return nil, at, err
+		}
+	}
+	marked, err := s.change(ctx, ref, func(tx *postgres.Tx, h *header, at time.Time) (Marked, error) {
+		seqs, err := target(ctx, tx, h, id, resourceKey)
+		if err != nil {
+			return Marked{}, err
+		}
+		items, err := readThese(ctx, tx, h, seqs)
+		if err != nil {
+			return Marked{}, err
+		}
+		if len(items) == 0 {
+			return Marked{}, belfry.Errorf(belfry.NotFound, "no such item in this feed").At("input")
+		}
+		item = items[0]
+		if c.Data != nil && h.watermarks.needData() { // they looked at the data that it had until now
+			state := item.State
+			state.Version = h.version + 1
+			if err := writeStates(ctx, tx, h.key, []stored{{seq: item.ID.Seq, State: state}}); err != nil {
+				return Marked{}, err
+			}
+		}
+		c.apply(&item.Content)
+		var encoder postgres.JSONEncoder
+		content, err := encoder.Encode(ctx, tx, item.Content)
+		if err != nil {
+			return Marked{}, err
+		}
+		if len(content) > MaxContent {
+			return Marked{}, belfry.Beyond("input", MaxContent, "bytes of content")
+		}
+		if _, err := tx.Exec(ctx, updateContent, h.recipient, h.channel, h.env, item.ID.Seq, content); err != nil {
+			return Marked{}, err
+		}
+		e := h.present(item.ID.Seq, item)
+		e.At = at
+		return Marked{Changed: 1}, s.record(ctx, tx, h, ref, e, nil)
+	})
+	return item, marked.Position, err
+}
+
+// target is which item an update means.
+func target(ctx context.Context, tx *postgres.Tx, h *header, id *belfry.MessageID, resourceKey string) (seqs []int64, err error) {
+	if id != nil {
+		return h.own([]belfry.MessageID{*id}), nil
+	}
+	found, err := readOfResource(ctx, tx, h, resourceKey) // newest first
+	if len(found) > 0 {
+		seqs = []int64{found[0].seq}
+	}
+	return seqs, err
+}
+
+func (c *ContentChange) apply(to *belfry.Content) {
+	if c.Body != nil {
+		to.Body = *c.Body
+	}
+	if c.ActionURL != nil {
+		to.ActionURL = *c.ActionURL
+	}
+	if c.Buttons != nil {
+		to.Buttons = c.Buttons
+	}
+	if c.Data != nil {
+		to.Data = c.Data
+	}
+}
+
+const updateContent = `UPDATE feed_items SET content = $5 WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 AND seq = $4`
