@@ -19,8 +19,8 @@ const (
 	maxAudited   = 50_000           // items of a feed; longer ones aren't counted
 )
 
-// Audit recounts the next feeds of a round, each in a snapshot of its own, and compares: the counters with the items, the pins
-// with what there is. What differs is a fault of this program: it is counted (Stats.BadgeDrift), logged, and put right under
+// Audit recounts the next feeds of a round, each in a snapshot of its own, and compares: the counters with the items, those of
+// groups too, the pins with what there is. What differs is a fault of this program: it is counted (Stats.BadgeDrift), logged, and put right under
 // the feed's lock, and whoever listens is reset. Run calls it.
 func (s *Service) Audit(ctx context.Context) error {
 	feeds, err := s.stretch(ctx, auditWalk)
@@ -42,8 +42,16 @@ func (s *Service) audit(ctx context.Context, k key) error {
 		if err != nil || h.cells.total() > maxAudited {
 			return err
 		}
-		cells, pins, err := recount(ctx, tx, h)
-		drifted = cells != h.cells || len(pins) != len(h.pins)
+		truth, err := recount(ctx, tx, h)
+		if err != nil {
+			return err
+		}
+		drifted = truth.cells != h.cells || len(truth.pins) != len(h.pins)
+		if h.groupedTo <= 0 {
+			return nil
+		}
+		kept, err := readGroups(ctx, tx, h)
+		drifted = drifted || !kept.equal(truth.groups)
 		return err
 	})
 	if err != nil || !drifted {
@@ -58,7 +66,7 @@ func (s *Service) heal(ctx context.Context, tx *postgres.Tx, k key) error {
 	if err != nil {
 		return err
 	}
-	cells, pins, err := recount(ctx, tx, h)
+	truth, err := recount(ctx, tx, h)
 	if err != nil {
 		return err
 	}
@@ -67,7 +75,7 @@ func (s *Service) heal(ctx context.Context, tx *postgres.Tx, k key) error {
 		return err
 	}
 	was := h.cells
-	h.cells, h.pins = cells, pins
+	h.cells, h.pins, h.groupedTo = truth.cells, truth.pins, min(h.groupedTo, 0) // groups are made anew when somebody asks
 	h.version++
 	if err := writeHeader(ctx, tx, h); err != nil {
 		return err
@@ -75,22 +83,33 @@ func (s *Service) heal(ctx context.Context, tx *postgres.Tx, k key) error {
 	tx.AfterCommit(func() {
 		s.drift.Add(1)
 		s.Log.Error("the counters of a feed were wrong and have been put right; please report this",
-			"environment", k.env, "recipient", k.recipient, "channel", k.channel, "were", was, "are", cells)
+			"environment", k.env, "recipient", k.recipient, "channel", k.channel, "were", was, "are", truth.cells)
 		s.publish([]addressed{{env: k.env, channel: k.channel, user: owners[k].User, version: h.version}})
 	})
 	return nil
 }
 
+// counted is what the items of a feed say.
+type counted struct {
+	cells  Cells
+	pins   Pins   // those whose items are there
+	groups *tally // of the items that are counted by group
+}
+
 // recount counts what there is.
-func recount(ctx context.Context, tx pgx.Tx, h *header) (cells Cells, pins Pins, err error) {
+func recount(ctx context.Context, tx pgx.Tx, h *header) (*counted, error) {
+	c := &counted{groups: newTally()}
 	pinned := h.pins.seqs()
 	var found []int64
-	err = eachItem(ctx, tx, h, 0, h.lastSeq, false, func(it *stored) {
-		cells.Add(it.State, 1)
+	err := eachItem(ctx, tx, h, 0, h.lastSeq, false, func(it *stored) {
+		c.cells.Add(it.State, 1)
+		if it.seq <= h.groupedTo {
+			c.groups.add(&it.Attributes, it.State, 1)
+		}
 		if slices.Contains(pinned, it.seq) {
 			found = append(found, it.seq)
 		}
 	})
-	pins = slices.DeleteFunc(slices.Clone(h.pins), func(p Pin) bool { return !slices.Contains(found, p.Seq) })
-	return cells, pins, err
+	c.pins = slices.DeleteFunc(slices.Clone(h.pins), func(p Pin) bool { return !slices.Contains(found, p.Seq) })
+	return c, err
 }

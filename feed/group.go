@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -99,6 +100,19 @@ func (t *tally) within(sc *Scope) *tally {
 	return out
 }
 
+// equal reports whether two tallies count the same; a group without items is as good as none.
+func (t *tally) equal(o *tally) bool {
+	left := newTally()
+	for _, g := range t.groups {
+		*left.of(g.attributes()) = g.Cells
+	}
+	for _, g := range o.groups {
+		cells := left.of(g.attributes())
+		*cells = cells.minus(g.Cells)
+	}
+	return !slices.ContainsFunc(left.groups, func(g group) bool { return g.Cells != Cells{} })
+}
+
 // total is the sum of all groups.
 func (t *tally) total() (c Cells) {
 	for _, g := range t.groups {
@@ -125,9 +139,10 @@ func readGroups(ctx context.Context, q querier, h *header) (*tally, error) {
 	return t, nil
 }
 
-// writeGroups writes what is counted up to h.groupedTo; the caller writes the header.
+// writeGroups writes what is counted up to h.groupedTo, but for groups whose items have all gone; the caller writes the header.
 func writeGroups(ctx context.Context, tx pgx.Tx, h *header, t *tally) error {
-	text, err := json.Marshal(t.groups)
+	left := slices.DeleteFunc(slices.Clone(t.groups), func(g group) bool { return g.Cells == Cells{} })
+	text, err := json.Marshal(left)
 	if err != nil {
 		return err
 	}

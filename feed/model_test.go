@@ -97,7 +97,9 @@ func kindOf(i int) kind {
 // markFilters are filters for marks.
 var markFilters = func() (out []*Filter) {
 	for _, f := range filters() {
-		out = append(out, &f)
+		if f.onlyOfPages("") == nil {
+			out = append(out, &f)
+		}
 	}
 	early, late := time.Date(2026, 5, 4, 9, 0, 0, 50e6, time.UTC), time.Date(2026, 5, 4, 9, 0, 0, 200e6, time.UTC)
 	return append(out, &Filter{CreatedAfter: &early, CreatedBefore: &late}, &Filter{CreatedBefore: &early, Archived: ArchivedInclude})

@@ -217,7 +217,8 @@ func (w *world) verify(t *testing.T, f testingT, ref Ref, o *oracle, pageSizes .
 		times = []time.Time{o.items[n/3].CreatedAt, o.items[2*n/3].CreatedAt}
 	}
 	all := filters(times...)
-	for some := range slices.Chunk(all, MaxViews) {
+	countable := slices.DeleteFunc(slices.Clone(all), func(f Filter) bool { return f.onlyOfPages("") != nil })
+	for some := range slices.Chunk(countable, MaxViews) {
 		counts, err := w.Count(t.Context(), ref, some)
 		if err != nil || counts.Position.Version != o.version {
 			f.Fatalf("counts of %s: %+v, %v", ref.User, counts, err)
@@ -284,7 +285,8 @@ func (w *world) recount(t *testing.T, f testingT, ref Ref, version int64) {
 		byKey := cmpopts.SortSlices(func(a, b group) bool {
 			return fmt.Sprint(a.Tenant, a.Workflow, a.Categories) < fmt.Sprint(b.Tenant, b.Workflow, b.Categories)
 		})
-		if diff := cmp.Diff(groups.groups, kept.groups, byKey, cmpopts.EquateEmpty()); err != nil || diff != "" {
+		counted := slices.DeleteFunc(groups.groups, func(g group) bool { return g.Cells == Cells{} }) // of what is snoozed
+		if diff := cmp.Diff(counted, kept.groups, byKey, cmpopts.EquateEmpty()); err != nil || diff != "" {
 			f.Errorf("groups of %s up to %d (-items +feed_groups): %v\n%s", ref.User, h.groupedTo, err, diff)
 		}
 	}

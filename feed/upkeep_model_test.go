@@ -52,7 +52,8 @@ func (k *keeper) draw(r *rapid.T, n int) act {
 	mark := rapid.SampledFrom(marks).Draw(r, "mark")
 	return rapid.SampledFrom([]func() act{
 		func() act { return k.appends(r, n) }, func() act { return k.appends(r, n) },
-		func() act { return k.marks(mark, seqs) }, func() act { return k.marksAll(mark) }, func() act { return k.marksResource(mark, resource) },
+		func() act { return k.marks(mark, seqs) }, func() act { return k.marksAll(mark) },
+		func() act { return k.marksWhere(mark, *rapid.SampledFrom(markFilters).Draw(r, "filter")) }, k.groups, func() act { return k.marksResource(mark, resource) },
 		func() act { return k.retracts(seqs) }, func() act { return k.retractsResource(resource) }, func() act { return k.resolves(mark, resource) },
 		func() act { return k.snoozes(seqs, rapid.IntRange(0, 3).Draw(r, "hours")) },
 		func() act {
@@ -113,6 +114,18 @@ func (k *keeper) marksAll(m belfry.Mark) act {
 		got, err := k.MarkAll(k.t.Context(), k.ref, m, nil)
 		return got.Changed, err
 	}, func() int { return k.o.markAll(m, everyItem, k.changedAt(), k.o.version) }}
+}
+
+func (k *keeper) marksWhere(m belfry.Mark, f Filter) act {
+	return act{"mark some " + string(m), func() (int, error) {
+		got, err := k.MarkWhere(k.t.Context(), k.ref, m, f, nil)
+		return got.Changed, err
+	}, func() int { return k.o.markAll(m, f, k.changedAt(), k.o.version) }}
+}
+
+// groups counts the feed by group: what is done from then on keeps that true.
+func (k *keeper) groups() act {
+	return act{"group", func() (int, error) { k.groupIn(k.t, k.t, k.ref); return 0, nil }, func() int { return 0 }}
 }
 
 func (k *keeper) marksResource(m belfry.Mark, resource string) act {
@@ -318,7 +331,7 @@ func TestUpkeepAgreesWithOracle(t *testing.T) {
 		defer one.Unlock()
 		ref := w.newFeeds(1)[0]
 		k := &keeper{w, t, ref, &oracle{}, 0, map[int64]int{}}
-		asleep := []*client{{items: map[int64]*Item{}}}
+		asleep := []*client{{items: map[int64]*Item{}, asOf: map[int64]int64{}}}
 		for n := range rapid.IntRange(1, 25).Draw(r, "acts") {
 			a := k.draw(r, n)
 			changed, err := a.do()
