@@ -24,7 +24,7 @@ import (
 const (
 	maxGroups   = 500    // in one feed; one with more has none: its items are counted one by one
 	groupBehind = 500    // versions that groupedTo may be behind when somebody asks
-	groupChunk  = 10_000 // items that are grouped under the feed's lock at a time
+	groupChunk  = 20_000 // items that are grouped under the feed's lock at a time
 	ungroupable = -1     // groupedTo of a feed with too many groups
 )
 
@@ -215,7 +215,7 @@ func groupNext(ctx context.Context, tx pgx.Tx, h *header) error {
 	if end != nil {
 		upTo = *end
 	}
-	if err := eachItem(ctx, tx, h, h.groupedTo, upTo, false, func(it *stored) { t.add(&it.Attributes, it.State, 1) }); err != nil {
+	if err := tallyItems(ctx, tx, h, h.groupedTo, upTo, t); err != nil {
 		return err
 	}
 	if h.groupedTo = upTo; len(t.groups) > maxGroups {
@@ -226,6 +226,50 @@ func groupNext(ctx context.Context, tx pgx.Tx, h *header) error {
 	}
 	return writeHeader(ctx, tx, h)
 }
+
+// tallyItems adds the items between two sequence numbers (the first excluded). The database puts those together that are
+// alike to every watermark: of the same group, stored in the same state, written between the same two marks, and reached by
+// the same ones. One of them stands for all.
+func tallyItems(ctx context.Context, tx pgx.Tx, h *header, after, upTo int64, t *tally) error {
+	versions, beyond := make([]int64, len(h.watermarks)), make([]int64, len(h.watermarks))
+	for i, w := range h.watermarks {
+		if !w.Scope.grouped() { // they aren't alike to that one
+			return eachItem(ctx, tx, h, after, upTo, false, func(it *stored) { t.add(&it.Attributes, it.State, 1) })
+		}
+		versions[i], beyond[i] = w.Version, w.UpTo+1
+	}
+	slices.Sort(versions)
+	slices.Sort(beyond)
+	rows, err := tx.Query(ctx, selectTally, h.recipient, h.channel, h.env, after, upTo, versions, beyond)
+	if err != nil {
+		return err
+	}
+	var (
+		a         Attributes
+		s         State
+		marks, n  int
+		reachedBy int
+	)
+	_, err = pgx.ForEachRow(rows, []any{&a.Workflow, &a.Categories, &a.Tenant, &s.Level, &s.Archived, &marks, &reachedBy, &n}, func() error {
+		s.Version = 0
+		if marks > 0 {
+			s.Version = versions[marks-1]
+		}
+		seq := int64(0)
+		if reachedBy > 0 {
+			seq = beyond[reachedBy-1]
+		}
+		t.add(&a, h.watermarks.Effective(seq, &a, s), n)
+		return nil
+	})
+	return err
+}
+
+// selectTally counts items by group, state, how many of the versions $6 they were written at or after, and how many of the
+// sequence numbers $7 they are not before. Both are in order.
+const selectTally = `SELECT workflow, categories, coalesce(tenant_id, 0), state, archived, width_bucket(state_version, $6::bigint[]), width_bucket(seq, $7::bigint[]), count(*)
+  FROM feed_items WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 AND seq > $4 AND seq <= $5
+ GROUP BY 1, 2, 3, 4, 5, 6, 7`
 
 const selectGroups = `SELECT groups FROM feed_groups WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3`
 

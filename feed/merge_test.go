@@ -191,3 +191,65 @@ func TestListenersHearOfMergedItems(t *testing.T) {
 	late := w.subscribe(t, ann, &back)
 	late.want(t, Reset, 3+mergeChunk+2)
 }
+
+// Filtered marks, also by data, are about the old feed; the groups of both feeds stay true, or go.
+func TestMergeKnowsFilteredMarksAndGroups(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	old, into := w.know(env, "old"), w.know(env, "into")
+	for _, ref := range []Ref{old, into} {
+		w.fillKinds(t, ref, 12)
+		w.groupIn(t, t, ref)
+		for _, f := range []Filter{{Data: map[string]any{"n": 1}}, {Workflows: []string{"invoice"}, Status: StatusUnread}, ofAcme} {
+			if _, err := w.MarkWhere(t.Context(), ref, belfry.Read, f, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	want := []belfry.Badge{}
+	views := []Filter{ofAcme, {Data: map[string]any{"n": 1}}, {Workflows: []string{"welcome"}}}
+	before, err := w.Count(t.Context(), old, views)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range before.Views {
+		want = append(want, belfry.Badge{Total: 2 * b.Total, Unseen: 2 * b.Unseen, Unread: 2 * b.Unread})
+	}
+	for w.merge(t, old, into, time.Time{}) {
+	}
+	after, err := w.Count(t.Context(), into, views)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, after.Views); diff != "" {
+		t.Errorf("(-both +merged):\n%s", diff)
+	}
+	w.counted(t, into)
+	w.counted(t, old)
+	if left, err := w.Count(t.Context(), old, views); err != nil || left.Views[0].Total != 0 {
+		t.Errorf("left: %+v, %v", left, err)
+	}
+}
+
+func TestForgetTakesGroupsToo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann, ben := w.know(env, "ann"), w.know(env, "ben")
+	for _, ref := range []Ref{ann, ben} {
+		w.fillKinds(t, ref, 3)
+		w.groupIn(t, t, ref)
+	}
+	for more := true; more; {
+		err := postgres.InTx(t.Context(), w.Pool, func(tx *postgres.Tx) (err error) {
+			more, err = w.Forget(t.Context(), tx, env, []belfry.RecipientID{1})
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var left []int64
+	if err := w.Pool.QueryRow(t.Context(), `SELECT array_agg(recipient_id) FROM feed_groups`).Scan(&left); err != nil || len(left) != 1 || left[0] != 2 {
+		t.Errorf("the groups of %v are left, %v", left, err)
+	}
+}

@@ -348,3 +348,23 @@ func (o *oracle) take(f testingT, marked []done, version int64, c change) []done
 	f.Fatalf("nobody's mark explains version %d; these were told of it: %+v", version, marked)
 	return nil
 }
+
+// Whatever was marked before somebody asks, the database puts only those items together that are alike.
+func TestGroupsAreWhatWatermarksSay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	rapid.Check(t, func(r *rapid.T) {
+		ref := w.newFeeds(1)[0]
+		w.fillKinds(t, ref, 12)
+		for range rapid.IntRange(2, 10).Draw(r, "steps") {
+			switch s := drawStep(r, 1); {
+			case s.to != nil:
+				w.fillKinds(t, ref, 2)
+			case !s.group:
+				s.markIn(t, r, w, ref)
+			}
+		}
+		w.groupIn(t, r, ref)
+		w.recount(t, r, ref, w.header(t, ref).version)
+	})
+}

@@ -63,6 +63,11 @@ func TestHotQueriesUseThePrimaryKey(t *testing.T) {
 	if marked := w.explain(t, "force_generic_plan", selectMarkable, `1, 'in-app', 1, '{1,2,3}', true`); !strings.Contains(marked, "feed_items_pkey") || strings.Contains(marked, "Seq Scan") {
 		t.Errorf("marking by id should look items up:\n%s", marked)
 	}
+	for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {
+		if plan := w.explain(t, mode, selectTally, `1, 'in-app', 1, 0, 500, '{3,5}', '{7}'`); !strings.Contains(plan, "feed_items_pkey") || strings.Contains(plan, "Seq Scan") || !regexp.MustCompile(`Index Cond: .*seq > .*seq <= `).MatchString(plan) {
+			t.Errorf("grouping (%s) should read a stretch of the feed:\n%s", mode, plan)
+		}
+	}
 	w.wantLookUps(t)
 }
 

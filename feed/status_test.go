@@ -76,3 +76,28 @@ func TestStatusesSeeTheTransactionsOwnWrites(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestStatusesKnowFilteredMarks(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.know(env, "ann")
+	w.fillKinds(t, ann, 6) // n is 0, 1, 2, none, 1, 2
+	for m, f := range map[belfry.Mark]Filter{belfry.Read: {Data: map[string]any{"n": 1}}, belfry.Archived: {Tenant: TenantFilter{Scope: TenantExact}}} {
+		if _, err := w.MarkWhere(t.Context(), ann, m, f, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ids := make([]belfry.MessageID, 6)
+	for i := range ids {
+		ids[i] = belfry.MessageID{Recipient: 1, Channel: ann.Channel, Seq: int64(i) + 1}
+	}
+	statuses, err := Statuses(t.Context(), w.Pool, env, ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, id := range ids {
+		if got, read, archived := statuses[id], i == 1 || i == 4, i%3 == 0; got.Read != read || got.Archived != archived {
+			t.Errorf("item %d: %+v, want read %v, archived %v", i+1, got, read, archived)
+		}
+	}
+}

@@ -279,5 +279,5 @@ var statements = map[string]string{
 	"insertChange": insertChange, "selectChanges": selectChanges, "deleteChanges": deleteChanges,
 	"selectVersions": selectVersions, "bumpFeeds": bumpFeeds, "insertItems": insertItems,
 	"selectStatuses": selectStatuses,
-	"selectGroups":   selectGroups, "upsertGroups": upsertGroups, "selectChunkEnd": selectChunkEnd,
+	"selectGroups":   selectGroups, "upsertGroups": upsertGroups, "selectChunkEnd": selectChunkEnd, "selectTally": selectTally,
 }

@@ -160,3 +160,22 @@ func TestTenantsAreNoUsers(t *testing.T) {
 		t.Errorf("by external id: %d, %v", id, err)
 	}
 }
+
+func TestTenantIDsAreOfOneEnvironment(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	acme, globex := belfry.RecipientRef{Collection: belfry.Tenants, ExternalID: "acme"}, belfry.RecipientRef{Collection: belfry.Tenants, ExternalID: "globex"}
+	known, err := w.identify(t.Context(), w.production, Identity{RecipientRef: acme}, Identity{RecipientRef: globex})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // from the database, then remembered
+		got, err := w.TenantIDs(t.Context(), w.production, []string{"acme", "globex", "unknown"})
+		if err != nil || len(got) != 2 || got["acme"] != known[acme] || got["globex"] != known[globex] {
+			t.Errorf("production: %v, %v", got, err)
+		}
+	}
+	if got, err := w.TenantIDs(t.Context(), w.staging, []string{"acme"}); err != nil || len(got) != 0 {
+		t.Errorf("staging: %v, %v", got, err)
+	}
+}
