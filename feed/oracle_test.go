@@ -192,7 +192,9 @@ func (w *world) recount(t *testing.T, f testingT, ref Ref, version int64) {
 	var cells Cells
 	rows, _ := w.Pool.Query(t.Context(), selectStates, id, ref.Channel, ref.Environment, 0, h.lastSeq, nil)
 	var s stored
+	pins := h.pins
 	if _, err := pgx.ForEachRow(rows, s.fields(), func() error {
+		pins = slices.DeleteFunc(slices.Clone(pins), func(p Pin) bool { return p.Seq == s.seq })
 		cells.Add(h.watermarks.Effective(s.seq, s.State), 1)
 		return nil
 	}); err != nil {
@@ -200,6 +202,9 @@ func (w *world) recount(t *testing.T, f testingT, ref Ref, version int64) {
 	}
 	if cells != h.cells {
 		f.Errorf("counters of %s are %+v, the items say %+v", ref.User, h.cells, cells)
+	}
+	if len(pins) > 0 {
+		f.Errorf("%s has pins of what isn't there: %+v", ref.User, pins)
 	}
 	if h.version != version || len(h.watermarks) > maxWatermarks {
 		f.Errorf("%s is at version %d with %d watermarks, want version %d and at most %d", ref.User, h.version, len(h.watermarks), version, maxWatermarks)

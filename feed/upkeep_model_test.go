@@ -93,9 +93,7 @@ func (k *keeper) appends(r *rapid.T, n int) act {
 					break
 				}
 			}
-			if at, ok := k.changes(k.t, k.ref)[k.o.version+1]; ok {
-				k.o.mark(belfry.Archived, at.at, replaced)
-			}
+			k.o.mark(belfry.Archived, k.changedAt(), replaced)
 		}
 		return 0
 	}}
