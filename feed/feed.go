@@ -61,7 +61,10 @@ func (s *Service) now() time.Time { return s.Now().UTC().Truncate(time.Microseco
 // does to items what is due. Several nodes may run it.
 func (s *Service) Run(ctx context.Context) error {
 	var upkeep sync.WaitGroup
-	upkeep.Go(func() { s.upkeep(ctx) })
+	upkeep.Go(func() { s.upkeep(ctx, "timers", timerInterval, s.FireTimers) })
+	upkeep.Go(func() { s.upkeep(ctx, "operations", timerInterval, s.RunOperations) })
+	upkeep.Go(func() { s.upkeep(ctx, "retention", walkInterval, s.Trim) })
+	upkeep.Go(func() { s.upkeep(ctx, "audit", walkInterval, s.Audit) })
 	defer upkeep.Wait()
 	sweep := time.NewTicker(sweepInterval)
 	defer sweep.Stop()
@@ -83,26 +86,18 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 }
 
-// upkeep does what items and operations wait for, and walks through all feeds.
-func (s *Service) upkeep(ctx context.Context) {
-	soon, walks := time.NewTicker(timerInterval), time.NewTicker(walkInterval)
-	defer soon.Stop()
-	defer walks.Stop()
-	try := func(what string, do func(context.Context) error) {
-		if err := do(ctx); err != nil && ctx.Err() == nil {
-			s.Log.Error("the upkeep of feeds failed; it is tried again", "of", what, "error", err)
-		}
-	}
+// upkeep does something again and again, until ctx ends. What fails is tried again.
+func (s *Service) upkeep(ctx context.Context, what string, interval time.Duration, do func(context.Context) error) {
+	ticks := time.NewTicker(interval)
+	defer ticks.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-soon.C:
-			try("timers", s.FireTimers)
-			try("operations", s.RunOperations)
-		case <-walks.C:
-			try("retention", s.Trim)
-			try("audit", s.Audit)
+		case <-ticks.C:
+			if err := do(ctx); err != nil && ctx.Err() == nil {
+				s.Log.Error("the upkeep of feeds failed; it is tried again", "of", what, "error", err)
+			}
 		}
 	}
 }

@@ -250,7 +250,7 @@ func tallyItems(ctx context.Context, tx pgx.Tx, h *header, after, upTo int64, t 
 		marks, n  int
 		reachedBy int
 	)
-	_, err = pgx.ForEachRow(rows, []any{&a.Workflow, &a.Categories, &a.Tenant, &s.Level, &s.Archived, &marks, &reachedBy, &n}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&a.Workflow, &a.Categories, &a.Tenant, &a.Priority, &a.Severity, &s.Level, &s.Archived, &marks, &reachedBy, &n}, func() error {
 		s.Version = 0
 		if marks > 0 {
 			s.Version = versions[marks-1]
@@ -266,10 +266,11 @@ func tallyItems(ctx context.Context, tx pgx.Tx, h *header, after, upTo int64, t 
 }
 
 // selectTally counts items by group, state, how many of the versions $6 they were written at or after, and how many of the
-// sequence numbers $7 they are not before. Both are in order.
-const selectTally = `SELECT workflow, categories, coalesce(tenant_id, 0), state, archived, width_bucket(state_version, $6::bigint[]), width_bucket(seq, $7::bigint[]), count(*)
-  FROM feed_items WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 AND seq > $4 AND seq <= $5
- GROUP BY 1, 2, 3, 4, 5, 6, 7`
+// sequence numbers $7 they are not before. Both are in order. What is snoozed is in no cell.
+const selectTally = `SELECT workflow, categories, coalesce(tenant_id, 0), coalesce(priority, 'NORMAL'), coalesce(severity, ''),
+       state, archived, width_bucket(state_version, $6::bigint[]), width_bucket(seq, $7::bigint[]), count(*)
+  FROM feed_items WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 AND seq > $4 AND seq <= $5 AND snoozed_until IS NULL
+ GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9`
 
 const selectGroups = `SELECT groups FROM feed_groups WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3`
 

@@ -24,7 +24,11 @@ func insert(ctx context.Context, tx *postgres.Tx, messages []*belfry.Message, at
 			c.setOptions(i, m.Content.Item, at)
 		}
 	}
-	_, err := tx.Exec(ctx, insertItems, c.args(at)...)
+	sql, args := insertItems, c.args(at)
+	if o := c.options; o != nil {
+		sql, args = insertItemsWithOptions, append(args, o.keys, o.priorities, o.severities, o.expiries)
+	}
+	_, err := tx.Exec(ctx, sql, args...)
 	return err
 }
 
@@ -149,11 +153,7 @@ func (c *itemColumns) args(at time.Time) []any {
 	if !o.batches {
 		o.batchActors, o.batchTotals = nil, nil
 	}
-	if c.options == nil {
-		c.options = &optionColumns{} // NULL, and so all of them are
-	}
 	return []any{c.recipients, c.seqs, c.contents, c.origins,
 		o.envs, o.versions, o.actors, o.tenants, o.triggers, o.steps, o.batchActors, o.batchTotals,
-		s.channels, s.workflows, s.refs, s.categories, at,
-		c.options.keys, c.options.priorities, c.options.severities, c.options.expiries}
+		s.channels, s.workflows, s.refs, s.categories, at}
 }

@@ -232,6 +232,9 @@ func (s *Service) operateIn(ctx context.Context, tx *postgres.Tx, o *Operation, 
 	if o.Retracts() {
 		return len(items), s.remove(ctx, tx, h, ref, Retracted, items, at)
 	}
+	if ref.User == "" { // a mark is something that somebody did, and they are being forgotten
+		return 0, nil
+	}
 	return s.markThese(ctx, tx, h, ref, belfry.Mark(o.Kind), items, at)
 }
 

@@ -104,7 +104,8 @@ func (o *oracle) list(f Filter) (out []*Item) {
 			(f.Pinned != PinnedOnly || it.PinnedAt != nil) && (f.Pinned != PinnedExclude || it.PinnedAt == nil) &&
 			(f.Workflows == nil || slices.Contains(f.Workflows, it.Workflow)) &&
 			(f.Categories == nil || slices.ContainsFunc(it.Categories, func(c string) bool { return slices.Contains(f.Categories, c) })) &&
-			f.Tenant.holds(it.Tenant) && holds(f.Data, it.Content.Data) &&
+			f.Tenant.holds(it.Tenant) && (f.Priorities == nil || slices.Contains(f.Priorities, it.attributes().Priority)) &&
+			(f.Severities == nil || slices.Contains(f.Severities, it.attributes().Severity)) && holds(f.Data, it.Content.Data) &&
 			(f.CreatedAfter == nil || !it.CreatedAt.Before(*f.CreatedAfter)) && (f.CreatedBefore == nil || it.CreatedAt.Before(*f.CreatedBefore)) {
 			out = append(out, it)
 		}
@@ -192,6 +193,7 @@ func filters(times ...time.Time) (out []Filter) {
 		Filter{Categories: []string{"billing", "nothing"}, Archived: ArchivedInclude},
 		Filter{Workflows: []string{"invoice"}, Categories: []string{"billing", "news"}, Status: StatusUnread},
 		Filter{Workflows: []string{}},
+		Filter{Priorities: []belfry.Priority{belfry.NormalPriority}}, Filter{Severities: []belfry.Severity{belfry.ErrorSeverity}, Archived: ArchivedInclude},
 		Filter{Pinned: PinnedOnly}, Filter{Pinned: PinnedExclude, Archived: ArchivedInclude, Snoozed: SnoozedInclude}, Filter{Pinned: PinnedAny},
 		Filter{Snoozed: SnoozedOnly, Archived: ArchivedInclude}, Filter{Snoozed: SnoozedOnly, Pinned: PinnedOnly, Workflows: []string{"invoice"}}, Filter{Snoozed: SnoozedExclude},
 	)
@@ -267,11 +269,13 @@ func (w *world) recount(t *testing.T, f testingT, ref Ref, version int64) {
 	groups := newTally()
 	rows, _ := w.Pool.Query(t.Context(), selectStates, id, ref.Channel, ref.Environment, 0, h.lastSeq, nil, true)
 	var s stored
+	pins := h.pins
 	if _, err := pgx.ForEachRow(rows, s.allFields(), func() error {
 		cells.Add(h.watermarks.Effective(s.seq, &s.Attributes, s.State), 1)
 		if s.seq <= h.groupedTo {
 			groups.add(&s.Attributes, h.watermarks.Effective(s.seq, &s.Attributes, s.State), 1)
 		}
+		pins = slices.DeleteFunc(slices.Clone(pins), func(p Pin) bool { return p.Seq == s.seq })
 		s.Data = nil
 		return nil
 	}); err != nil {
@@ -283,12 +287,15 @@ func (w *world) recount(t *testing.T, f testingT, ref Ref, version int64) {
 	if h.groupedTo > 0 {
 		kept, err := readGroups(t.Context(), w.Pool, h)
 		byKey := cmpopts.SortSlices(func(a, b group) bool {
-			return fmt.Sprint(a.Tenant, a.Workflow, a.Categories) < fmt.Sprint(b.Tenant, b.Workflow, b.Categories)
+			return fmt.Sprint(a.Tenant, a.Workflow, a.Categories, a.Priority, a.Severity) < fmt.Sprint(b.Tenant, b.Workflow, b.Categories, b.Priority, b.Severity)
 		})
 		counted := slices.DeleteFunc(groups.groups, func(g group) bool { return g.Cells == Cells{} }) // of what is snoozed
 		if diff := cmp.Diff(counted, kept.groups, byKey, cmpopts.EquateEmpty()); err != nil || diff != "" {
 			f.Errorf("groups of %s up to %d (-items +feed_groups): %v\n%s", ref.User, h.groupedTo, err, diff)
 		}
+	}
+	if len(pins) > 0 {
+		f.Errorf("%s has pins of what isn't there: %+v", ref.User, pins)
 	}
 	if h.version != version || len(h.watermarks) > maxWatermarks {
 		f.Errorf("%s is at version %d with %d watermarks, want version %d and at most %d", ref.User, h.version, len(h.watermarks), version, maxWatermarks)

@@ -242,16 +242,26 @@ SELECT recipient_id, channel, environment_id, $5, n, n, n
  WHERE f.environment_id = excluded.environment_id
 RETURNING environment_id, recipient_id, channel, epoch, version, unseen, seen, read`
 
-// insertItems fills that room: $1 to $4 and $18 to $21 have one element an item, $5 to $12 one an origin, $13 to $16 one a step.
-const insertItems = `INSERT INTO feed_items (recipient_id, channel, seq, state_version, environment_id, version_id, actor_id, tenant_id,
-  trigger_id, actor_ids, total_activities, created_at, workflow, step_ref, categories, content, resource_key, priority, severity, expires_at)
-SELECT recipient_id, ($13::text[])[s], seq, seq, ($5::bigint[])[o], ($6::bigint[])[o], nullif(($7::bigint[])[o], 0), nullif(($8::bigint[])[o], 0),
-       ($9::uuid[])[o], nullif(($11::text[])[o], '')::bigint[], nullif(($12::int[])[o], 0),
-       $17, ($14::text[])[s], ($15::text[])[s], string_to_array(($16::text[])[s], E'\x1f'), content,
-       resource_key, priority, severity, expires_at
+// insertItems fills that room: $1 to $4 have one element an item, $5 to $12 one an origin, $13 to $16 one a step.
+const insertItems = `INSERT INTO feed_items (` + itemFields + `)
+SELECT ` + itemValues + `
+  FROM (SELECT *, ($10::int[])[o] AS s FROM unnest($1::bigint[], $2::bigint[], $3::json[], $4::int[]) AS i (recipient_id, seq, content, o)) i`
+
+// insertItemsWithOptions does it for items some of which have options: $18 to $21 have one element an item, too.
+const insertItemsWithOptions = `INSERT INTO feed_items (` + itemFields + `, resource_key, priority, severity, expires_at)
+SELECT ` + itemValues + `, resource_key, priority, severity, expires_at
   FROM (SELECT *, ($10::int[])[o] AS s
           FROM unnest($1::bigint[], $2::bigint[], $3::json[], $4::int[], $18::text[], $19::text[], $20::text[], $21::timestamptz[])
             AS i (recipient_id, seq, content, o, resource_key, priority, severity, expires_at)) i`
+
+const (
+	itemFields = `recipient_id, channel, seq, state_version, environment_id, version_id, actor_id, tenant_id,
+  trigger_id, actor_ids, total_activities, created_at, workflow, step_ref, categories, content`
+
+	itemValues = `recipient_id, ($13::text[])[s], seq, seq, ($5::bigint[])[o], ($6::bigint[])[o], nullif(($7::bigint[])[o], 0), nullif(($8::bigint[])[o], 0),
+       ($9::uuid[])[o], nullif(($11::text[])[o], '')::bigint[], nullif(($12::int[])[o], 0),
+       $17, ($14::text[])[s], ($15::text[])[s], string_to_array(($16::text[])[s], E'\x1f'), content`
+)
 
 // selectStatuses looks up items by their keys, whatever the planner thinks of the tables' sizes.
 const selectStatuses = `SELECT t.recipient_id, t.channel, ` + stateColumns + `, ` + attributeColumns + `,
@@ -277,7 +287,7 @@ var statements = map[string]string{
 	"selectHeader": selectHeader, "lockHeader": lockHeader, "updateHeader": updateHeader, "selectItems": selectItems,
 	"selectMarkable": selectMarkable, "selectStates": selectStates, "updateStates": updateStates,
 	"insertChange": insertChange, "selectChanges": selectChanges, "deleteChanges": deleteChanges,
-	"selectVersions": selectVersions, "bumpFeeds": bumpFeeds, "insertItems": insertItems,
+	"selectVersions": selectVersions, "bumpFeeds": bumpFeeds, "insertItems": insertItems, "insertItemsWithOptions": insertItemsWithOptions,
 	"selectStatuses": selectStatuses,
 	"selectGroups":   selectGroups, "upsertGroups": upsertGroups, "selectChunkEnd": selectChunkEnd, "selectTally": selectTally,
 }

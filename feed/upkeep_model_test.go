@@ -67,7 +67,8 @@ func (k *keeper) draw(r *rapid.T, n int) act {
 func (k *keeper) appends(r *rapid.T, n int) act {
 	options := rapid.SliceOfN(rapid.Custom(func(r *rapid.T) belfry.ItemOptions {
 		return belfry.ItemOptions{ResourceKey: rapid.SampledFrom(resources).Draw(r, "about"), ExpiresAfter: 3600 * rapid.Int64Range(0, 3).Draw(r, "expires"),
-			Replaces: rapid.Bool().Draw(r, "replaces")}
+			Replaces: rapid.Bool().Draw(r, "replaces"), Priority: rapid.SampledFrom([]belfry.Priority{"", belfry.NormalPriority, belfry.UrgentPriority}).Draw(r, "priority"),
+			Severity: rapid.SampledFrom([]belfry.Severity{"", belfry.ErrorSeverity}).Draw(r, "severity")}
 	}), 1, 3).Draw(r, "append")
 	label := func(i int) string { return fmt.Sprint(n, ".", i) }
 	return act{"append", func() (int, error) {
@@ -94,9 +95,7 @@ func (k *keeper) appends(r *rapid.T, n int) act {
 					break
 				}
 			}
-			if at, ok := k.changes(k.t, k.ref)[k.o.version+1]; ok {
-				k.o.mark(belfry.Archived, at.at, replaced)
-			}
+			k.o.mark(belfry.Archived, k.changedAt(), replaced)
 		}
 		return 0
 	}}

@@ -54,9 +54,9 @@ func (s *Service) stretch(ctx context.Context, w walk) (feeds []key, err error) 
 	return feeds, err
 }
 
-const takeWalk = `SELECT recipient_id, channel FROM feed_walks WHERE name = $1 AND due_at <= $2 FOR UPDATE SKIP LOCKED`
+const takeWalk = `SELECT after_recipient, after_channel FROM feed_walks WHERE name = $1 AND due_at <= $2 FOR UPDATE SKIP LOCKED`
 
 const selectFeedsAfter = `SELECT environment_id, recipient_id, channel FROM feeds
  WHERE (recipient_id, channel) > ($1, $2) ORDER BY recipient_id, channel LIMIT $3`
 
-const moveWalk = `UPDATE feed_walks SET recipient_id = $2, channel = $3, due_at = $4 WHERE name = $1`
+const moveWalk = `UPDATE feed_walks SET after_recipient = $2, after_channel = $3, due_at = $4 WHERE name = $1`

@@ -96,7 +96,7 @@ func TestNothingIsLeftOfADeletedUser(t *testing.T) {
 	w := newWorld(t)
 	c := w.environment(t, "production")
 	c.identify("ana", "bob")
-	c.store("hello", `[{"ref": "a", "inApp": {"body": "secret-of-ana"}}, {"ref": "m", "email": {"channel": "mail", "subject": "s", "body": "secret-of-ana"}},
+	c.store("hello", `[{"ref": "a", "inApp": {"body": "secret-of-ana", "expiresAfter": {"unit": "days", "value": 1}}}, {"ref": "m", "email": {"channel": "mail", "subject": "s", "body": "secret-of-ana"}},
 		{"ref": "t", "throttle": {"limit": 5, "for": {"unit": "days", "value": 1}}},
 		{"ref": "d", "batch": {"for": {"unit": "days", "value": 1}}}, {"ref": "b", "inApp": {"body": "late"}}]`)
 	ask[any](c, `mutation { identifyUser(input: {id: "ana", email: "ana@example.com"}) { user { id } } }`, nil)
@@ -113,7 +113,7 @@ func TestNothingIsLeftOfADeletedUser(t *testing.T) {
 	bob, _ := w.Recipients.UserID(t.Context(), c.env, "bob")
 	eventually(t, "everything is there", func() bool {
 		left := w.rowsOf(t, ana)
-		return left["feed_items"] > 0 && left["messages"] > 0 && left["attempts"] > 0 && left["batches"] > 0 && left["throttles"] > 0 && left["channel_data"] > 0 && left["schedules"] > 0 && left["runs"] > 0
+		return left["feed_items"] > 0 && left["feed_timers"] > 0 && left["messages"] > 0 && left["attempts"] > 0 && left["batches"] > 0 && left["throttles"] > 0 && left["channel_data"] > 0 && left["schedules"] > 0 && left["runs"] > 0
 	})
 	before := w.rowsOf(t, bob)
 	ask[any](c, `mutation { deleteUser(input: {id: "ana"}) { deleted } }`, nil)

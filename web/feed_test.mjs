@@ -55,6 +55,14 @@ test('archived items leave, also when they are replayed', () => {
   assert.equal(positions(feed), '');
 });
 
+test('removed items leave, by id or up to a position', () => {
+  const feed = feedOf([item('4'), item('3'), item('2'), item('1')]);
+  feed.apply(event('FeedItemsRemoved', '6', { ids: ['id-3', 'id-9'], upTo: null }));
+  assert.equal(positions(feed), '4 2 1');
+  feed.apply(event('FeedItemsRemoved', '7', { ids: [], upTo: '2' }));
+  assert.equal(positions(feed), '4');
+});
+
 test('unseen takes read with it, interacted brings it', () => {
   const feed = feedOf([item('4', { readAt: 'then', seenAt: 'then' })]);
   feed.apply(event('FeedItemsPatched', '6', { ids: ['id-4'], as: 'UNSEEN', at: 'now' }));

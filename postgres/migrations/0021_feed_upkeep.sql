@@ -53,10 +53,10 @@ CREATE TABLE feed_retention (
 
 -- Where those are who walk through all feeds, in the order of their keys. Nodes take turns.
 CREATE TABLE feed_walks (
-  name         text COLLATE "C" PRIMARY KEY,
-  recipient_id bigint NOT NULL DEFAULT 0,               -- the last feed that was visited
-  channel      text COLLATE "C" NOT NULL DEFAULT '',
-  due_at       timestamptz NOT NULL                     -- when the next step is
+  name            text COLLATE "C" PRIMARY KEY,
+  after_recipient bigint NOT NULL DEFAULT 0,            -- the last feed that was visited
+  after_channel   text COLLATE "C" NOT NULL DEFAULT '',
+  due_at          timestamptz NOT NULL                  -- when the next step is
 );
 INSERT INTO feed_walks (name, due_at) VALUES ('retention', 'epoch'), ('audit', 'epoch');
 

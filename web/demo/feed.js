@@ -39,6 +39,11 @@ export class Feed {
         this.#mark(event, (item) => ids.has(item.id));
         return event.as !== 'UNARCHIVED'; // we don't hold what comes back
       }
+      case 'FeedItemsRemoved': {
+        const gone = new Set(event.ids);
+        this.items = this.items.filter((item) => !gone.has(item.id) && !(event.upTo && item.position <= event.upTo));
+        return true;
+      }
       case 'FeedMarkedAll':
         this.#mark(event, (item) => item.position <= event.upTo);
         return event.as !== 'UNARCHIVED';

@@ -29,6 +29,7 @@ export const FEED_EVENTS = `subscription FeedEvents($since: String) {
     ${BADGE}
     ... on FeedItemUpserted { item { ${ITEM} } }
     ... on FeedItemsPatched { ids as at }
+    ... on FeedItemsRemoved { ids upTo }
     ... on FeedMarkedAll { as upTo at }
     ... on FeedReset { reason }
   }
