@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/internal/memo"
 )
 
 // EventKind says what an Event tells.
@@ -40,6 +41,10 @@ type Event struct {
 	UpTo      int64              `json:"upTo,omitempty"`
 	At        time.Time          `json:"at,omitzero"`
 	Reason    ResetReason        `json:"-"` // made by the node that tells it
+
+	// Memo is what has been made of the event: once for all on this node who were told of it by one notice. Nobody may
+	// change the event, or what is in its memo. Nil if it is told to one alone.
+	Memo *memo.Memo `json:"-"`
 }
 
 // Bus is how nodes tell each other what happened to feeds. It may lose and reorder: versions reveal it.
@@ -58,6 +63,28 @@ type Notice struct {
 	Topic   string
 	Version int64
 	Payload []byte // an Event as JSON; empty: read it from the database
+
+	// Memo is what those who hear it on one node have made of it. Nil if it is only one.
+	Memo *memo.Memo
+}
+
+// decoded is the key of a notice's event in its memo.
+type decoded struct{}
+
+// decode reads the event, once for all who hear the notice; nil if it can't be read. Nobody may change it.
+func (n *Notice) decode() *Event {
+	e, _ := n.Memo.Do(decoded{}, func() any {
+		var e Event
+		if json.Unmarshal(n.Payload, &e) != nil {
+			return nil
+		}
+		if e.Item != nil {
+			e.Item.TotalActivities = max(1, e.Item.TotalActivities) // a node of before doesn't say how many triggers it sums up
+		}
+		e.Memo = n.Memo
+		return &e
+	}).(*Event)
+	return e
 }
 
 // Line is a listener's end of the Bus.
@@ -95,7 +122,7 @@ func (s *Service) notices(events []addressed) ([]Notice, error) {
 		if len(payload) > maxPayload {
 			payload = nil
 		}
-		out = append(out, Notice{t, e.version, payload})
+		out = append(out, Notice{Topic: t, Version: e.version, Payload: payload})
 	}
 	return out, nil
 }

@@ -2,14 +2,12 @@ package graph
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"sync"
 
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/feed"
 	"github.com/belfryhq/belfry/graph/model"
-	"github.com/belfryhq/belfry/internal/pull"
 	"github.com/belfryhq/belfry/recipient"
 )
 
@@ -136,25 +134,4 @@ func (r *Resolver) mark(ctx context.Context, ref feed.Ref, in *model.MarkItemsIn
 		unknown = append(unknown, id.String())
 	}
 	return &model.MarkItemsPayload{Badge: marked.Badge, Position: marked.Position.String(), Changed: marked.Changed, NotFound: unknown}, nil
-}
-
-// subscribe tells what happens to a feed, in the API's form.
-func (r *Resolver) subscribe(ctx context.Context, ref feed.Ref, since *string) (<-chan model.FeedEvent, error) {
-	from, err := position(since, "since")
-	if err != nil {
-		return nil, err
-	}
-	return pull.Channel(ctx, func(wake func()) (pull.Next[model.FeedEvent], error) {
-		sub, err := r.Feeds.Subscribe(ctx, ref, from, wake)
-		if err != nil {
-			return nil, fmt.Errorf("subscribe: %w", err)
-		}
-		return func() (model.FeedEvent, bool, error) {
-			e, ok, err := sub.Next()
-			if !ok {
-				return nil, false, err
-			}
-			return model.NewFeedEvent(ref, e), true, nil
-		}, nil
-	})
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/auth"
+	"github.com/belfryhq/belfry/graph/encoder"
 	"github.com/belfryhq/belfry/graph/generated"
 )
 
@@ -26,13 +27,18 @@ type Config struct {
 	WebSocket graphql.Transport
 	// Introspection lets clients ask for the schema, and get suggestions for misspelt fields. For development.
 	Introspection bool
-	Log           *slog.Logger
+	// Interpret has each event of a subscription executed by gqlgen, rather than encoded. To compare the two.
+	Interpret bool
+	Log       *slog.Logger
 }
 
 // NewServer makes the handler of the GraphQL endpoint.
 func NewServer(c Config) http.Handler {
 	resolver := *c.Resolver
 	resolver.log = c.Log
+	if !c.Interpret {
+		resolver.selections = encoder.NewCompiler()
+	}
 	srv := handler.New(generated.NewExecutableSchema(generated.Config{Resolvers: &resolver, Complexity: complexity()}))
 	srv.AddTransport(c.WebSocket)
 	srv.AddTransport(transport.Options{})
