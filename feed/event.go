@@ -1,7 +1,6 @@
 package feed
 
 import (
-	"encoding/json"
 	"strconv"
 	"time"
 
@@ -74,15 +73,15 @@ type decoded struct{}
 // decode reads the event, once for all who hear the notice; nil if it can't be read. Nobody may change it.
 func (n *Notice) decode() *Event {
 	e, _ := n.Memo.Do(decoded{}, func() any {
-		var e Event
-		if json.Unmarshal(n.Payload, &e) != nil {
+		e, err := decodeEvent(n.Payload)
+		if err != nil {
 			return nil
 		}
 		if e.Item != nil {
 			e.Item.TotalActivities = max(1, e.Item.TotalActivities) // a node of before doesn't say how many triggers it sums up
 		}
 		e.Memo = n.Memo
-		return &e
+		return e
 	}).(*Event)
 	return e
 }
@@ -114,8 +113,8 @@ func (s *Service) notices(events []addressed) ([]Notice, error) {
 		}
 		var payload []byte
 		if e.event != nil {
-			var err error
-			if payload, err = json.Marshal(e.event()); err != nil {
+			event, err := e.event(), error(nil)
+			if payload, err = encodeEvent(&event); err != nil {
 				return nil, err
 			}
 		}
