@@ -1,7 +1,6 @@
 package feed
 
 import (
-	"bytes"
 	"encoding/json"
 	"strconv"
 	"time"
@@ -9,16 +8,7 @@ import (
 	"github.com/belfryhq/belfry"
 )
 
-// encodeEvent makes the form in which an event travels. What it shows is often HTML, whose escapes would only be undone.
-func encodeEvent(e *Event) ([]byte, error) {
-	var b bytes.Buffer
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false)
-	err := encoder.Encode(e)
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
-}
-
-// decodeEvent decodes what encodeEvent made, of this release or another. It is done for every event on every node with
+// decodeEvent decodes what NewNotice made, of this release or another. It is done for every event on every node with
 // somebody who listens, which is why it doesn't begin with encoding/json.
 func decodeEvent(payload []byte) (*Event, error) {
 	s := scanner{b: payload}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,10 +39,11 @@ func everything() *Event {
 func TestEventsAreScanned(t *testing.T) {
 	t.Parallel()
 	for _, e := range []*Event{everything(), {}, {Item: &Item{Categories: []string{}}}} {
-		payload, err := encodeEvent(e)
+		payload, err := appendEvent(nil, e)
 		if err != nil {
 			t.Fatal(err)
 		}
+		sameAsJSON(t, payload)
 		s, got := scanner{b: payload}, &Event{}
 		if s.event(got); s.failed || len(s.b) > 0 {
 			t.Errorf("failed before %q of %s", s.b, payload)
@@ -116,6 +118,17 @@ func TestRandomEventsMeanTheSameAsJSON(t *testing.T) {
 			t.Skip(err) // numbers that JSON hasn't
 		}
 		sameAsJSON(t, payload)
+		n, err := NewNotice("t", e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sameAsJSON(t, n.Payload)
+		want, _ := decodeEvent(payload)
+		got := *n.decode()
+		got.Memo = nil
+		if want.Memo = nil; !reflect.DeepEqual(*want, got) {
+			t.Fatalf("handed over (-encoded +notice)\n%s", cmp.Diff(*want, got))
+		}
 	})
 }
 
@@ -156,4 +169,53 @@ func BenchmarkDecodeEvent(b *testing.B) {
 			_ = json.Unmarshal(payload, &Event{})
 		}
 	})
+}
+
+// What an event is handed over as in one process is what other nodes decode.
+func TestAnEventIsHandedOverOnlyIfItIsWhatOthersDecode(t *testing.T) {
+	t.Parallel()
+	shown := func(change func(*belfry.Content)) *Event {
+		e := everything()
+		change(&e.Item.Content)
+		return e
+	}
+	for name, tt := range map[string]struct {
+		event      *Event
+		handedOver bool
+	}{
+		"everything":           {everything(), true},
+		"a mark":               {&Event{Kind: Patched, Mark: belfry.Seen, Seqs: []int64{1}, Recipient: 1}, true},
+		"no data":              {shown(func(c *belfry.Content) { c.Data = nil }), true},
+		"data without members": {shown(func(c *belfry.Content) { c.Data = map[string]any{} }), false},
+		"a literal number":     {shown(func(c *belfry.Content) { c.Data["x"] = json.Number("1.50") }), false},
+		"an int":               {shown(func(c *belfry.Content) { c.Data["x"] = 1 }), false},
+		"one within":           {shown(func(c *belfry.Content) { c.Data["x"] = []any{map[string]any{"y": int64(1)}} }), false},
+		"no UTF-8":             {shown(func(c *belfry.Content) { c.Body.Rendered = "\xff" }), false},
+		"as a key":             {shown(func(c *belfry.Content) { c.Data["\xff"] = 1.0 }), false},
+		"mail":                 {shown(func(c *belfry.Content) { c.Subject = "x" }), false},
+		"a payload at the limit": {shown(func(c *belfry.Content) {
+			empty, _ := NewNotice("t", shown(func(c *belfry.Content) { c.ActionURL = "" }))
+			c.ActionURL = strings.Repeat("x", maxPayload-len(empty.Payload)-len(`"actionUrl":"",`))
+		}), true},
+	} {
+		n, err := NewNotice("t", tt.event)
+		if err != nil || n.Version != tt.event.Position.Version || len(n.Payload) == 0 {
+			t.Errorf("%s: %d bytes, version %d, %v", name, len(n.Payload), n.Version, err)
+			continue
+		}
+		sameAsJSON(t, n.Payload)
+		if got := n.decode() == tt.event; got != tt.handedOver {
+			t.Errorf("%s: handed over: %v, want %v", name, got, tt.handedOver)
+		}
+		remote := Notice{Payload: n.Payload}
+		local := *n.decode()
+		local.Memo = nil
+		if !reflect.DeepEqual(*remote.decode(), local) {
+			t.Errorf("%s (-remote +local)\n%s", name, cmp.Diff(*remote.decode(), local))
+		}
+	}
+	large := shown(func(c *belfry.Content) { c.ActionURL = strings.Repeat("x", maxPayload) })
+	if n, err := NewNotice("t", large); err != nil || n.Payload != nil || n.Memo != nil {
+		t.Errorf("too large: %d bytes, %v, %v", len(n.Payload), n.Memo, err)
+	}
 }

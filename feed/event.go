@@ -63,7 +63,7 @@ type Notice struct {
 	Version int64
 	Payload []byte // an Event as JSON; empty: read it from the database
 
-	// Memo is what those who hear it on one node have made of it. Nil if it is only one.
+	// Memo is what those who hear it on one node have made of it; nil if they make it each for themselves.
 	Memo *memo.Memo
 }
 
@@ -111,17 +111,15 @@ func (s *Service) notices(events []addressed) ([]Notice, error) {
 		if !s.Bus.Wanted(t) {
 			continue
 		}
-		var payload []byte
+		n := Notice{Topic: t, Version: e.version}
 		if e.event != nil {
 			event, err := e.event(), error(nil)
-			if payload, err = encodeEvent(&event); err != nil {
+			if n, err = NewNotice(t, &event); err != nil {
 				return nil, err
 			}
+			n.Version = e.version
 		}
-		if len(payload) > maxPayload {
-			payload = nil
-		}
-		out = append(out, Notice{Topic: t, Version: e.version, Payload: payload})
+		out = append(out, n)
 	}
 	return out, nil
 }

@@ -21,8 +21,8 @@ type Publication struct {
 	Version int64  // grows with every change of what the topic stands for; the caller's to define
 	Payload []byte // at most MaxPayload bytes; read-only once published, shared by all subscribers of a node
 
-	// Memo is what the subscribers of one node have made of the payload. The hub gives it to what more than one of them
-	// receives; publishers leave it nil.
+	// Memo is what the subscribers of one node have made of the payload. A publisher may begin it, for subscribers in its
+	// own process; otherwise the hub gives one to what more than one of them receives.
 	Memo *memo.Memo
 }
 

@@ -177,7 +177,7 @@ func (h *Hub) Receive(pub Publication) {
 	if t == nil {
 		return
 	}
-	if len(t.subs) > 1 {
+	if pub.Memo == nil && len(t.subs) > 1 {
 		pub.Memo = new(memo.Memo)
 	}
 	for _, s := range t.subs {

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -208,7 +207,8 @@ func beCostServer(t *testing.T, which, databaseURL string) {
 // publishCost publishes an event of a feed, as the feed does.
 func publishCost(t *testing.T, n *belfryNode, env belfry.EnvironmentID, user int, version int64) {
 	id := belfry.MessageID{Recipient: belfry.RecipientID(user + 1), Channel: belfry.DefaultFeed, Seq: version}
-	payload, err := json.Marshal(feed.Event{
+	topic := fmt.Sprintf("%d/%s/%s", env, belfry.DefaultFeed, costUser(user))
+	notice, err := feed.NewNotice(topic, &feed.Event{
 		Kind: feed.Upserted, Position: belfry.Position{Epoch: 1, Version: version}, Badge: belfry.Badge{Total: int(version), Unseen: int(version), Unread: int(version)},
 		Item: &feed.Item{ID: id, Epoch: 1, Actor: 7, TotalActivities: 1, Workflow: "new-comment", StepRef: "inbox", Categories: []string{"comments"}, CreatedAt: time.Now().UTC(),
 			Content: belfry.Content{
@@ -216,14 +216,13 @@ func publishCost(t *testing.T, n *belfryNode, env belfry.EnvironmentID, user int
 					Rendered: "<p><strong>Ben</strong> commented on <em>Apollo</em>: we should look at the figures again before Monday.</p>\n"},
 				ActionURL: "https://app.example.com/projects/apollo/comments/4711",
 				Buttons:   []belfry.Button{{Label: "Answer", Action: "https://app.example.com/projects/apollo/comments/4711/answer"}},
-				Data:      map[string]any{"project": "apollo", "comment": 4711},
+				Data:      map[string]any{"project": "apollo", "comment": 4711.0},
 			}},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	topic := fmt.Sprintf("%d/%s/%s", env, belfry.DefaultFeed, costUser(user))
-	if err := (bell{n.hub}).Publish([]feed.Notice{{Topic: topic, Version: version, Payload: payload}}); err != nil {
+	if err := (bell{n.hub}).Publish([]feed.Notice{notice}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -1,7 +1,6 @@
 package encoder
 
 import (
-	"encoding/json"
 	"strconv"
 	"time"
 
@@ -58,8 +57,7 @@ func appendJSON(b []byte, v map[string]any) ([]byte, error) {
 	if v == nil {
 		return append(b, "null"...), nil
 	}
-	encoded, err := json.Marshal(v)
-	return append(b, encoded...), err
+	return appendMap(b, v)
 }
 
 func appendStrings(b []byte, items []string) []byte {
