@@ -37,7 +37,8 @@ func (c *client) take(e Event) error {
 	next := e.Position.Version == c.at.Version+1
 	switch e.Kind {
 	case Upserted:
-		c.items[e.Item.ID.Seq] = e.Item
+		item := *e.Item // which others are told of as well
+		c.items[item.ID.Seq] = &item
 	case Patched:
 		for _, seq := range e.Seqs {
 			if it := c.items[seq]; it != nil {

@@ -79,15 +79,14 @@ func TestWhateverIsDecodedMeansTheSameAsJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	const instead = `"\{],0-.en` + "\x00\xff"
 	for _, payload := range [][]byte{mine, escaped} {
 		sameAsJSON(t, payload)
 		for i := range payload {
 			sameAsJSON(t, payload[:i])
-			for _, c := range []byte(`"\{],0-.en` + "\x00\xff") {
-				changed := bytes.Clone(payload)
-				changed[i] = c
-				sameAsJSON(t, changed)
-			}
+			changed := bytes.Clone(payload)
+			changed[i] = instead[i%len(instead)]
+			sameAsJSON(t, changed)
 		}
 	}
 	for _, payload := range []string{

@@ -17,5 +17,7 @@
 //     them. A single statement that waits for the lock still sees the items of before, and the counters drift.
 //   - The columns of feed_items that say whether an item is seen, read or archived are not the whole truth: a
 //     watermark may have overtaken them. Read them through Watermarks.Effective only.
+//   - An event that was published, with its item and data, is shared by all who are told of it: nobody may change it,
+//     nor the message that it was made of.
 //   - Append locks feeds in the order of their keys; a transaction that appends out of order may deadlock with another.
 package feed

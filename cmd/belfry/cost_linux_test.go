@@ -27,8 +27,9 @@ import (
 	"github.com/belfryhq/belfry/postgres/pgtest"
 )
 
-// What it costs to tell a user of an event, from its publication to the frame: once with gqlgen's own transport, once with
-// ours, each in a process of its own, which the test's binary starts:
+// What it costs to tell a user of an event, from its publication to the frame: with gqlgen's own transport (stock), with
+// ours but executed by gqlgen (interpreted), encoded but published as if by another node (remote), and encoded. Each is in
+// a process of its own, which the test's binary starts:
 //
 //	go test -run TestCostOfADelivery -v ./cmd/belfry -cost
 var (
@@ -57,7 +58,7 @@ func TestCostOfADelivery(t *testing.T) {
 	if !*cost {
 		t.Skip("takes a quiet machine: run with -cost")
 	}
-	for _, which := range []string{"stock", "interpreted", "encoded"} {
+	for _, which := range []string{"stock", "interpreted", "remote", "encoded"} {
 		t.Logf("%-11s  %5.1f ms of CPU for 1,000 deliveries", which, measureCost(t, which))
 	}
 }
@@ -162,7 +163,7 @@ func beCostServer(t *testing.T, which, databaseURL string) {
 	}
 	config := graph.Config{
 		Resolver: &graph.Resolver{Engine: n.engine, Feeds: n.feeds, Recipients: n.people, Deliveries: n.delivery}, Auth: n.auth, Log: n.log,
-		WebSocket: n.sockets, Interpret: which != "encoded",
+		WebSocket: n.sockets, Interpret: which == "stock" || which == "interpreted",
 	}
 	if which == "stock" {
 		config.WebSocket = transport.Websocket{PingPongInterval: time.Minute, InitFunc: func(ctx context.Context, p transport.InitPayload) (context.Context, *transport.InitPayload, error) {
@@ -196,7 +197,7 @@ func beCostServer(t *testing.T, which, databaseURL string) {
 		case "publish":
 			version++
 			for i := range costFeeds {
-				publishCost(t, n, env.ID, i, version)
+				publishCost(t, n, env.ID, i, version, which != "encoded")
 			}
 			fmt.Println(version)
 		}
@@ -204,8 +205,8 @@ func beCostServer(t *testing.T, which, databaseURL string) {
 	os.Exit(0)
 }
 
-// publishCost publishes an event of a feed, as the feed does.
-func publishCost(t *testing.T, n *belfryNode, env belfry.EnvironmentID, user int, version int64) {
+// publishCost publishes an event of a feed, as the feed does. What another node has published comes as JSON alone.
+func publishCost(t *testing.T, n *belfryNode, env belfry.EnvironmentID, user int, version int64, remote bool) {
 	id := belfry.MessageID{Recipient: belfry.RecipientID(user + 1), Channel: belfry.DefaultFeed, Seq: version}
 	topic := fmt.Sprintf("%d/%s/%s", env, belfry.DefaultFeed, costUser(user))
 	notice, err := feed.NewNotice(topic, &feed.Event{
@@ -221,6 +222,9 @@ func publishCost(t *testing.T, n *belfryNode, env belfry.EnvironmentID, user int
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if remote {
+		notice.Memo = nil
 	}
 	if err := (bell{n.hub}).Publish([]feed.Notice{notice}); err != nil {
 		t.Fatal(err)
