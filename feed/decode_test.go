@@ -139,7 +139,7 @@ func TestANoticeIsDecodedOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	alone := Notice{Payload: payload}
-	if alone.decode() == alone.decode() || alone.decode().Memo != nil {
+	if one, other := alone.decode(), alone.decode(); one == other || one.Memo != nil {
 		t.Error("shared although it is for one")
 	}
 	shared := Notice{Payload: payload, Memo: &memo.Memo{}}
