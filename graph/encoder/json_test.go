@@ -1,10 +1,12 @@
 package encoder
 
 import (
+	"bytes"
 	"encoding/json"
 	"math"
 	"testing"
 
+	"github.com/99designs/gqlgen/graphql"
 	"pgregory.net/rapid"
 )
 
@@ -31,4 +33,21 @@ func TestAgreesWithEncodingJSON(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		check(t, rapid.MapOf(texts, rapid.OneOf(floats, texts.AsAny(), rapid.SliceOf(floats).AsAny(), rapid.MapOf(texts, floats).AsAny())).Draw(t, "object"))
 	})
+}
+
+func TestStringsAgreeWithGqlgen(t *testing.T) {
+	t.Parallel()
+	check := func(t rapid.TB, s string) {
+		t.Helper()
+		var want bytes.Buffer
+		graphql.MarshalString(s).MarshalGQL(&want)
+		if got := appendString(nil, s); string(got) != want.String() {
+			t.Errorf("%q: %s, want %s", s, got, want.String())
+		}
+	}
+	for c := range 256 {
+		check(t, "a"+string([]byte{byte(c)})+"b")
+		check(t, string([]byte{byte(c)}))
+	}
+	rapid.Check(t, func(t *rapid.T) { check(t, rapid.String().Draw(t, "s")) })
 }
