@@ -41,7 +41,8 @@ func (c *client) take(e Event) error {
 	next := e.Position.Version == c.at.Version+1
 	switch e.Kind {
 	case Upserted:
-		c.items[e.Item.ID.Seq], c.asOf[e.Item.ID.Seq] = e.Item, max(e.AsOf, e.Position.Version)
+		item := *e.Item // which others are told of as well
+		c.items[item.ID.Seq], c.asOf[item.ID.Seq] = &item, max(e.AsOf, e.Position.Version)
 	case Patched:
 		for _, seq := range e.Seqs {
 			c.mark(e, seq)

@@ -29,5 +29,7 @@
 //   - The columns of feed_items that say whether an item is seen, read or archived are not the whole truth: a
 //     watermark may have overtaken them. Read them through Watermarks.Effective only.
 //   - Whoever changes items that are there keeps the feed's groups true, or drops them (see groups in group.go).
+//   - An event that was published, with its item and data, is shared by all who are told of it: nobody may change it,
+//     nor the message that it was made of.
 //   - Append locks feeds in the order of their keys; a transaction that appends out of order may deadlock with another.
 package feed

@@ -1,11 +1,11 @@
 package feed
 
 import (
-	"encoding/json"
 	"strconv"
 	"time"
 
 	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/internal/memo"
 )
 
 // EventKind says what an Event tells.
@@ -58,6 +58,10 @@ type Event struct {
 	// AsOf is the version as of which Item is, if that is later than Position: marks up to there are contained in it.
 	AsOf   int64       `json:"-"`
 	Reason ResetReason `json:"-"` // made by the node that tells it
+
+	// Memo is what has been made of the event: once for all on this node who were told of it by one notice. Nobody may
+	// change the event, or what is in its memo. Nil if it is told to one alone.
+	Memo *memo.Memo `json:"-"`
 }
 
 // updated is what feed_changes calls a change after which an item is told as a whole.
@@ -97,6 +101,28 @@ type Notice struct {
 	Topic   string
 	Version int64
 	Payload []byte // an Event as JSON; empty: read it from the database
+
+	// Memo is what those who hear it on one node have made of it; nil if they make it each for themselves.
+	Memo *memo.Memo
+}
+
+// decoded is the key of a notice's event in its memo.
+type decoded struct{}
+
+// decode reads the event, once for all who hear the notice; nil if it can't be read. Nobody may change it.
+func (n *Notice) decode() *Event {
+	e, _ := n.Memo.Do(decoded{}, func() any {
+		e, err := decodeEvent(n.Payload)
+		if err != nil {
+			return nil
+		}
+		if e.Item != nil {
+			e.Item.TotalActivities = max(1, e.Item.TotalActivities) // a node of before doesn't say how many triggers it sums up
+		}
+		e.Memo = n.Memo
+		return e
+	}).(*Event)
+	return e
 }
 
 // Line is a listener's end of the Bus.
@@ -124,17 +150,15 @@ func (s *Service) notices(events []addressed) ([]Notice, error) {
 		if !s.Bus.Wanted(t) {
 			continue
 		}
-		var payload []byte
+		n := Notice{Topic: t, Version: e.version}
 		if e.event != nil {
-			var err error
-			if payload, err = json.Marshal(e.event()); err != nil {
+			event, err := e.event(), error(nil)
+			if n, err = NewNotice(t, &event); err != nil {
 				return nil, err
 			}
+			n.Version = e.version
 		}
-		if len(payload) > maxPayload {
-			payload = nil
-		}
-		out = append(out, Notice{t, e.version, payload})
+		out = append(out, n)
 	}
 	return out, nil
 }

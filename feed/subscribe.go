@@ -3,7 +3,6 @@ package feed
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"slices"
 	"sync/atomic"
 
@@ -179,8 +178,8 @@ func (sub *Subscription) follow(notices []Notice) (events []Event, complete bool
 	slices.SortStableFunc(notices, func(a, b Notice) int { return cmp.Compare(a.Version, b.Version) }) // two publishers may overtake each other
 	at := sub.last
 	for _, n := range notices {
-		var e Event
-		if json.Unmarshal(n.Payload, &e) != nil {
+		e := n.decode()
+		if e == nil {
 			if n.Version <= at.Version {
 				continue
 			}
@@ -196,10 +195,7 @@ func (sub *Subscription) follow(notices []Notice) (events []Event, complete bool
 		case e.Kind == Patched && e.Recipient == 0: // of a node that didn't say yet whose items it means
 			return events, false
 		}
-		if e.Item != nil {
-			e.Item.TotalActivities = max(1, e.Item.TotalActivities) // nor how many triggers it sums up
-		}
-		events, at = append(events, e), e.Position
+		events, at = append(events, *e), e.Position
 	}
 	return events, true
 }

@@ -9,6 +9,8 @@
 //     nobody.
 //   - The document is parsed and checked against the limits in limits.go before anything is executed.
 //   - Each resolver passes the viewer on. Whose feed is meant is decided in one place: belfry.Viewer.FeedOwner.
+//   - What a subscription selects of feed events is compiled when it begins (graph/encoder); gqlgen executes an event only
+//     if it can't be encoded.
 //   - Errors reach the client as extensions.code, field and limit; what isn't a belfry.Error is INTERNAL with a
 //     reference, and logged under it.
 //

@@ -10,7 +10,6 @@ import (
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/feed"
 	"github.com/belfryhq/belfry/graph/model"
-	"github.com/belfryhq/belfry/internal/pull"
 	"github.com/belfryhq/belfry/recipient"
 )
 
@@ -157,48 +156,4 @@ func (r *Resolver) counts(ctx context.Context, ref feed.Ref, views []model.FeedV
 		out[i] = model.FeedViewCount{Name: views[i].Name, Total: c.Total, Unseen: c.Unseen, Unread: c.Unread, Position: counts.Position.String()}
 	}
 	return out, nil
-}
-
-// subscribe tells what happens to a feed, in the API's form.
-func (r *Resolver) subscribe(ctx context.Context, ref feed.Ref, since *string, filter *model.FeedEventFilter) (<-chan model.FeedEvent, error) {
-	from, err := position(since, "since")
-	if err != nil {
-		return nil, err
-	}
-	return pull.Channel(ctx, func(wake func()) (pull.Next[model.FeedEvent], error) {
-		var sub *feed.Subscription
-		var err error
-		if filter != nil {
-			sub, err = r.Feeds.SubscribeWhere(ctx, ref, filter.Filter(), from, wake)
-		} else {
-			sub, err = r.Feeds.Subscribe(ctx, ref, from, wake)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("subscribe: %w", err)
-		}
-		return func() (model.FeedEvent, bool, error) {
-			e, ok, err := sub.Next()
-			if !ok {
-				return nil, false, err
-			}
-			return model.NewFeedEvent(ref, e), true, nil
-		}, nil
-	})
-}
-
-// watchBadge tells the badge of a feed.
-func (r *Resolver) watchBadge(ctx context.Context, ref feed.Ref) (<-chan *model.BadgeEvent, error) {
-	return pull.Channel(ctx, func(wake func()) (pull.Next[*model.BadgeEvent], error) {
-		watch, err := r.Feeds.WatchBadge(ctx, ref, wake)
-		if err != nil {
-			return nil, fmt.Errorf("watch the badge: %w", err)
-		}
-		return func() (*model.BadgeEvent, bool, error) {
-			badge, at, ok, err := watch.Next()
-			if !ok {
-				return nil, false, err
-			}
-			return &model.BadgeEvent{Badge: badge, Position: at.String()}, true, nil
-		}, nil
-	})
 }

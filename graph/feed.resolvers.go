@@ -39,6 +39,20 @@ func (r *feedResolver) Counts(ctx context.Context, obj *model.Feed, views []mode
 	return r.counts(ctx, obj.Ref, views)
 }
 
+func (r *feedResolver) Pinned(ctx context.Context, obj *model.Feed) ([]model.FeedItem, error) {
+	items, err := r.Feeds.Pinned(ctx, obj.Ref)
+	if err != nil {
+		return nil, err
+	}
+	out, pointers := make([]model.FeedItem, len(items)), make([]*model.FeedItem, len(items))
+	for i, item := range items {
+		out[i] = model.FeedItem{Item: item, Environment: obj.Ref.Environment}
+		pointers[i] = &out[i]
+	}
+	r.together(ctx, pointers...)
+	return out, nil
+}
+
 func (r *feedItemResolver) Actors(ctx context.Context, obj *model.FeedItem) ([]model.User, error) {
 	users, err := r.pageOf(ctx, obj).Actors()
 	if err != nil {
@@ -108,25 +122,3 @@ type (
 	feedResolver     struct{ *Resolver }
 	feedItemResolver struct{ *Resolver }
 )
-
-// !!! WARNING !!!
-// The code below was going to be deleted when updating resolvers. It has been copied here so you have
-// one last chance to move it out of harms way if you want. There are two reasons this happens:
-//  - When renaming or deleting a resolver the old code will be put in here. You can safely delete
-//    it when you're done.
-//  - You have helper methods in this file. Move them out to keep these resolver files clean.
-/*
-	func (r *feedResolver) Pinned(ctx context.Context, obj *model.Feed) ([]model.FeedItem, error) {
-	items, err := r.Feeds.Pinned(ctx, obj.Ref)
-	if err != nil {
-		return nil, err
-	}
-	out, pointers := make([]model.FeedItem, len(items)), make([]*model.FeedItem, len(items))
-	for i, item := range items {
-		out[i] = model.FeedItem{Item: item, Environment: obj.Ref.Environment}
-		pointers[i] = &out[i]
-	}
-	r.together(ctx, pointers...)
-	return out, nil
-}
-*/

@@ -9,6 +9,7 @@ import (
 	"github.com/belfryhq/belfry/delivery"
 	"github.com/belfryhq/belfry/engine"
 	"github.com/belfryhq/belfry/feed"
+	"github.com/belfryhq/belfry/graph/encoder"
 	"github.com/belfryhq/belfry/graph/model"
 	"github.com/belfryhq/belfry/recipient"
 )
@@ -20,7 +21,8 @@ type Resolver struct {
 	Recipients *recipient.Service
 	Deliveries *delivery.Service
 
-	log *slog.Logger // of the server; for errors that don't end a request
+	log        *slog.Logger      // of the server; for errors that don't end a request
+	selections *encoder.Compiler // nil: gqlgen executes each event
 }
 
 // feedRef decides which feed a request means, and whether the viewer may.

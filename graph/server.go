@@ -15,6 +15,7 @@ import (
 
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/auth"
+	"github.com/belfryhq/belfry/graph/encoder"
 	"github.com/belfryhq/belfry/graph/generated"
 )
 
@@ -28,7 +29,9 @@ type Config struct {
 	EventStreams *EventStreams
 	// Introspection lets clients ask for the schema, and get suggestions for misspelt fields. For development.
 	Introspection bool
-	Log           *slog.Logger
+	// Interpret has each event of a subscription executed by gqlgen, rather than encoded. To compare the two.
+	Interpret bool
+	Log       *slog.Logger
 }
 
 // NewServer makes the handler of the GraphQL endpoint.
@@ -39,6 +42,9 @@ func NewServer(c Config) http.Handler {
 		c.EventStreams = &EventStreams{}
 	}
 	c.EventStreams.log = c.Log
+	if !c.Interpret {
+		resolver.selections = encoder.NewCompiler()
+	}
 	srv := handler.New(generated.NewExecutableSchema(generated.Config{Resolvers: &resolver, Complexity: complexity()}))
 	srv.AddTransport(c.WebSocket)
 	srv.AddTransport(transport.Options{})

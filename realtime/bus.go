@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/belfryhq/belfry/internal/memo"
 )
 
 // MaxPayload is the largest payload of one publication, in bytes. It equals what one subscription may buffer:
@@ -18,6 +20,10 @@ type Publication struct {
 	Topic   string
 	Version int64  // grows with every change of what the topic stands for; the caller's to define
 	Payload []byte // at most MaxPayload bytes; read-only once published, shared by all subscribers of a node
+
+	// Memo is what the subscribers of one node have made of the payload. A publisher may begin it, for subscribers in its
+	// own process; otherwise the hub gives one to what more than one of them receives.
+	Memo *memo.Memo
 }
 
 // PayloadTooLargeError says that a publication was not sent because of its size.

@@ -22,7 +22,8 @@
 //   - Publications may arrive twice in effect (once in the state that was read, once as a publication):
 //     compare versions, skip what is not newer.
 //   - After a gap, read the state again; the publications that Take returned beside it may have holes.
-//   - A payload is shared by all subscribers of a node and must not be modified after Publish.
+//   - A payload is shared by all subscribers of a node and must not be modified after Publish, and what one of them puts
+//     into its memo is shared likewise.
 //   - While Redis is away, Subscribe lets its caller through after [ConfirmTimeout], with a gap reported at
 //     once and another when the bus is back. Feeds keep working, live updates wait for the sweeper.
 //   - All subscribers learn of a reconnect at the same moment. Callers that answer a gap with a query should

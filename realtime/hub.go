@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/belfryhq/belfry/internal/memo"
 )
 
 const (
@@ -176,6 +178,9 @@ func (h *Hub) Receive(pub Publication) {
 	t := sh.topics[pub.Topic]
 	if t == nil {
 		return
+	}
+	if pub.Memo == nil && len(t.subs) > 1 {
+		pub.Memo = new(memo.Memo)
 	}
 	for _, s := range t.subs {
 		if !s.queue.push(pub) {

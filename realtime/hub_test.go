@@ -347,3 +347,30 @@ func TestSubscribeFuncCallsInsteadOfSignalling(t *testing.T) {
 		t.Errorf("Take returned %d publications and gap %t", len(pubs), gap)
 	}
 }
+
+// What several subscribers of a node receive they may decode once for all of them.
+func TestSubscribersShareWhatTheyMakeOfAPublication(t *testing.T) {
+	t.Parallel()
+	hub := realtimetest.StartHub(t, realtime.NewMemoryBus())
+	for _, n := range []int{1, 2, 3} {
+		topic := fmt.Sprint("topic-", n)
+		var subs []*realtime.Subscription
+		for range n {
+			subs = append(subs, realtimetest.Subscribe(t, hub, topic))
+		}
+		realtimetest.Publish(t, hub, publications(topic, 2, 1)...)
+		var made int
+		for _, sub := range subs {
+			pubs, _ := sub.Take()
+			for _, pub := range pubs {
+				if shared := pub.Memo != nil; shared != (n > 1) {
+					t.Errorf("of %d subscribers one has a memo: %v", n, shared)
+				}
+				pub.Memo.Do("key", func() any { made++; return nil })
+			}
+		}
+		if made != 2 {
+			t.Errorf("%d subscribers made %d things of 2 publications", n, made)
+		}
+	}
+}

@@ -23,6 +23,7 @@ type FeedResolver interface {
 	Items(ctx context.Context, obj *model.Feed, first int, after *string, filter *model.FeedFilter) (*model.FeedItemConnection, error)
 	Badge(ctx context.Context, obj *model.Feed) (*belfry.Badge, error)
 	Counts(ctx context.Context, obj *model.Feed, views []model.FeedViewInput) ([]model.FeedViewCount, error)
+	Pinned(ctx context.Context, obj *model.Feed) ([]model.FeedItem, error)
 }
 type FeedItemResolver interface {
 	Actors(ctx context.Context, obj *model.FeedItem) ([]model.User, error)
@@ -469,6 +470,38 @@ func fieldContext_Feed_counts(ctx context.Context, ec *executionContext, field g
 	if fc.Args, err = field_Feed_counts_args(ctx, ec, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
+	}
+	return fc, nil
+}
+
+func _Feed_pinned(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.Feed) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return fieldContext_Feed_pinned(ctx, ec, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Feed().Pinned(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []model.FeedItem) graphql.Marshaler {
+			return marshalNFeedItem2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedItemᚄ(ctx, ec, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func fieldContext_Feed_pinned(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Feed",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return childFields_FeedItem(ctx, ec, field)
+		},
 	}
 	return fc, nil
 }
@@ -2200,38 +2233,6 @@ func fieldContext_FeedViewCount_position(_ context.Context, ec *executionContext
 	return graphql.NewScalarFieldContext("FeedViewCount", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func _FeedViewCount_pinned(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.FeedViewCount) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return fieldContext_FeedViewCount_pinned(ctx, ec, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Pinned, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []model.FeedItem) graphql.Marshaler {
-			return marshalNFeedItem2ᚕgithubᚗcomᚋbelfryhqᚋbelfryᚋgraphᚋmodelᚐFeedItemᚄ(ctx, ec, selections, v)
-		},
-		true,
-		true,
-	)
-}
-func fieldContext_FeedViewCount_pinned(_ context.Context, ec *executionContext, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	fc = &graphql.FieldContext{
-		Object:     "FeedViewCount",
-		Field:      field,
-		IsMethod:   false,
-		IsResolver: false,
-		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return childFields_FeedItem(ctx, ec, field)
-		},
-	}
-	return fc, nil
-}
-
 func _MarkItemsPayload_badge(ctx context.Context, ec *executionContext, field graphql.CollectedField, obj *model.MarkItemsPayload) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -3306,6 +3307,44 @@ func _Feed(ctx context.Context, ec *executionContext, sel ast.SelectionSet, obj 
 			}
 
 			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "pinned":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = _Feed_pinned(ctx, ec, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -4082,11 +4121,6 @@ func _FeedViewCount(ctx context.Context, ec *executionContext, sel ast.Selection
 			}
 		case "position":
 			out.Values[i] = _FeedViewCount_position(ctx, ec, field, obj)
-			if out.Values[i] == graphql.Null {
-				out.Invalids++
-			}
-		case "pinned":
-			out.Values[i] = _FeedViewCount_pinned(ctx, ec, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}

@@ -252,6 +252,7 @@ type ComplexityRoot struct {
 		Channel func(childComplexity int) int
 		Counts  func(childComplexity int, views []model.FeedViewInput) int
 		Items   func(childComplexity int, first int, after *string, filter *model.FeedFilter) int
+		Pinned  func(childComplexity int) int
 		User    func(childComplexity int) int
 	}
 
@@ -377,7 +378,6 @@ type ComplexityRoot struct {
 
 	FeedViewCount struct {
 		Name     func(childComplexity int) int
-		Pinned   func(childComplexity int) int
 		Position func(childComplexity int) int
 		Total    func(childComplexity int) int
 		Unread   func(childComplexity int) int
@@ -1687,6 +1687,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Feed.Items(childComplexity, args["first"].(int), args["after"].(*string), args["filter"].(*model.FeedFilter)), true
+	case "Feed.pinned":
+		if e.ComplexityRoot.Feed.Pinned == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Feed.Pinned(childComplexity), true
 	case "Feed.user":
 		if e.ComplexityRoot.Feed.User == nil {
 			break
@@ -2199,12 +2205,6 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.FeedViewCount.Name(childComplexity), true
-	case "FeedViewCount.pinned":
-		if e.ComplexityRoot.FeedViewCount.Pinned == nil {
-			break
-		}
-
-		return e.ComplexityRoot.FeedViewCount.Pinned(childComplexity), true
 	case "FeedViewCount.position":
 		if e.ComplexityRoot.FeedViewCount.Position == nil {
 			break
@@ -5805,6 +5805,8 @@ type Feed {
   every item of the feed. At most 20.
   """
   counts(views: [FeedViewInput!]!): [FeedViewCount!]!
+  "What the user keeps on top, the item that was pinned last first: at most 20. Archived and snoozed items are left out."
+  pinned: [FeedItem!]!
 }
 
 "A filter to count by."
@@ -5827,8 +5829,6 @@ type FeedViewCount {
   unread: Int!
   "The feed's position at that instant."
   position: String!
-  "What the user keeps on top, the item that was pinned last first: at most 20. Archived and snoozed items are left out."
-  pinned: [FeedItem!]!
 }
 
 "Exact numbers of items that aren't archived."
@@ -9444,6 +9444,8 @@ func childFields_Feed(ctx context.Context, ec *executionContext, field graphql.C
 		return fieldContext_Feed_badge(ctx, ec, field)
 	case "counts":
 		return fieldContext_Feed_counts(ctx, ec, field)
+	case "pinned":
+		return fieldContext_Feed_pinned(ctx, ec, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Feed", field.Name)
 }
@@ -9598,8 +9600,6 @@ func childFields_FeedViewCount(ctx context.Context, ec *executionContext, field 
 		return fieldContext_FeedViewCount_unread(ctx, ec, field)
 	case "position":
 		return fieldContext_FeedViewCount_position(ctx, ec, field)
-	case "pinned":
-		return fieldContext_FeedViewCount_pinned(ctx, ec, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type FeedViewCount", field.Name)
 }

@@ -814,8 +814,6 @@ type FeedViewCount struct {
 	Unread int `json:"unread"`
 	// The feed's position at that instant.
 	Position string `json:"position"`
-	// What the user keeps on top, the item that was pinned last first: at most 20. Archived and snoozed items are left out.
-	Pinned []FeedItem `json:"pinned"`
 }
 
 // A filter to count by.

@@ -17,11 +17,15 @@ import (
 // MarshalTime writes an instant in RFC 3339, in UTC, to the microsecond.
 func MarshalTime(t time.Time) graphql.Marshaler {
 	return graphql.WriterFunc(func(w io.Writer) {
-		b := make([]byte, 0, 36)
-		b = append(b, '"')
-		b = t.UTC().AppendFormat(b, "2006-01-02T15:04:05.000000Z07:00")
-		_, _ = w.Write(append(b, '"')) // a response that can't be written has nobody to read its error
+		_, _ = w.Write(AppendTime(make([]byte, 0, 36), t)) // a response that can't be written has nobody to read its error
 	})
+}
+
+// AppendTime appends what MarshalTime writes.
+func AppendTime(b []byte, t time.Time) []byte {
+	b = append(b, '"')
+	b = t.UTC().AppendFormat(b, "2006-01-02T15:04:05.000000Z07:00")
+	return append(b, '"')
 }
 
 // UnmarshalTime reads an instant in RFC 3339.

@@ -158,6 +158,21 @@ func (o *operation) isSubscription() bool {
 	return false
 }
 
+// resume works on a goroutine that has just begun. It makes room on the stack first, while there is nothing on it: to grow
+// it later, step by step and from below many calls, costs as much as encoding a response.
+func (o *operation) resume() {
+	growStack(0)
+	o.work()
+}
+
+// growStack grows the stack to hold what a response takes. n is less than the room; the compiler mustn't know it.
+//
+//go:noinline
+func growStack(n int) byte {
+	var room [6 << 10]byte
+	return room[n]
+}
+
 // work sends responses until there are no more, or none at present.
 func (o *operation) work() {
 	for o.respond() {
@@ -207,7 +222,7 @@ func (o *operation) Wake() {
 			}
 		case resting:
 			if o.stage.CompareAndSwap(resting, working) {
-				go o.work()
+				go o.resume()
 				return
 			}
 		}

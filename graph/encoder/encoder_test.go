@@ -1,0 +1,174 @@
+package encoder_test
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"pgregory.net/rapid"
+
+	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/feed"
+	"github.com/belfryhq/belfry/graph/encoder"
+	"github.com/belfryhq/belfry/graph/generated"
+	"github.com/belfryhq/belfry/graph/model"
+)
+
+// Whatever is selected of whatever event: the bytes and the errors are gqlgen's.
+func TestAgreesWithGqlgen(t *testing.T) {
+	t.Parallel()
+	schema := generated.NewExecutableSchema(generated.Config{}).Schema()
+	s := newServer()
+	invalid, encoded, executed := 0, 0, 0
+	rapid.Check(t, func(rt *rapid.T) {
+		s.events.event = randomEvent(rt)
+		s.items.actors = rapid.SliceOfN(rapid.Custom(randomUser), 0, 2).Draw(rt, "actors")
+		s.items.tenant = optionalTexts.Draw(rt, "tenant")
+		s.items.err = nil
+		if rapid.IntRange(1, 10).Draw(rt, "fails") == 1 {
+			s.items.err = errors.New("the database has gone")
+		}
+		made := selections{t: rt, schema: schema}
+		params := graphql.RawParams{}
+		params.Query, params.Variables = made.query()
+		if _, _, errs := s.answer(params); errs != nil { // two fields under one name, mostly
+			invalid++
+			return
+		}
+		if s.agrees(rt, params) {
+			encoded++
+		} else {
+			executed++
+		}
+	})
+	t.Logf("%d encoded, %d left to gqlgen, %d not valid", encoded, executed, invalid)
+	if encoded < 2*executed || encoded < invalid/2 {
+		t.Errorf("%d encoded, %d left to gqlgen, %d not valid: this tests too little", encoded, executed, invalid)
+	}
+}
+
+// anItem has something in each field.
+func anItem() model.FeedItem {
+	at := time.Date(2026, 5, 4, 9, 0, 0, 1000, time.UTC)
+	return model.FeedItem{Item: &feed.Item{
+		ID: belfry.MessageID{Recipient: 1, Channel: "in-app", Seq: 7}, Epoch: 3, TotalActivities: 2, Workflow: "welcome", StepRef: "inbox", Categories: []string{"news"},
+		Content: belfry.Content{Body: belfry.Body{Format: belfry.MarkdownBody, Content: "*Hi*", Rendered: "<p><em>Hi</em></p>"}, ActionURL: "/",
+			Data: map[string]any{"n": 1}, Buttons: []belfry.Button{{Label: "Go", Action: "/go"}}},
+		CreatedAt: at, State: feed.State{SeenAt: &at, ReadAt: &at, InteractedAt: &at, ArchivedAt: &at},
+	}}
+}
+
+func upsertedItem(change func(*feed.Item)) model.FeedEvent {
+	item := anItem()
+	change(item.Item)
+	return model.FeedItemUpserted{Position: "1", Item: item}
+}
+
+func TestWhatFailsIsLeftToGqlgen(t *testing.T) {
+	t.Parallel()
+	gone := errors.New("the database has gone")
+	same := func(*feed.Item) {}
+	for name, tt := range map[string]struct {
+		query   string
+		event   model.FeedEvent
+		err     error
+		encoded bool
+	}{
+		"nothing fails":                  {`{ position ... on FeedItemUpserted { item { data actors { id properties } tenant } } }`, upsertedItem(same), nil, true},
+		"actors":                         {`{ position ... on FeedItemUpserted { item { actors { id } } } }`, upsertedItem(same), gone, false},
+		"tenant":                         {`{ position ... on FeedItemUpserted { item { tenant } } }`, upsertedItem(same), gone, false},
+		"who isn't asked for":            {`{ position ... on FeedItemUpserted { item { id tenant @skip(if: true) } } }`, upsertedItem(same), gone, true},
+		"data":                           {`{ ... on FeedItemUpserted { item { data } } }`, upsertedItem(func(i *feed.Item) { i.Content.Data["n"] = math.NaN() }), nil, false},
+		"an item that is missing":        {`{ ... on FeedItemUpserted { item { stepRef } } }`, model.FeedItemUpserted{}, nil, false},
+		"a mark of a later release":      {`{ ... on FeedItemsPatched { as } }`, model.FeedItemsPatched{As: "FOLDED"}, nil, false},
+		"a field of a resolver":          {`{ position ... on FeedItemUpserted { item { actors { channelData { channel } } } } }`, upsertedItem(same), nil, false},
+		"of another event":               {`{ position ... on FeedItemUpserted { item { actors { channelData { channel } } } } }`, model.FeedSynced{Position: "1"}, nil, true},
+		"nothing of this event":          {`{ ... on FeedReset { reason } }`, model.FeedSynced{}, nil, true},
+		"one name for unrelated fields":  {`{ ... on FeedItemUpserted { item { blocks { ... on MarkdownBlock { x: name } ... on TextBlock { x: content } } } } }`, upsertedItem(same), nil, true},
+		"interfaces of another branch":   {`{ ... on FeedItemUpserted { item { ... on Node { id } ... on Node { ... on FeedItem { id channel } } } } }`, upsertedItem(same), nil, true},
+		"a fragment that is used twice":  {`{ ...e ...e ... on FeedEvent { ...e @skip(if: true) } } } fragment e on FeedEvent { position badge { total } `, model.FeedReset{}, nil, true},
+		"fields merged from two places":  {`{ badge { total } ... on FeedSynced { badge { unread total } } badge { t: total } }`, model.FeedSynced{}, nil, true},
+		"a set of which nothing is left": {`{ badge { total @include(if: false) } }`, model.FeedSynced{}, nil, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer()
+			s.events.event, s.items.err = tt.event, tt.err
+			name := "Ana"
+			s.items.actors, s.items.tenant = []model.User{{ID: "u", Name: &name, Properties: map[string]any{}}}, &name
+			if got := s.agrees(t, graphql.RawParams{Query: `subscription { feedEvents ` + tt.query + `}`}); got != tt.encoded {
+				t.Errorf("encoded: %v, want %v", got, tt.encoded)
+			}
+		})
+	}
+}
+
+// schemaOnly is a server that is asked for nothing.
+var schemaOnly = sync.OnceValue(newServer)
+
+// compiled compiles a subscription.
+func compiled(t *testing.T, c *encoder.Compiler, query string, variables map[string]any) *encoder.Selection {
+	t.Helper()
+	op, errs := schemaOnly().executor.CreateOperationContext(graphql.StartOperationTrace(t.Context()), &graphql.RawParams{Query: query, Variables: variables})
+	if errs != nil {
+		t.Fatal(errs)
+	}
+	return c.Compile(op, graphql.CollectFields(op, op.Operation.SelectionSet, []string{"Subscription"})[0].Selections)
+}
+
+// Those who select the same share what is encoded, however they say it.
+func TestTheSameSelectionIsCompiledOnce(t *testing.T) {
+	t.Parallel()
+	c := encoder.NewCompiler()
+	one := compiled(t, c, `subscription { feedEvents { position badge { unread } } }`, nil)
+	for query, same := range map[string]bool{
+		`subscription Other($since: String) { feedEvents(since: $since) { ...e } } fragment e on FeedEvent { position badge { unread } }`: true,
+		`subscription ($all: Boolean = false) { feedEvents { position badge { total @include(if: $all) unread } } }`:                      true,
+		`subscription ($all: Boolean = true) { feedEvents { position badge { total @include(if: $all) unread } } }`:                       false,
+		`subscription { feedEvents { position badge { unread: unseen } } }`:                                                               false,
+		`subscription { feedEvents { badge { unread } position } }`:                                                                       false,
+		`subscription { feedEvents { position badge { unread } ... on FeedSynced { __typename } } }`:                                      false,
+		`subscription { feedEvents { position badge { unread } ... on FeedItemUpserted { item { actors { id } } } } }`:                    false,
+	} {
+		if other := compiled(t, c, query, nil); (other == one) != same {
+			t.Errorf("the same as %s: %v, want %v", query, other == one, same)
+		}
+	}
+}
+
+func TestWhoAsksMattersIfActorsAreShown(t *testing.T) {
+	t.Parallel()
+	for query, want := range map[string]bool{
+		`subscription { feedEvents { position ... on FeedItemUpserted { item { tenant } } } }`:                          false,
+		`subscription { feedEvents { ... on FeedItemUpserted { item { actors { id } } } } }`:                            true,
+		`subscription { feedEvents { ... on FeedItemUpserted { item { id ... @skip(if: true) { actors { id } } } } } }`: false,
+	} {
+		if got := compiled(t, encoder.NewCompiler(), query, nil).Personal(); got != want {
+			t.Errorf("Personal() = %v of %s", got, query)
+		}
+	}
+}
+
+// Strangers choose what is kept, so there is a limit.
+func TestSelectionsAreForgotten(t *testing.T) {
+	t.Parallel()
+	c := encoder.NewCompiler()
+	query := func(n int) string { return fmt.Sprintf(`subscription { feedEvents { p%d: position } }`, n) }
+	first := compiled(t, c, query(0), nil)
+	for i := range encoder.MaxSelections - 1 {
+		compiled(t, c, query(i+1), nil)
+	}
+	if compiled(t, c, query(0), nil) != first {
+		t.Fatal("forgotten within the limit")
+	}
+	for i := range encoder.MaxSelections {
+		compiled(t, c, query(encoder.MaxSelections+i), nil)
+	}
+	if compiled(t, c, query(0), nil) == first {
+		t.Error("not forgotten beyond the limit")
+	}
+}

@@ -1,0 +1,108 @@
+package encoder
+
+import (
+	"fmt"
+
+	"github.com/99designs/gqlgen/graphql"
+	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/vektah/gqlparser/v2/ast"
+
+	"github.com/belfryhq/belfry/graph/model"
+)
+
+// Selection is what a subscription has selected of feed events, compiled. It is immutable.
+type Selection struct {
+	// Those that can't be encoded are nil. FeedMarkedWhere is left to gqlgen: it is rare.
+	upserted  value[upserted]
+	patched   value[model.FeedItemsPatched]
+	removed   value[model.FeedItemsRemoved]
+	markedAll value[model.FeedMarkedAll]
+	synced    value[model.FeedSynced]
+	reset     value[model.FeedReset]
+	personal  bool
+}
+
+// MaxSelections is how many different selections a Compiler keeps. There are as many as clients have releases; one that
+// was forgotten is compiled again, and then no longer shared with those who had it before.
+const MaxSelections = 1000
+
+// Compiler compiles selections, the same ones once. It is safe for concurrent use.
+type Compiler struct {
+	selections *lru.Cache[string, *Selection]
+}
+
+// NewCompiler returns a Compiler.
+func NewCompiler() *Compiler {
+	selections, err := lru.New[string, *Selection](MaxSelections)
+	if err != nil {
+		panic(err) // of a size that isn't positive
+	}
+	return &Compiler{selections}
+}
+
+// Compile compiles what a validated operation, with its variables, selects of feed events.
+func (c *Compiler) Compile(op *graphql.OperationContext, selected ast.SelectionSet) *Selection {
+	with := compiler{op: &graphql.OperationContext{Doc: op.Doc, Variables: op.Variables}}
+	s := &Selection{
+		upserted:  compileKind(&with, &itemUpserted, selected),
+		patched:   compileKind(&with, &itemsPatched, selected),
+		removed:   compileKind(&with, &itemsRemoved, selected),
+		markedAll: compileKind(&with, &markedAll, selected),
+		synced:    compileKind(&with, &synced, selected),
+		reset:     compileKind(&with, &reset, selected),
+		personal:  with.personal,
+	}
+	if known, ok, _ := c.selections.PeekOrAdd(with.signature.String(), s); ok {
+		c.selections.Get(with.signature.String()) // it was used
+		return known
+	}
+	return s
+}
+
+// compileKind compiles what is selected of one type of event.
+func compileKind[T any](c *compiler, o *object[T], selected ast.SelectionSet) value[T] {
+	v := compile(c, o, selected)
+	if v == nil {
+		c.signature.WriteByte('!')
+	}
+	return v
+}
+
+// Personal reports whether an event's encoding depends on who subscribed.
+func (s *Selection) Personal() bool { return s.personal }
+
+// Append appends an event. If ok is false it can't be encoded, and is for gqlgen: what was appended is of no use.
+func (s *Selection) Append(b []byte, event model.FeedEvent, reader Reader) (_ []byte, ok bool) {
+	defer func() {
+		if recover() != nil { // gqlgen will come to the same, and say so
+			ok = false
+		}
+	}()
+	var err error
+	switch e := event.(type) {
+	case model.FeedItemUpserted:
+		b, err = encode(b, &upserted{position: e.Position, badge: e.Badge, item: item{e.Item, reader}, asOf: e.AsOf}, s.upserted)
+	case model.FeedItemsPatched:
+		b, err = encode(b, &e, s.patched)
+	case model.FeedItemsRemoved:
+		b, err = encode(b, &e, s.removed)
+	case model.FeedMarkedAll:
+		b, err = encode(b, &e, s.markedAll)
+	case model.FeedSynced:
+		b, err = encode(b, &e, s.synced)
+	case model.FeedReset:
+		b, err = encode(b, &e, s.reset)
+	default:
+		err = fmt.Errorf("encoder: no table for %T", event)
+	}
+	return b, err == nil
+}
+
+func encode[T any](b []byte, e *T, v value[T]) ([]byte, error) {
+	if v == nil {
+		return b, errNotCompiled
+	}
+	return v(b, e)
+}
+
+var errNotCompiled = fmt.Errorf("encoder: something was selected that can't be encoded")

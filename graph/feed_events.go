@@ -1,0 +1,119 @@
+package graph
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/99designs/gqlgen/graphql"
+
+	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/auth"
+	"github.com/belfryhq/belfry/feed"
+	"github.com/belfryhq/belfry/graph/encoder"
+	"github.com/belfryhq/belfry/graph/model"
+	"github.com/belfryhq/belfry/internal/pull"
+)
+
+// subscribe tells what happens to a feed, in the API's form.
+func (r *Resolver) subscribe(ctx context.Context, ref feed.Ref, since *string, filter *model.FeedEventFilter) (<-chan model.FeedEvent, error) {
+	from, err := position(since, "since")
+	if err != nil {
+		return nil, err
+	}
+	return pull.Channel(ctx, func(wake func()) (pull.Next[model.FeedEvent], error) {
+		var sub *feed.Subscription
+		var err error
+		if filter != nil {
+			sub, err = r.Feeds.SubscribeWhere(ctx, ref, filter.Filter(), from, wake)
+		} else {
+			sub, err = r.Feeds.Subscribe(ctx, ref, from, wake)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("subscribe: %w", err)
+		}
+		told := r.teller(ctx, ref)
+		return func() (model.FeedEvent, bool, error) {
+			e, ok, err := sub.Next()
+			if !ok {
+				return nil, false, err
+			}
+			return told(&e), true, nil
+		}, nil
+	})
+}
+
+// watchBadge tells the badge of a feed.
+func (r *Resolver) watchBadge(ctx context.Context, ref feed.Ref) (<-chan *model.BadgeEvent, error) {
+	return pull.Channel(ctx, func(wake func()) (pull.Next[*model.BadgeEvent], error) {
+		watch, err := r.Feeds.WatchBadge(ctx, ref, wake)
+		if err != nil {
+			return nil, fmt.Errorf("watch the badge: %w", err)
+		}
+		return func() (*model.BadgeEvent, bool, error) {
+			badge, at, ok, err := watch.Next()
+			if !ok {
+				return nil, false, err
+			}
+			return &model.BadgeEvent{Badge: badge, Position: at.String()}, true, nil
+		}, nil
+	})
+}
+
+// teller makes the API's form of a feed's events for one subscription: encoded, as far as what it selects can be.
+func (r *Resolver) teller(ctx context.Context, ref feed.Ref) func(*feed.Event) model.FeedEvent {
+	if r.selections == nil {
+		return func(e *feed.Event) model.FeedEvent { return model.NewFeedEvent(ref, *e) }
+	}
+	selection := r.selections.Compile(graphql.GetOperationContext(ctx), graphql.GetFieldContext(ctx).Field.Selections)
+	key := encoding{selection: selection}
+	if selection.Personal() {
+		key.viewer = auth.ViewerFrom(ctx)
+	}
+	reader := references{ctx, &feedItemResolver{r}}
+	return func(e *feed.Event) model.FeedEvent {
+		return e.Memo.Do(key, func() any {
+			event := model.NewFeedEvent(ref, *e)
+			if json, ok := selection.Append(make([]byte, 0, usualEvent), event, reader); ok {
+				return encoded{event, json}
+			}
+			return event
+		}).(model.FeedEvent)
+	}
+}
+
+// usualEvent is how many bytes an encoded event has, or fewer.
+const usualEvent = 1 << 10
+
+// encoding names what an event is encoded as: the same for all devices that ask for the same.
+type encoding struct {
+	selection *encoder.Selection
+	viewer    belfry.Viewer // if it matters who asks
+}
+
+// encoded is an event as it was selected. gqlgen doesn't look into what encodes itself.
+type encoded struct {
+	model.FeedEvent
+	json []byte
+}
+
+var _ graphql.Marshaler = encoded{}
+
+// MarshalGQL implements graphql.Marshaler.
+func (e encoded) MarshalGQL(w io.Writer) {
+	_, _ = w.Write(e.json) // a response that can't be written has nobody to read its error
+}
+
+// references reads what items refer to, for a subscription.
+type references struct {
+	ctx   context.Context
+	items *feedItemResolver
+}
+
+var _ encoder.Reader = references{}
+
+func (r references) Actors(item *model.FeedItem) ([]model.User, error) {
+	return r.items.Actors(r.ctx, item)
+}
+
+func (r references) Tenant(item *model.FeedItem) (*string, error) { return r.items.Tenant(r.ctx, item) }
