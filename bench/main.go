@@ -28,11 +28,12 @@ type options struct {
 	flood      flood
 	crowd      crowd
 	preferred  load // done with and without preferences
+	sockets    sockets
 	durable    bool
 	cpuProfile string
 }
 
-// options of a full run, which takes about a quarter of an hour on two cores, and of a quick one, which takes seconds and shows only
+// options of a full run, which takes about twenty minutes on two cores, and of a quick one, which takes seconds and shows only
 // that everything works.
 var (
 	full = options{rounds: 3, users: 10_000, durable: true,
@@ -45,7 +46,7 @@ var (
 		flood:   flood{triggers: 100, recipients: 1000, rounds: 2, pace: pace{rate: 50, duration: 5 * time.Second, subscribers: 20}},
 		crowd:   crowd{subscribers: 1_000_000, pace: pace{rate: 50, duration: 5 * time.Second, subscribers: 20}},
 
-		preferred: load{&plain, "1000 a call", 60_000, 1000, 2, 0}}
+		preferred: load{&plain, "1000 a call", 60_000, 1000, 2, 0}, sockets: fullSockets}
 	quick = options{rounds: 1, users: 1000, durable: true,
 		loads: []load{
 			{&plain, "1000 a call", 4000, 1000, 2, time.Millisecond}, {&plain, "1 a call", 500, 1, 16, 100 * time.Millisecond},
@@ -56,13 +57,16 @@ var (
 		flood:   flood{triggers: 5, recipients: 1000, rounds: 1, pace: pace{rate: 50, duration: time.Second, subscribers: 10}},
 		crowd:   crowd{subscribers: 20_000, pace: pace{rate: 50, duration: time.Second, subscribers: 10}},
 
-		preferred: load{&plain, "1000 a call", 4000, 1000, 2, 0}}
+		preferred: load{&plain, "1000 a call", 4000, 1000, 2, 0}, sockets: quickSockets}
 )
 
 // parts are what can be measured alone.
-var parts = []string{"throughput", "latency", "pending", "accept", "fanout", "subscribers", "preferences"}
+var parts = []string{"throughput", "latency", "pending", "accept", "fanout", "subscribers", "preferences", "sockets"}
 
 func main() {
+	if bePeer(os.Args[1:]) {
+		return
+	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(200) // as belfry does; river's client has the same
 	}
@@ -86,6 +90,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) (err error
 	rate := flags.Int("rate", 0, "triggers a second when latency is measured (default 500, quick 50)")
 	only := flags.String("only", "", "measure only `one` of "+strings.Join(parts, ", "))
 	profile := flags.String("cpuprofile", "", "profile the throughput measurements into this `file` (go tool pprof -tagfocus side=Belfry)")
+	applySockets := socketFlags(flags)
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -111,6 +116,9 @@ func run(ctx context.Context, args []string, out, progress io.Writer) (err error
 		return errors.New("-rate must be 1 to 20000")
 	case *only != "" && !slices.Contains(parts, *only):
 		return errors.New("-only must be one of " + strings.Join(parts, ", "))
+	}
+	if err := applySockets(&o.sockets); err != nil {
+		return err
 	}
 	o.cpuProfile = *profile
 	o.only(*only)
@@ -148,6 +156,8 @@ func (o *options) only(what string) {
 			o.crowd.subscribers = 0
 		case "preferences":
 			o.preferred.units = 0
+		case "sockets":
+			o.sockets.peers = nil
 		}
 	}
 }
@@ -214,6 +224,11 @@ func (o options) measureAll(ctx context.Context, s *server, r *report, progress 
 	}
 	if o.preferred.units > 0 {
 		if r.sets, err = o.preferences(ctx, s, progress); err != nil {
+			return err
+		}
+	}
+	if len(o.sockets.peers) > 0 {
+		if r.sockets, err = o.socketPeers(ctx, s, progress); err != nil {
 			return err
 		}
 	}

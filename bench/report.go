@@ -22,6 +22,7 @@ type report struct {
 	fanOut     []flooded
 	crowded    *crowded
 	sets       *comparison // of people with preferences, and of people without
+	sockets    *compared
 }
 
 // comparison is all rounds of one load: Belfry's and river's sample of each.
@@ -59,6 +60,9 @@ func (r *report) tables() []table {
 	}
 	if r.sets != nil {
 		out = append(out, r.preferences())
+	}
+	if r.sockets != nil {
+		out = append(out, r.socketCosts(), r.socketTimes(), r.slowSockets(), r.stormSockets())
 	}
 	return out
 }
