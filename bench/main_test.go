@@ -16,6 +16,9 @@ import (
 var shared *server
 
 func TestMain(m *testing.M) {
+	if bePeer(os.Args[1:]) {
+		return
+	}
 	var err error
 	if shared, err = startServer(context.Background(), false); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -58,7 +61,10 @@ func TestQuickRunMeasuresEverything(t *testing.T) {
 		flood:   flood{triggers: 3, recipients: 500, rounds: 1, pace: pace{rate: 40, duration: 500 * time.Millisecond, subscribers: 3}},
 		crowd:   crowd{subscribers: 600, pace: pace{rate: 40, duration: 500 * time.Millisecond, subscribers: 3}},
 
-		preferred: load{&plain, "10 a call", 40, 10, 2, 0}}
+		preferred: load{&plain, "10 a call", 40, 10, 2, 0},
+		sockets: sockets{peers: goPeers, idle: []int{20, 50}, rate: 200, pace: 500 * time.Millisecond,
+			slow:  slowReaders{connections: 20, slow: 2, rate: 100, pour: 50, calm: 250 * time.Millisecond, pace: 250 * time.Millisecond},
+			storm: storm{connections: 50, rate: 100, within: 200 * time.Millisecond}}}
 	report, err := o.measure(t.Context(), io.Discard)
 	if err != nil {
 		t.Fatal(err)
@@ -78,13 +84,23 @@ func TestQuickRunMeasuresEverything(t *testing.T) {
 	if f := report.fanOut[0]; len(f.calm) != 20 || f.accepted <= 0 || f.complete < f.accepted {
 		t.Errorf("the fan-out was accepted after %s and complete after %s, after %d single triggers", f.accepted, f.complete, len(f.calm))
 	}
+	for _, peer := range goPeers {
+		one, storm := report.sockets.calm[peer][0], report.sockets.storms[peer]
+		if n := one.times.TotalCount(); n != 100 || one.idle[1].connections != 50 {
+			t.Errorf("%s: %d deliveries were timed, want 100; idle connections: %+v", peer, n, one.idle)
+		}
+		if storm.faults != (faults{}) || storm.sent != 60 || storm.caughtUp <= 0 {
+			t.Errorf("%s: a storm of 60 messages, none lost and each told once; got %+v", peer, storm)
+		}
+	}
 	for _, form := range []func(io.Writer) error{report.text, report.markdown} {
 		var out bytes.Buffer
 		if err := form(&out); err != nil {
 			t.Fatal(err)
 		}
 		for _, want := range []string{"Belfry runs/s", "river jobs/s", "10 a call", "batch of 5", "delay of 1 s", "WAL bytes",
-			"triggerWorkflow, to the frame", "runs that wait", "for 1000 recipients", "beside the fan-out", "accepted", "five sets each"} {
+			"triggerWorkflow, to the frame", "runs that wait", "for 1000 recipients", "beside the fan-out", "accepted", "five sets each",
+			"KiB at 50", "publication to the frame", "centrifuge", "let go of", "all caught up after"} {
 			if !strings.Contains(out.String(), want) {
 				t.Errorf("the report lacks %q:\n%s", want, out.String())
 			}
@@ -94,7 +110,8 @@ func TestQuickRunMeasuresEverything(t *testing.T) {
 
 func TestWrongFlagsAreRefused(t *testing.T) {
 	t.Parallel()
-	for _, args := range []string{"-rounds=-1", "-rounds=101", "-rate=-5", "-rate=20001", "-only=river", "-unknown"} {
+	for _, args := range []string{"-rounds=-1", "-rounds=101", "-rate=-5", "-rate=20001", "-only=river", "-unknown",
+		"-connections=-1", "-connections=99900", "-deliveries=-1", "-deliver=1ms", "-peers=socket.io"} {
 		if err := run(t.Context(), []string{args}, io.Discard, io.Discard); err == nil {
 			t.Errorf("%s: want an error", args)
 		}
@@ -104,7 +121,8 @@ func TestWrongFlagsAreRefused(t *testing.T) {
 func TestOnlyMeasuresNothingElse(t *testing.T) {
 	t.Parallel()
 	sizes := func(o options) []bool {
-		return []bool{len(o.loads) > 0, o.pace.duration > 0, o.backlog.runs > 0, o.accept.duration > 0, o.flood.triggers > 0, o.crowd.subscribers > 0, o.preferred.units > 0}
+		return []bool{len(o.loads) > 0, o.pace.duration > 0, o.backlog.runs > 0, o.accept.duration > 0, o.flood.triggers > 0, o.crowd.subscribers > 0, o.preferred.units > 0,
+			len(o.sockets.peers) > 0}
 	}
 	for i, part := range parts {
 		for name, o := range map[string]options{"full": full, "quick": quick} {

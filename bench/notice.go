@@ -115,7 +115,11 @@ func (n *notice) data(recipient belfry.RecipientID) ([]byte, error) {
 	e.Item.ID, e.Item.Position, e.Item.ActionURL = n.id(recipient).String(), e.Position, content.ActionURL
 	e.Item.Data, e.Item.CreatedAt = content.Data, n.at()
 	e.Item.Blocks[0] = frameBlock{"MarkdownBlock", "body", content.Body.Rendered}
-	return json.Marshal(&f)
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false) // as Belfry's frames have it
+	err := encoder.Encode(&f)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
 // peerUser is the external id of a user. Those of the crowd have no feed yet.

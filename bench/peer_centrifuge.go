@@ -32,7 +32,7 @@ func serveCentrifuge(ctx context.Context, c peerConfig) (http.Handler, publish, 
 				reply(centrifuge.SubscribeReply{}, centrifuge.ErrorPermissionDenied)
 				return
 			}
-			reply(centrifuge.SubscribeReply{Options: centrifuge.SubscribeOptions{EnableRecovery: c.Stored}}, nil)
+			reply(centrifuge.SubscribeReply{Options: centrifuge.SubscribeOptions{EnableRecovery: e.Channel < peerUser(c.Stored)}}, nil)
 		})
 	})
 	if err := node.Run(); err != nil {
@@ -43,11 +43,11 @@ func serveCentrifuge(ctx context.Context, c peerConfig) (http.Handler, publish, 
 		ReadBufferSize: 512, UseWriteBufferPool: true, // what costs it the least
 		PingPongConfig: centrifuge.PingPongConfig{PingInterval: graphqlws.DefaultPingInterval, PongTimeout: 10 * time.Second},
 	})
-	var options []centrifuge.PublishOption
-	if c.Stored {
-		options = append(options, centrifuge.WithHistory(centrifugeHistory, centrifugeHistoryTTL))
-	}
 	return handler, func(_ context.Context, notices []notice) error {
+		var options []centrifuge.PublishOption
+		if notices[0].user < c.Stored {
+			options = append(options, centrifuge.WithHistory(centrifugeHistory, centrifugeHistoryTTL))
+		}
 		for i := range notices {
 			n := &notices[i]
 			data, err := n.data(belfry.RecipientID(1 + n.user))

@@ -80,10 +80,13 @@ func serveFeeds(ctx context.Context, c peerConfig, sockets func(*auth.Service) g
 	}
 	handler := graph.NewServer(graph.Config{Resolver: &graph.Resolver{Engine: runs, Feeds: feeds, Recipients: people, Deliveries: messages},
 		Auth: access, WebSocket: sockets(access), Log: log})
-	if c.Stored {
-		return handler, appending(pool, feeds, c.Environment, recipients), nil
-	}
-	return handler, ringing(hub, c.Environment, recipients), nil
+	ring, store := ringing(hub, c.Environment, recipients), appending(pool, feeds, c.Environment, recipients)
+	return handler, func(ctx context.Context, notices []notice) error {
+		if notices[0].user < c.Stored {
+			return store(ctx, notices)
+		}
+		return ring(ctx, notices)
+	}, nil
 }
 
 // peerConnections is the default of belfry serve.

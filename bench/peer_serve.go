@@ -27,9 +27,9 @@ type peerConfig struct {
 	Database    string
 	Environment belfry.EnvironmentID
 	Users       int
-	// Stored is whether notices are stored, and those who come back are told what they missed: from the database, or
-	// from the peer's own history. Otherwise they are only published.
-	Stored bool
+	// Stored is how many users, from the first, have their notices stored, and are told what they missed: from the
+	// database, or from the peer's own history. Those of the others are only published.
+	Stored int
 }
 
 // order is what it is told later, a line of JSON each; the answer, a line too, has the same id.
@@ -56,7 +56,7 @@ type answer struct {
 	Error      string `json:"error,omitempty"`
 }
 
-// publish delivers notices in their order.
+// publish delivers notices in their order. They are all for users whose notices are stored, or none is.
 type publish func(ctx context.Context, notices []notice) error
 
 // peers are those that this program can be.

@@ -70,7 +70,9 @@ func socketFlags(flags *flag.FlagSet) func(*sockets) error {
 			if n < 1 || n > maxPeerUsers {
 				return fmt.Errorf("-connections must be 1 to %d", maxPeerUsers)
 			}
-			s.idle = append(slices.DeleteFunc(slices.Clone(s.idle), func(fewer int) bool { return fewer >= n }), n)
+			if s.idle = append(s.idle[:1:1], n); s.idle[0] >= n {
+				s.idle = []int{n}
+			}
 			s.slow.connections, s.storm.connections = min(s.slow.connections, n), n
 			s.slow.slow = min(s.slow.slow, s.slow.connections/2)
 		}
@@ -237,7 +239,7 @@ func (a *arena) prepare(ctx context.Context) error {
 }
 
 // start starts a server, and makes clients that speak as it does.
-func (a *arena) start(ctx context.Context, name string, stored bool) (*audience, error) {
+func (a *arena) start(ctx context.Context, name string, stored int) (*audience, error) {
 	c := a.config
 	c.Peer, c.Stored = name, stored
 	p, err := startPeer(ctx, c, a.node)

@@ -17,7 +17,7 @@ const (
 
 // calm measures connections to which nothing happens, then deliveries.
 func (a *arena) calm(ctx context.Context, name string) (out socketSample, err error) {
-	clients, err := a.start(ctx, name, false)
+	clients, err := a.start(ctx, name, 0)
 	if err != nil {
 		return out, err
 	}
@@ -93,9 +93,10 @@ func (a *arena) warm(ctx context.Context, clients *audience) error {
 	return nil
 }
 
-// slowReaders measures what some clients that don't read cost the others, and how long the server bears with them.
+// slowReaders measures what some clients that don't read cost the others, and how long the server bears with them. What
+// these are sent is stored: whoever falls behind is told from there.
 func (a *arena) slowReaders(ctx context.Context, name string) (out slowSample, err error) {
-	clients, err := a.start(ctx, name, false)
+	clients, err := a.start(ctx, name, a.slow.slow)
 	if err != nil {
 		return out, err
 	}
@@ -162,7 +163,7 @@ func (a *audience) released(ctx context.Context, devices []*device, within time.
 func (a *arena) storms(ctx context.Context, name string) (out stormSample, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, stormLimit, fmt.Errorf("%s: not all clients were live again within %s", name, stormLimit))
 	defer cancel()
-	clients, err := a.start(ctx, name, true)
+	clients, err := a.start(ctx, name, a.storm.connections)
 	if err != nil {
 		return out, err
 	}
