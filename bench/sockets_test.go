@@ -75,7 +75,9 @@ func payloadOf(t *testing.T, message []byte) (size int, data map[string]any) {
 	t.Helper()
 	var m struct {
 		Payload struct{ Data json.RawMessage }
-		Push    struct{ Pub struct{ Data json.RawMessage } }
+		Push    struct {
+			Pub struct{ Data json.RawMessage }
+		}
 	}
 	if err := json.Unmarshal(message, &m); err != nil {
 		t.Fatalf("%v: %s", err, message)
