@@ -21,6 +21,7 @@ import (
 type options struct {
 	rounds     int
 	users      int
+	sockets    sockets
 	loads      []load
 	pace       pace
 	backlog    backlog
@@ -28,7 +29,6 @@ type options struct {
 	flood      flood
 	crowd      crowd
 	preferred  load // done with and without preferences
-	sockets    sockets
 	durable    bool
 	cpuProfile string
 }
@@ -36,7 +36,7 @@ type options struct {
 // options of a full run, which takes about twenty minutes on two cores, and of a quick one, which takes seconds and shows only
 // that everything works.
 var (
-	full = options{rounds: 3, users: 10_000, durable: true,
+	full = options{rounds: 3, users: 10_000, durable: true, sockets: fullSockets,
 		loads: []load{
 			{&plain, "1000 a call", 60_000, 1000, 2, time.Millisecond}, {&plain, "1 a call", 9000, 1, 16, 100 * time.Millisecond},
 			{&gathered, "1000 a call", 30_000, 1000, 2, time.Millisecond}, {&delayed, "1000 a call", 30_000, 1000, 2, time.Millisecond}},
@@ -46,8 +46,8 @@ var (
 		flood:   flood{triggers: 100, recipients: 1000, rounds: 2, pace: pace{rate: 50, duration: 5 * time.Second, subscribers: 20}},
 		crowd:   crowd{subscribers: 1_000_000, pace: pace{rate: 50, duration: 5 * time.Second, subscribers: 20}},
 
-		preferred: load{&plain, "1000 a call", 60_000, 1000, 2, 0}, sockets: fullSockets}
-	quick = options{rounds: 1, users: 1000, durable: true,
+		preferred: load{&plain, "1000 a call", 60_000, 1000, 2, 0}}
+	quick = options{rounds: 1, users: 1000, durable: true, sockets: quickSockets,
 		loads: []load{
 			{&plain, "1000 a call", 4000, 1000, 2, time.Millisecond}, {&plain, "1 a call", 500, 1, 16, 100 * time.Millisecond},
 			{&gathered, "1000 a call", 5000, 1000, 2, time.Millisecond}, {&delayed, "1000 a call", 2000, 1000, 2, time.Millisecond}},
@@ -57,7 +57,7 @@ var (
 		flood:   flood{triggers: 5, recipients: 1000, rounds: 1, pace: pace{rate: 50, duration: time.Second, subscribers: 10}},
 		crowd:   crowd{subscribers: 20_000, pace: pace{rate: 50, duration: time.Second, subscribers: 10}},
 
-		preferred: load{&plain, "1000 a call", 4000, 1000, 2, 0}, sockets: quickSockets}
+		preferred: load{&plain, "1000 a call", 4000, 1000, 2, 0}}
 )
 
 // parts are what can be measured alone.
@@ -142,6 +142,8 @@ func (o *options) only(what string) {
 			continue
 		}
 		switch part {
+		case "sockets":
+			o.sockets.peers = nil
 		case "throughput":
 			o.loads = nil
 		case "latency":
@@ -156,8 +158,6 @@ func (o *options) only(what string) {
 			o.crowd.subscribers = 0
 		case "preferences":
 			o.preferred.units = 0
-		case "sockets":
-			o.sockets.peers = nil
 		}
 	}
 }
@@ -222,13 +222,13 @@ func (o options) measureAll(ctx context.Context, s *server, r *report, progress 
 			return err
 		}
 	}
-	if o.preferred.units > 0 {
-		if r.sets, err = o.preferences(ctx, s, progress); err != nil {
+	if len(o.sockets.peers) > 0 {
+		if r.sockets, err = o.socketPeers(ctx, s, progress); err != nil {
 			return err
 		}
 	}
-	if len(o.sockets.peers) > 0 {
-		if r.sockets, err = o.socketPeers(ctx, s, progress); err != nil {
+	if o.preferred.units > 0 {
+		if r.sets, err = o.preferences(ctx, s, progress); err != nil {
 			return err
 		}
 	}

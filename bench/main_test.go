@@ -53,6 +53,9 @@ func newTestSides(t *testing.T) (*belfrySide, *riverSide) {
 func TestQuickRunMeasuresEverything(t *testing.T) {
 	t.Parallel()
 	o := options{rounds: 1, users: 20,
+		sockets: sockets{peers: goPeers, idle: []int{20, 50}, rate: 200, pace: 500 * time.Millisecond,
+			slow:  slowReaders{connections: 20, slow: 2, rate: 100, pour: 50, calm: 250 * time.Millisecond, pace: 250 * time.Millisecond},
+			storm: storm{connections: 50, rate: 100, within: 200 * time.Millisecond}},
 		loads: []load{{&plain, "10 a call", 40, 10, 2, time.Millisecond}, {&gathered, "10 a call", 100, 10, 2, time.Millisecond},
 			{&delayed, "1 a call", 20, 1, 4, time.Millisecond}},
 		pace:    pace{rate: 40, duration: time.Second, subscribers: 3},
@@ -61,10 +64,7 @@ func TestQuickRunMeasuresEverything(t *testing.T) {
 		flood:   flood{triggers: 3, recipients: 500, rounds: 1, pace: pace{rate: 40, duration: 500 * time.Millisecond, subscribers: 3}},
 		crowd:   crowd{subscribers: 600, pace: pace{rate: 40, duration: 500 * time.Millisecond, subscribers: 3}},
 
-		preferred: load{&plain, "10 a call", 40, 10, 2, 0},
-		sockets: sockets{peers: goPeers, idle: []int{20, 50}, rate: 200, pace: 500 * time.Millisecond,
-			slow:  slowReaders{connections: 20, slow: 2, rate: 100, pour: 50, calm: 250 * time.Millisecond, pace: 250 * time.Millisecond},
-			storm: storm{connections: 50, rate: 100, within: 200 * time.Millisecond}}}
+		preferred: load{&plain, "10 a call", 40, 10, 2, 0}}
 	report, err := o.measure(t.Context(), io.Discard)
 	if err != nil {
 		t.Fatal(err)
@@ -98,9 +98,8 @@ func TestQuickRunMeasuresEverything(t *testing.T) {
 		if err := form(&out); err != nil {
 			t.Fatal(err)
 		}
-		for _, want := range []string{"Belfry runs/s", "river jobs/s", "10 a call", "batch of 5", "delay of 1 s", "WAL bytes",
-			"triggerWorkflow, to the frame", "runs that wait", "for 1000 recipients", "beside the fan-out", "accepted", "five sets each",
-			"KiB at 50", "publication to the frame", "centrifuge", "let go of", "all caught up after"} {
+		for _, want := range []string{"KiB at 50", "publication to the frame", "centrifuge", "let go of", "all caught up after", "Belfry runs/s", "river jobs/s", "10 a call", "batch of 5", "delay of 1 s", "WAL bytes",
+			"triggerWorkflow, to the frame", "runs that wait", "for 1000 recipients", "beside the fan-out", "accepted", "five sets each"} {
 			if !strings.Contains(out.String(), want) {
 				t.Errorf("the report lacks %q:\n%s", want, out.String())
 			}

@@ -15,6 +15,7 @@ type report struct {
 	options
 	machine    string
 	server     string
+	sockets    *compared
 	throughput []comparison
 	latency    []latencies
 	pending    []claimed
@@ -22,7 +23,6 @@ type report struct {
 	fanOut     []flooded
 	crowded    *crowded
 	sets       *comparison // of people with preferences, and of people without
-	sockets    *compared
 }
 
 // comparison is all rounds of one load: Belfry's and river's sample of each.
@@ -58,11 +58,11 @@ func (r *report) tables() []table {
 	if r.crowded != nil {
 		out = append(out, r.crowds()...)
 	}
-	if r.sets != nil {
-		out = append(out, r.preferences())
-	}
 	if r.sockets != nil {
 		out = append(out, r.socketCosts(), r.socketTimes(), r.slowSockets(), r.stormSockets())
+	}
+	if r.sets != nil {
+		out = append(out, r.preferences())
 	}
 	return out
 }
