@@ -36,10 +36,11 @@ type options struct {
 // options of a full run, which takes about twenty minutes on two cores, and of a quick one, which takes seconds and shows only
 // that everything works.
 var (
-	full = options{rounds: 3, users: 10_000, durable: true, sockets: fullSockets,
+	full = options{rounds: 3, users: 10_000, durable: true,
 		loads: []load{
 			{&plain, "1000 a call", 60_000, 1000, 2, time.Millisecond}, {&plain, "1 a call", 9000, 1, 16, 100 * time.Millisecond},
 			{&gathered, "1000 a call", 30_000, 1000, 2, time.Millisecond}, {&delayed, "1000 a call", 30_000, 1000, 2, time.Millisecond}},
+		sockets: fullSockets,
 		pace:    pace{rate: 500, duration: 8 * time.Second, subscribers: 50},
 		backlog: backlog{runs: 1_000_000, pace: pace{rate: 100, duration: 5 * time.Second}},
 		accept:  pace{rate: 50, duration: 3 * time.Second},
@@ -47,10 +48,11 @@ var (
 		crowd:   crowd{subscribers: 1_000_000, pace: pace{rate: 50, duration: 5 * time.Second, subscribers: 20}},
 
 		preferred: load{&plain, "1000 a call", 60_000, 1000, 2, 0}}
-	quick = options{rounds: 1, users: 1000, durable: true, sockets: quickSockets,
+	quick = options{rounds: 1, users: 1000, durable: true,
 		loads: []load{
 			{&plain, "1000 a call", 4000, 1000, 2, time.Millisecond}, {&plain, "1 a call", 500, 1, 16, 100 * time.Millisecond},
 			{&gathered, "1000 a call", 5000, 1000, 2, time.Millisecond}, {&delayed, "1000 a call", 2000, 1000, 2, time.Millisecond}},
+		sockets: quickSockets,
 		pace:    pace{rate: 50, duration: time.Second, subscribers: 10},
 		backlog: backlog{runs: 20_000, pace: pace{rate: 50, duration: 500 * time.Millisecond}},
 		accept:  pace{rate: 50, duration: 500 * time.Millisecond},
