@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -39,6 +40,32 @@ type latencies struct {
 	http     []time.Duration // GET /healthz: the floor of anything over HTTP
 	mutation []time.Duration // triggerWorkflow, until its answer
 	frame    []time.Duration // triggerWorkflow, until its message is at the subscriber
+}
+
+// latency measures rounds on one running server.
+func (o options) latency(ctx context.Context, s *server, p *program, progress io.Writer) (out []latencies, err error) {
+	fmt.Fprintln(progress, "Starting belfry serve …")
+	t, err := newTarget(ctx, s, p, "latency", o.pace.subscribers)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, t.stop()) }()
+	warm := o.pace
+	warm.duration = o.pace.duration / 5
+	if _, err := t.measure(ctx, warm); err != nil {
+		return nil, fmt.Errorf("warming up: %w", err)
+	}
+	for round := range o.rounds {
+		fmt.Fprintf(progress, "round %d/%d, %d triggers/s for %s to %d subscribers: ", round+1, o.rounds, o.pace.rate, o.pace.duration, o.pace.subscribers)
+		l, err := t.measure(ctx, o.pace)
+		if err != nil {
+			fmt.Fprintln(progress)
+			return nil, err
+		}
+		fmt.Fprintf(progress, "trigger to frame p50 %s, p99 %s\n", milliseconds(quantile(l.frame, 0.5)), milliseconds(quantile(l.frame, 0.99)))
+		out = append(out, l)
+	}
+	return out, nil
 }
 
 // target is a running server, with everything that a load generator needs to know of it.

@@ -21,6 +21,7 @@ import (
 type options struct {
 	rounds     int
 	users      int
+	sockets    sockets
 	loads      []load
 	pace       pace
 	backlog    backlog
@@ -33,13 +34,14 @@ type options struct {
 	cpuProfile string
 }
 
-// options of a full run, which takes about a quarter of an hour on two cores, and of a quick one, which takes seconds and shows only
+// options of a full run, which takes about twenty minutes on two cores, and of a quick one, which takes seconds and shows only
 // that everything works.
 var (
 	full = options{rounds: 3, users: 10_000, durable: true,
 		loads: []load{
 			{&plain, "1000 a call", 60_000, 1000, 2, time.Millisecond}, {&plain, "1 a call", 9000, 1, 16, 100 * time.Millisecond},
 			{&gathered, "1000 a call", 30_000, 1000, 2, time.Millisecond}, {&delayed, "1000 a call", 30_000, 1000, 2, time.Millisecond}},
+		sockets: fullSockets,
 		pace:    pace{rate: 500, duration: 8 * time.Second, subscribers: 50},
 		backlog: backlog{runs: 1_000_000, pace: pace{rate: 100, duration: 5 * time.Second}},
 		accept:  pace{rate: 50, duration: 3 * time.Second},
@@ -52,6 +54,7 @@ var (
 		loads: []load{
 			{&plain, "1000 a call", 4000, 1000, 2, time.Millisecond}, {&plain, "1 a call", 500, 1, 16, 100 * time.Millisecond},
 			{&gathered, "1000 a call", 5000, 1000, 2, time.Millisecond}, {&delayed, "1000 a call", 2000, 1000, 2, time.Millisecond}},
+		sockets: quickSockets,
 		pace:    pace{rate: 50, duration: time.Second, subscribers: 10},
 		backlog: backlog{runs: 20_000, pace: pace{rate: 50, duration: 500 * time.Millisecond}},
 		accept:  pace{rate: 50, duration: 500 * time.Millisecond},
@@ -63,9 +66,12 @@ var (
 )
 
 // parts are what can be measured alone.
-var parts = []string{"throughput", "latency", "pending", "accept", "fanout", "subscribers", "preferences", "feeds"}
+var parts = []string{"throughput", "latency", "pending", "accept", "fanout", "subscribers", "preferences", "feeds", "sockets"}
 
 func main() {
+	if bePeer(os.Args[1:]) {
+		return
+	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(200) // as belfry does; river's client has the same
 	}
@@ -89,6 +95,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) (err error
 	rate := flags.Int("rate", 0, "triggers a second when latency is measured (default 500, quick 50)")
 	only := flags.String("only", "", "measure only `one` of "+strings.Join(parts, ", "))
 	profile := flags.String("cpuprofile", "", "profile the throughput measurements into this `file` (go tool pprof -tagfocus side=Belfry)")
+	applySockets := socketFlags(flags)
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -115,6 +122,9 @@ func run(ctx context.Context, args []string, out, progress io.Writer) (err error
 	case *only != "" && !slices.Contains(parts, *only):
 		return errors.New("-only must be one of " + strings.Join(parts, ", "))
 	}
+	if err := applySockets(&o.sockets); err != nil {
+		return err
+	}
 	o.cpuProfile = *profile
 	o.only(*only)
 	report, err := o.measure(ctx, progress)
@@ -137,6 +147,8 @@ func (o *options) only(what string) {
 			continue
 		}
 		switch part {
+		case "sockets":
+			o.sockets.peers = nil
 		case "throughput":
 			o.loads = nil
 		case "latency":
@@ -217,6 +229,11 @@ func (o options) measureAll(ctx context.Context, s *server, r *report, progress 
 			return err
 		}
 	}
+	if len(o.sockets.peers) > 0 {
+		if r.sockets, err = o.socketPeers(ctx, s, progress); err != nil {
+			return err
+		}
+	}
 	if o.preferred.units > 0 {
 		if r.sets, err = o.preferences(ctx, s, progress); err != nil {
 			return err
@@ -266,32 +283,6 @@ func (o options) throughput(ctx context.Context, s *server, progress io.Writer) 
 			}
 			out[i].pairs = append(out[i].pairs, pair)
 		}
-	}
-	return out, nil
-}
-
-// latency measures rounds on one running server.
-func (o options) latency(ctx context.Context, s *server, p *program, progress io.Writer) (out []latencies, err error) {
-	fmt.Fprintln(progress, "Starting belfry serve …")
-	t, err := newTarget(ctx, s, p, "latency", o.pace.subscribers)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, t.stop()) }()
-	warm := o.pace
-	warm.duration = o.pace.duration / 5
-	if _, err := t.measure(ctx, warm); err != nil {
-		return nil, fmt.Errorf("warming up: %w", err)
-	}
-	for round := range o.rounds {
-		fmt.Fprintf(progress, "round %d/%d, %d triggers/s for %s to %d subscribers: ", round+1, o.rounds, o.pace.rate, o.pace.duration, o.pace.subscribers)
-		l, err := t.measure(ctx, o.pace)
-		if err != nil {
-			fmt.Fprintln(progress)
-			return nil, err
-		}
-		fmt.Fprintf(progress, "trigger to frame p50 %s, p99 %s\n", milliseconds(quantile(l.frame, 0.5)), milliseconds(quantile(l.frame, 0.99)))
-		out = append(out, l)
 	}
 	return out, nil
 }

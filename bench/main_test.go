@@ -16,6 +16,9 @@ import (
 var shared *server
 
 func TestMain(m *testing.M) {
+	if bePeer(os.Args[1:]) {
+		return
+	}
 	var err error
 	if shared, err = startServer(context.Background(), false); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -50,6 +53,9 @@ func newTestSides(t *testing.T) (*belfrySide, *riverSide) {
 func TestQuickRunMeasuresEverything(t *testing.T) {
 	t.Parallel()
 	o := options{rounds: 1, users: 20,
+		sockets: sockets{peers: goPeers, idle: []int{20, 50}, rate: 200, pace: 500 * time.Millisecond,
+			slow:  slowReaders{connections: 20, slow: 2, rate: 100, pour: 50, calm: 250 * time.Millisecond, pace: 250 * time.Millisecond},
+			storm: storm{connections: 50, rate: 100, within: 200 * time.Millisecond}},
 		loads: []load{{&plain, "10 a call", 40, 10, 2, time.Millisecond}, {&gathered, "10 a call", 100, 10, 2, time.Millisecond},
 			{&delayed, "1 a call", 20, 1, 4, time.Millisecond}},
 		pace:    pace{rate: 40, duration: time.Second, subscribers: 3},
@@ -79,6 +85,15 @@ func TestQuickRunMeasuresEverything(t *testing.T) {
 	if f := report.fanOut[0]; len(f.calm) != 20 || f.accepted <= 0 || f.complete < f.accepted {
 		t.Errorf("the fan-out was accepted after %s and complete after %s, after %d single triggers", f.accepted, f.complete, len(f.calm))
 	}
+	for _, peer := range goPeers {
+		one, storm := report.sockets.calm[peer][0], report.sockets.storms[peer]
+		if n := one.times.TotalCount(); n != 100 || one.idle[1].connections != 50 {
+			t.Errorf("%s: %d deliveries were timed, want 100; idle connections: %+v", peer, n, one.idle)
+		}
+		if storm.faults != (faults{}) || storm.sent != 60 || storm.caughtUp <= 0 {
+			t.Errorf("%s: a storm of 60 messages, none lost and each told once; got %+v", peer, storm)
+		}
+	}
 	for _, form := range []func(io.Writer) error{report.text, report.markdown} {
 		var out bytes.Buffer
 		if err := form(&out); err != nil {
@@ -91,12 +106,18 @@ func TestQuickRunMeasuresEverything(t *testing.T) {
 				t.Errorf("the report lacks %q:\n%s", want, out.String())
 			}
 		}
+		for _, want := range []string{"KiB at 50", "publication to the frame", "centrifuge", "let go of", "all caught up after"} {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("the report of sockets lacks %q:\n%s", want, out.String())
+			}
+		}
 	}
 }
 
 func TestWrongFlagsAreRefused(t *testing.T) {
 	t.Parallel()
-	for _, args := range []string{"-rounds=-1", "-rounds=101", "-rate=-5", "-rate=20001", "-only=river", "-unknown"} {
+	for _, args := range []string{"-rounds=-1", "-rounds=101", "-rate=-5", "-rate=20001", "-only=river", "-unknown",
+		"-connections=-1", "-connections=99900", "-deliveries=-1", "-deliver=1ms", "-peers=socket.io"} {
 		if err := run(t.Context(), []string{args}, io.Discard, io.Discard); err == nil {
 			t.Errorf("%s: want an error", args)
 		}
@@ -106,7 +127,8 @@ func TestWrongFlagsAreRefused(t *testing.T) {
 func TestOnlyMeasuresNothingElse(t *testing.T) {
 	t.Parallel()
 	sizes := func(o options) []bool {
-		return []bool{len(o.loads) > 0, o.pace.duration > 0, o.backlog.runs > 0, o.accept.duration > 0, o.flood.triggers > 0, o.crowd.subscribers > 0, o.preferred.units > 0, o.feeds.large > 0}
+		return []bool{len(o.loads) > 0, o.pace.duration > 0, o.backlog.runs > 0, o.accept.duration > 0, o.flood.triggers > 0, o.crowd.subscribers > 0, o.preferred.units > 0, o.feeds.large > 0,
+			len(o.sockets.peers) > 0}
 	}
 	for i, part := range parts {
 		for name, o := range map[string]options{"full": full, "quick": quick} {

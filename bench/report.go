@@ -15,6 +15,7 @@ type report struct {
 	options
 	machine    string
 	server     string
+	sockets    *compared
 	throughput []comparison
 	latency    []latencies
 	pending    []claimed
@@ -57,6 +58,9 @@ func (r *report) tables() []table {
 	}
 	if r.crowded != nil {
 		out = append(out, r.crowds()...)
+	}
+	if r.sockets != nil {
+		out = append(out, r.socketCosts(), r.socketTimes(), r.slowSockets(), r.stormSockets())
 	}
 	if r.sets != nil {
 		out = append(out, r.preferences())
