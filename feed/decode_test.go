@@ -182,7 +182,7 @@ func TestAnEventIsHandedOverOnlyIfItIsWhatOthersDecode(t *testing.T) {
 		event      *Event
 		handedOver bool
 	}{
-		"anyEvent":           {anyEvent(), true},
+		"anyEvent":             {anyEvent(), true},
 		"a mark":               {&Event{Kind: Patched, Mark: belfry.Seen, Seqs: []int64{1}, Recipient: 1}, true},
 		"no data":              {shown(func(c *belfry.Content) { c.Data = nil }), true},
 		"data without members": {shown(func(c *belfry.Content) { c.Data = map[string]any{} }), false},
