@@ -53,7 +53,7 @@ func nextStamp(frame []byte) (n int64, due time.Time, rest []byte, ok bool) {
 	return n, time.Unix(0, at), rest, ok1 && ok2 && err1 == nil && err2 == nil
 }
 
-// made is of the time in which nothing is stored: each notice is the feed's next version, and nothing else ever happened.
+// position is that of a notice which isn't stored: each is the feed's next version, and nothing else ever happened.
 func (n *notice) position() belfry.Position { return belfry.Position{Epoch: 1, Version: n.n} }
 
 func (n *notice) badge() belfry.Badge {

@@ -109,8 +109,7 @@ type compared struct {
 
 type socketSample struct {
 	idle       []idleSample
-	cpu        time.Duration // of the server, for all deliveries
-	ticking    time.Duration // and for waking up to publish, which cpu is without
+	cpu        time.Duration // of the server, for all deliveries, without what waking up to publish takes
 	deliveries int
 	times      *hdrhistogram.Histogram // from due to the frame, in microseconds
 }

@@ -56,7 +56,7 @@ func (a *arena) calm(ctx context.Context, name string) (out socketSample, err er
 		_, err = deliver(ctx, clients, load)
 		return err
 	})
-	out.cpu, out.ticking, out.times = delivering-ticking, ticking, clients.meter.times()
+	out.cpu, out.times = delivering-ticking, clients.meter.times()
 	return out, err
 }
 
@@ -190,7 +190,7 @@ func (a *arena) storms(ctx context.Context, name string) (out stormSample, err e
 		back.Go(func() error { return d.comeBack(coming, s.within) })
 	}
 	if err := back.Wait(); err != nil {
-		return out, errors.Join(err, clients.reason, group.Wait())
+		return out, errors.Join(err, clients.reason, group.Wait()) // nobody writes the reason any more
 	}
 	out.caughtUp = time.Since(began)
 	if err := group.Wait(); err != nil {
