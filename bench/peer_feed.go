@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -30,7 +29,7 @@ import (
 
 // serveBelfry is Belfry's GraphQL endpoint with its own transport.
 func serveBelfry(ctx context.Context, c peerConfig) (http.Handler, publish, error) {
-	return serveFeeds(ctx, c, func(a *auth.Service) graphql.Transport {
+	return serveFeeds(ctx, c, false, func(a *auth.Service) graphql.Transport {
 		return graphqlws.New(graphqlws.Config{Init: graph.InitConnection(a), Owner: func(ctx context.Context) string {
 			v := auth.ViewerFrom(ctx)
 			return fmt.Sprint(v.Environment, "/", v.User)
@@ -38,9 +37,10 @@ func serveBelfry(ctx context.Context, c peerConfig) (http.Handler, publish, erro
 	})
 }
 
-// serveStock is the same endpoint with the transport that comes with gqlgen, and the same timeouts as far as it has them.
+// serveStock is the same endpoint with the transport that comes with gqlgen, with the same timeouts as far as it has them, and
+// with gqlgen executing what is selected.
 func serveStock(ctx context.Context, c peerConfig) (http.Handler, publish, error) {
-	return serveFeeds(ctx, c, func(a *auth.Service) graphql.Transport {
+	return serveFeeds(ctx, c, true, func(a *auth.Service) graphql.Transport {
 		decide := graph.InitConnection(a)
 		return transport.Websocket{
 			InitTimeout: graphqlws.DefaultInitTimeout, PingPongInterval: graphqlws.DefaultPingInterval,
@@ -54,7 +54,7 @@ func serveStock(ctx context.Context, c peerConfig) (http.Handler, publish, error
 
 // serveFeeds connects feeds and the endpoint as cmd/belfry/wire.go does. Workflows and deliveries are only there because
 // the endpoint's other fields want them: nothing of them runs.
-func serveFeeds(ctx context.Context, c peerConfig, sockets func(*auth.Service) graphql.Transport) (http.Handler, publish, error) {
+func serveFeeds(ctx context.Context, c peerConfig, interpret bool, sockets func(*auth.Service) graphql.Transport) (http.Handler, publish, error) {
 	pool, err := postgres.Open(ctx, postgres.Config{URL: c.Database, MaxConns: peerConnections})
 	if err != nil {
 		return nil, nil, err
@@ -63,7 +63,7 @@ func serveFeeds(ctx context.Context, c peerConfig, sockets func(*auth.Service) g
 	hub := realtime.NewHub(realtime.NewMemoryBus())
 	people := recipient.New(pool, time.Now)
 	access := &auth.Service{Pool: pool, Now: time.Now}
-	feeds := &feed.Service{Pool: pool, Bus: exchange{hub}, UserID: people.UserID, Now: time.Now, Log: log,
+	feeds := &feed.Service{Pool: pool, Bus: exchange{hub}, UserID: people.UserID, TenantIDs: people.TenantIDs, Now: time.Now, Log: log,
 		Observe: func(context.Context, *postgres.Tx, []belfry.StatusChange) error { return nil }}
 	messages := delivery.New(delivery.Config{Pool: pool, Observe: feeds.Observe, InApp: feeds.Append, Now: time.Now, Log: log})
 	runs := engine.New(engine.Config{Pool: pool, Recipients: people, Enqueue: messages.Enqueue, Now: time.Now, Log: log})
@@ -79,7 +79,7 @@ func serveFeeds(ctx context.Context, c peerConfig, sockets func(*auth.Service) g
 		return nil, nil, err
 	}
 	handler := graph.NewServer(graph.Config{Resolver: &graph.Resolver{Engine: runs, Feeds: feeds, Recipients: people, Deliveries: messages},
-		Auth: access, WebSocket: sockets(access), Log: log})
+		Auth: access, WebSocket: sockets(access), Interpret: interpret, Log: log})
 	ring, store := ringing(hub, c.Environment, recipients), appending(pool, feeds, c.Environment, recipients)
 	return handler, func(ctx context.Context, notices []notice) error {
 		if notices[0].user < c.Stored {
@@ -114,12 +114,12 @@ func ringing(hub *realtime.Hub, env belfry.EnvironmentID, recipients []belfry.Re
 		publications := make([]realtime.Publication, len(notices))
 		for i := range notices {
 			n := &notices[i]
-			payload, err := json.Marshal(n.event(recipients[n.user]))
+			event := n.event(recipients[n.user])
+			made, err := feed.NewNotice(strconv.FormatInt(int64(env), 10)+"/"+belfry.DefaultFeed+"/"+peerUser(n.user), &event)
 			if err != nil {
 				return err
 			}
-			topic := strconv.FormatInt(int64(env), 10) + "/" + belfry.DefaultFeed + "/" + peerUser(n.user)
-			publications[i] = realtime.Publication{Topic: topic, Version: n.n, Payload: payload}
+			publications[i] = realtime.Publication(made)
 		}
 		return hub.Publish(ctx, publications)
 	}

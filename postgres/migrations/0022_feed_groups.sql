@@ -4,7 +4,8 @@ ALTER TABLE feeds ADD COLUMN grouped_to bigint NOT NULL DEFAULT 0; -- feed_group
 
 ALTER TABLE feed_changes ADD COLUMN filter json;        -- with up_to: only those items; tenants by their external ids
 
--- How many items of each tenant, workflow and list of categories are in each state: of feeds of which somebody has asked that.
+-- How many items of each tenant, workflow, list of categories, priority and severity are in each state: of feeds of which somebody
+-- has asked that.
 CREATE TABLE feed_groups (
   recipient_id   bigint NOT NULL,
   channel        text COLLATE "C" NOT NULL,
