@@ -110,8 +110,10 @@ func (s *selections) field(def *ast.Definition, depth int) string {
 	}
 	out := ""
 	switch {
-	case s.chance(3) && f.Type.String() == "String!":
-		out = "x: " // also of another field, which is allowed in another type
+	case (f.Name == "reason" || f.Name == "upTo") && s.chance(97): // of another type in another event
+		out = def.Name + "_" + f.Name + ": "
+	case s.chance(3) && f.Type.String() == "String!" && (f.Name == "position") == (def.Name == "FeedItemUpserted"):
+		out = "x: " // of another field in another type, which is allowed
 	case s.chance(20):
 		out = rapid.SampledFrom([]string{f.Name + "_: ", "the_" + f.Name + ": "}).Draw(s.t, "alias")
 	}
