@@ -1,7 +1,6 @@
 package graph
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
@@ -12,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/gorilla/websocket"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
@@ -37,13 +37,13 @@ var _ graphql.Transport = httpTransport{}
 
 // Supports implements graphql.Transport.
 func (httpTransport) Supports(r *http.Request) bool {
-	return r.Header.Get("Upgrade") == "" && (r.Method == http.MethodPost || r.Method == http.MethodGet)
+	return !websocket.IsWebSocketUpgrade(r) && (r.Method == http.MethodPost || r.Method == http.MethodGet)
 }
 
 // Do implements graphql.Transport.
 func (t httpTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
 	mediaType := negotiate(r.Header.Values("Accept"))
-	if mediaType == "" {
+	if mediaType != plainJSON && mediaType != responseJSON {
 		refuse(w, r, t.log, http.StatusNotAcceptable, belfry.Errorf(belfry.Invalid, "accept %s or %s; subscriptions are answered as %s",
 			responseJSON, plainJSON, eventStream))
 		return
@@ -67,21 +67,29 @@ func (t httpTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql.G
 	case kind == ast.Subscription:
 		refuse(w, r, t.log, http.StatusNotAcceptable, belfry.Errorf(belfry.Invalid,
 			"subscribe over a WebSocket at this address, with the graphql-transport-ws protocol, or accept %s", eventStream))
-	case kind != ast.Query && r.Method == http.MethodGet:
-		w.Header().Set("Allow", http.MethodPost)
-		refuse(w, r, t.log, http.StatusMethodNotAllowed, belfry.Errorf(belfry.Invalid, "send mutations with POST: GET is for queries"))
+	case kind == ast.Mutation && r.Method == http.MethodGet:
+		refuseMutation(w, r, t.log)
 	default:
 		responses, ctx := exec.DispatchOperation(ctx, op)
 		write(w, mediaType, http.StatusOK, responses(ctx))
 	}
 }
 
+// maxMediaRanges is how many parts of Accept headers are looked at: browsers send fewer than ten.
+const maxMediaRanges = 32
+
+// refuseMutation answers a GET, which anybody on the way may repeat.
+func refuseMutation(w http.ResponseWriter, r *http.Request, log *slog.Logger) {
+	w.Header().Set("Allow", http.MethodPost)
+	refuse(w, r, log, http.StatusMethodNotAllowed, belfry.Errorf(belfry.Invalid, "send mutations with POST: GET is for queries"))
+}
+
 // negotiate chooses the media type of an answer by the Accept headers of a request: the supported one of the greatest
 // quality, of several the first. Empty if there is none.
 func negotiate(accept []string) string {
-	ranges := strings.Split(strings.Join(accept, ","), ",")
+	ranges := strings.SplitN(strings.Join(accept, ","), ",", maxMediaRanges+1)
 	best, quality := "", 0.0
-	for _, r := range ranges {
+	for _, r := range ranges[:min(len(ranges), maxMediaRanges)] {
 		name, params, err := mime.ParseMediaType(strings.TrimSpace(r))
 		if err != nil {
 			if len(ranges) == 1 && strings.TrimSpace(r) == "" {
@@ -94,7 +102,7 @@ func negotiate(accept []string) string {
 			q = given
 		}
 		switch name {
-		case responseJSON, plainJSON:
+		case responseJSON, plainJSON, eventStream:
 		case "*/*", "application/*":
 			name = plainJSON
 		default:
@@ -112,9 +120,14 @@ func requestParams(r *http.Request) (*graphql.RawParams, error) {
 	start := graphql.Now()
 	p := &graphql.RawParams{Headers: r.Header}
 	if r.Method == http.MethodPost {
-		if err := decodeNumbers(r.Body, p); err != nil {
+		var body struct { // RawParams would take headers from it, too
+			Query, OperationName  string
+			Variables, Extensions map[string]any
+		}
+		if err := decodeNumbers(r.Body, &body); err != nil {
 			return nil, belfry.Errorf(belfry.Invalid, "not a request").At("body")
 		}
+		p.Query, p.OperationName, p.Variables, p.Extensions = body.Query, body.OperationName, body.Variables, body.Extensions
 	} else {
 		values := r.URL.Query()
 		p.Query, p.OperationName = values.Get("query"), values.Get("operationName")
@@ -163,5 +176,9 @@ func write(w http.ResponseWriter, mediaType string, status int, r *graphql.Respo
 
 // refuse answers a request that never became an operation.
 func refuse(w http.ResponseWriter, r *http.Request, log *slog.Logger, status int, err error) {
-	write(w, cmp.Or(negotiate(r.Header.Values("Accept")), plainJSON), status, &graphql.Response{Errors: gqlerror.List{presenter(log)(r.Context(), err)}})
+	mediaType := negotiate(r.Header.Values("Accept"))
+	if mediaType != responseJSON {
+		mediaType = plainJSON
+	}
+	write(w, mediaType, status, &graphql.Response{Errors: gqlerror.List{presenter(log)(r.Context(), err)}})
 }

@@ -21,11 +21,15 @@ func TestNegotiate(t *testing.T) {
 		"application/graphql-response+json, application/json;q=0.9": responseJSON,
 		"application/json;q=0.1, application/graphql-response+json": responseJSON,
 		"application/json, application/graphql-response+json":       plainJSON,
-		"application/json;q=0":                 "",
-		"application/json; charset=iso-8859-1": "",
-		"text/html":                            "",
-		"nonsense":                             "",
-		"text/html,,":                          "",
+		"application/json;q=0":                      "",
+		"application/json; charset=iso-8859-1":      "",
+		"text/html":                                 "",
+		"nonsense":                                  "",
+		"text/html,,":                               "",
+		"text/event-stream":                         eventStream,
+		"application/json, text/event-stream;q=0":   plainJSON,
+		"application/json;q=0.5, text/event-stream": eventStream,
+		strings.Repeat("text/html,", 40) + "application/json": "",
 	} {
 		if got := negotiate([]string{accept}); got != want {
 			t.Errorf("%q: %q, want %q", accept, got, want)
@@ -82,6 +86,31 @@ func TestStatusesFollowTheMediaType(t *testing.T) {
 			if response.StatusCode != status || !strings.Contains(string(body), test.says) || response.Header.Get("Content-Type") != mediaType+"; charset=utf-8" {
 				t.Errorf("%s, as %s: %d %s: %s", name, mediaType, response.StatusCode, response.Header.Get("Content-Type"), body)
 			}
+		}
+	}
+	// What clients send along that speak HTTP/2, if they may.
+	h2c := post(`{"query":"{ __typename }"}`)()
+	h2c.Header.Set("Connection", "Upgrade, HTTP2-Settings")
+	h2c.Header.Set("Upgrade", "h2c")
+	if response, err := http.DefaultClient.Do(h2c); err != nil || response.StatusCode != http.StatusOK {
+		t.Errorf("Upgrade: h2c: %v, %v", response, err)
+	}
+	for name, change := range map[string]func(*http.Request){
+		"a body with GET":         func(r *http.Request) { r.Body, r.ContentLength = io.NopCloser(strings.NewReader("{}")), 2 },
+		"a chunked body with GET": func(r *http.Request) { r.Body, r.ContentLength = io.NopCloser(strings.NewReader("{}")), -1 },
+		"a mutation with GET, as events": func(r *http.Request) {
+			r.Header.Set("Accept", eventStream)
+			r.URL.RawQuery = "query=mutation{__typename}"
+		},
+	} {
+		r := get(`{ __typename }`)()
+		change(r)
+		want := http.StatusBadRequest
+		if strings.HasPrefix(name, "a mutation") {
+			want = http.StatusMethodNotAllowed
+		}
+		if response, err := http.DefaultClient.Do(r); err != nil || response.StatusCode != want {
+			t.Errorf("%s: %+v, %v", name, response, err)
 		}
 	}
 	r := get(`{ __typename }`)()

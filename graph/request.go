@@ -2,6 +2,7 @@ package graph
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -9,6 +10,9 @@ import (
 	"mime"
 	"net/http"
 	"runtime"
+	"sync"
+
+	"github.com/gorilla/websocket"
 
 	"github.com/belfryhq/belfry"
 )
@@ -23,8 +27,13 @@ const largeBody = 16 << 10
 func bounded(log *slog.Logger, next http.Handler) http.Handler {
 	turns := make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Upgrade") != "" && r.Method == http.MethodGet {
+		if websocket.IsWebSocketUpgrade(r) && r.Method == http.MethodGet {
 			next.ServeHTTP(w, r)
+			return
+		}
+		if r.Method != http.MethodPost && r.ContentLength != 0 { // it might never come, and would be waited for
+			w.Header().Set("Connection", "close")
+			refuse(w, r, log, http.StatusBadRequest, belfry.Errorf(belfry.Invalid, "send a body with POST only").At("body"))
 			return
 		}
 		status, err := 0, error(nil)
@@ -42,16 +51,28 @@ func bounded(log *slog.Logger, next http.Handler) http.Handler {
 			refuse(w, r, log, status, err)
 			return
 		}
-		if r.ContentLength > largeBody && !acceptsStream(r) { // a stream would have its turn for as long as it lasts
+		if r.ContentLength > largeBody || len(r.URL.RawQuery) > largeBody {
 			select {
 			case turns <- struct{}{}:
-				defer func() { <-turns }()
 			case <-r.Context().Done():
 				return
 			}
+			done := sync.OnceFunc(func() { <-turns })
+			defer done()
+			r = r.WithContext(context.WithValue(r.Context(), turnKey{}, done))
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// turnKey is where a context has what gives the turn of a large request back.
+type turnKey struct{}
+
+// giveBackTurn is for a request that has become a subscription: those last.
+func giveBackTurn(ctx context.Context) {
+	if done, ok := ctx.Value(turnKey{}).(func()); ok {
+		done()
+	}
 }
 
 // boundBody reads the whole body, up to MaxBodySize, and sees that it has the shape of a request.

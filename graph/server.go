@@ -46,10 +46,10 @@ func NewServer(c Config) http.Handler {
 		resolver.selections = encoder.NewCompiler()
 	}
 	srv := handler.New(generated.NewExecutableSchema(generated.Config{Resolvers: &resolver, Complexity: complexity()}))
-	srv.AddTransport(c.WebSocket)
 	srv.AddTransport(transport.Options{})
 	srv.AddTransport(c.EventStreams)
 	srv.AddTransport(httpTransport{c.Log})
+	srv.AddTransport(c.WebSocket)
 	srv.SetQueryCache(lru.New[*ast.QueryDocument](queryCacheSize))
 	srv.SetParserTokenLimit(MaxTokens)
 	srv.SetDisableSuggestion(!c.Introspection)

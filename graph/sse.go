@@ -1,12 +1,12 @@
 package graph
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
-	"mime"
+	"math/rand/v2"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -34,59 +34,56 @@ type EventStreams struct {
 
 	log *slog.Logger
 
-	mu     sync.Mutex
-	owners map[string]int // streams
-	open   int
-	leave  chan struct{} // closed when the node stops
+	mu       sync.Mutex
+	owners   map[string]int // streams
+	open     map[*stream]struct{}
+	draining bool
 }
 
 const (
 	defaultMaxStreams   = 100
 	defaultPingInterval = 15 * time.Second
 	streamWriteTimeout  = 5 * time.Second // for each write; a client that takes longer comes back
+	drainStreamsFor     = 2 * time.Second // at most: clients that all came back at once would be a burden for who takes them
+	drainStreamsPace    = 2 * time.Millisecond
 )
 
 var _ graphql.Transport = (*EventStreams)(nil)
 
-// acceptsStream reports whether a request is one for a stream of events.
-func acceptsStream(r *http.Request) bool {
-	for part := range strings.SplitSeq(strings.Join(r.Header.Values("Accept"), ","), ",") {
-		if name, _, err := mime.ParseMediaType(part); err == nil && name == eventStream {
-			return true
-		}
-	}
-	return false
-}
-
 // Supports implements graphql.Transport.
 func (s *EventStreams) Supports(r *http.Request) bool {
-	return httpTransport{}.Supports(r) && acceptsStream(r)
+	return httpTransport{}.Supports(r) && negotiate(r.Header.Values("Accept")) == eventStream
 }
 
 // Open is how many streams there are.
 func (s *EventStreams) Open() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.open
+	return len(s.open)
 }
 
-// Drain ends all streams, and lets no new ones begin. It doesn't wait for them: the HTTP server does.
+// Drain lets no new streams begin, and ends those that there are, one after the other, within two seconds. It doesn't wait
+// until they have gone: the HTTP server does.
 func (s *EventStreams) Drain() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	select {
-	case <-s.left():
-	default:
-		close(s.left())
+	if s.draining {
+		s.mu.Unlock()
+		return
 	}
-}
-
-// left is closed when the node stops. The caller holds mu.
-func (s *EventStreams) left() chan struct{} {
-	if s.leave == nil {
-		s.leave = make(chan struct{})
+	s.draining = true
+	streams := make([]*stream, 0, len(s.open))
+	for st := range s.open {
+		streams = append(streams, st)
 	}
-	return s.leave
+	s.mu.Unlock()
+	rand.Shuffle(len(streams), func(i, j int) { streams[i], streams[j] = streams[j], streams[i] })
+	pace := min(drainStreamsPace, drainStreamsFor/time.Duration(max(1, len(streams))))
+	for i, begin := 0, time.Now(); i < len(streams); {
+		for due := min(len(streams), 1+int(time.Since(begin)/pace)); i < due; i++ { // a timer is late more often than not
+			close(streams[i].leave)
+		}
+		time.Sleep(pace)
+	}
 }
 
 var (
@@ -95,31 +92,32 @@ var (
 )
 
 // enter counts a stream, or says why it may not begin.
-func (s *EventStreams) enter(owner string) (leave <-chan struct{}, err error) {
+func (s *EventStreams) enter(st *stream, owner string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	select {
-	case <-s.left():
-		return nil, errStopping
-	default:
+	if s.draining {
+		return errStopping
 	}
 	if owner != "" {
 		if s.owners[owner] >= s.maxStreams() {
-			return nil, errTooManyStreams
+			return errTooManyStreams
 		}
 		if s.owners == nil {
 			s.owners = map[string]int{}
 		}
 		s.owners[owner]++
 	}
-	s.open++
-	return s.left(), nil
+	if s.open == nil {
+		s.open = map[*stream]struct{}{}
+	}
+	s.open[st] = struct{}{}
+	return nil
 }
 
-func (s *EventStreams) exit(owner string) {
+func (s *EventStreams) exit(st *stream, owner string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.open--
+	delete(s.open, st)
 	if owner == "" {
 		return
 	}
@@ -128,12 +126,7 @@ func (s *EventStreams) exit(owner string) {
 	}
 }
 
-func (s *EventStreams) maxStreams() int {
-	if s.MaxStreams == 0 {
-		return defaultMaxStreams
-	}
-	return s.MaxStreams
-}
+func (s *EventStreams) maxStreams() int { return cmp.Or(s.MaxStreams, defaultMaxStreams) }
 
 // Do implements graphql.Transport.
 func (s *EventStreams) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
@@ -141,18 +134,13 @@ func (s *EventStreams) Do(w http.ResponseWriter, r *http.Request, exec graphql.G
 	if s.Owner != nil {
 		owner = s.Owner(r.Context())
 	}
-	leave, err := s.enter(owner)
-	switch {
-	case errors.Is(err, errTooManyStreams):
-		w.Header().Set("Retry-After", "5")
-		refuse(w, r, s.log, http.StatusTooManyRequests, belfry.Beyond("streams", s.maxStreams(), "at a time for one user on a node"))
-		return
-	case err != nil:
-		w.Header().Set("Retry-After", "1")
-		refuse(w, r, s.log, http.StatusServiceUnavailable, belfry.Errorf(belfry.Internal, "%v", err))
+	st := &stream{w: w, conn: http.NewResponseController(w), leave: make(chan struct{}), wake: make(chan struct{}, 1),
+		interval: cmp.Or(s.PingInterval, defaultPingInterval)}
+	if err := s.enter(st, owner); err != nil {
+		s.refuse(w, r, err)
 		return
 	}
-	defer s.exit(owner)
+	defer s.exit(st, owner)
 	params, err := requestParams(r)
 	if err != nil {
 		refuse(w, r, s.log, http.StatusBadRequest, err)
@@ -161,14 +149,14 @@ func (s *EventStreams) Do(w http.ResponseWriter, r *http.Request, exec graphql.G
 	until, _ := r.Context().Value(untilKey{}).(time.Time)
 	ctx, cancel := context.WithCancel(expiring(r.Context(), until))
 	defer cancel() // ends the source
-	st := &stream{w: w, conn: http.NewResponseController(w), leave: leave, wake: make(chan struct{}, 1), interval: s.PingInterval}
-	if st.interval == 0 {
-		st.interval = defaultPingInterval
-	}
-	if err := st.begin(); err != nil {
+	op, errs := exec.CreateOperationContext(ctx, params)
+	if errs == nil && op.Operation.Operation == ast.Mutation && r.Method == http.MethodGet {
+		refuseMutation(w, r, s.log)
 		return
 	}
-	op, errs := exec.CreateOperationContext(ctx, params)
+	if st.begin() != nil {
+		return
+	}
 	ctx = graphql.WithOperationContext(ctx, op)
 	if errs != nil { // the protocol wants it said in the stream
 		if st.next(exec.DispatchError(ctx, errs)) == nil {
@@ -180,14 +168,29 @@ func (s *EventStreams) Do(w http.ResponseWriter, r *http.Request, exec graphql.G
 		ctx = pull.With(ctx, st)
 	}
 	responses, ctx := exec.DispatchOperation(ctx, op)
+	if op.Operation.Operation == ast.Subscription {
+		giveBackTurn(ctx)
+	}
 	st.follow(ctx, responses)
+}
+
+// refuse answers a request whose stream may not begin.
+func (s *EventStreams) refuse(w http.ResponseWriter, r *http.Request, why error) {
+	if errors.Is(why, errTooManyStreams) {
+		w.Header().Set("Retry-After", "5")
+		refuse(w, r, s.log, http.StatusTooManyRequests, belfry.Beyond("streams", s.maxStreams(), "at a time for one user on a node"))
+		return
+	}
+	w.Header().Set("Retry-After", "1")
+	w.Header().Set("Connection", "close")
+	refuse(w, r, s.log, http.StatusServiceUnavailable, belfry.Errorf(belfry.Internal, "%v", why))
 }
 
 // stream is one response.
 type stream struct {
 	w        http.ResponseWriter
 	conn     *http.ResponseController
-	leave    <-chan struct{}
+	leave    chan struct{} // closed when the node stops
 	wake     chan struct{}
 	fill     func() bool // what responses receive from; nil: they wait by themselves
 	interval time.Duration
@@ -208,15 +211,16 @@ func (s *stream) Fill(fill func() bool) { s.fill = fill }
 
 // begin tells the client that it is connected.
 func (s *stream) begin() error {
-	// Those of the server are for requests that come to an end.
-	if err := s.conn.SetReadDeadline(time.Time{}); err != nil {
-		return err
-	}
 	h := s.w.Header()
 	h.Set("Content-Type", eventStream+"; charset=utf-8")
 	h.Set("Cache-Control", "no-cache, no-transform")
 	h.Set("X-Accel-Buffering", "no") // proxies are to pass on what there is
-	return s.say(":\n\n")
+	if err := s.say(":\n\n"); err != nil {
+		return err
+	}
+	// That of the server is for requests that come to an end. Not before the first write: that one reads what the client has
+	// announced and not sent.
+	return s.conn.SetReadDeadline(time.Time{})
 }
 
 // follow sends responses until there are no more, or somebody goes.
@@ -224,6 +228,13 @@ func (s *stream) follow(ctx context.Context, responses graphql.ResponseHandler) 
 	ping := time.NewTicker(s.interval)
 	defer ping.Stop()
 	for ctx.Err() == nil {
+		if s.fill != nil { // a subscription; of another operation the client hears the end
+			select {
+			case <-s.leave:
+				return
+			default:
+			}
+		}
 		if s.fill != nil && !s.fill() {
 			select {
 			case <-s.wake:

@@ -71,6 +71,7 @@ const (
 	readTimeout       = 30 * time.Second
 	writeTimeout      = 60 * time.Second
 	idleTimeout       = 120 * time.Second
+	maxHeaderBytes    = 64 << 10        // with the URL, which may hold a query
 	leastSocketGrace  = 2 * time.Second // for telling clients to come back, however long requests took
 )
 
@@ -91,7 +92,7 @@ func (n *belfryNode) serve(ctx context.Context, listener net.Listener, mux *http
 	defer cutRequests()
 	srv := &http.Server{
 		Handler: mux, BaseContext: func(net.Listener) context.Context { return requests },
-		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+		MaxHeaderBytes: maxHeaderBytes, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelWarn),
 	}
 	srv.RegisterOnShutdown(n.streams.Drain) // Shutdown would wait for them

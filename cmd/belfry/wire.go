@@ -247,6 +247,9 @@ func (n *belfryNode) initConnection() func(context.Context, map[string]any) (con
 // socketOwner is whose connections, or streams, are counted together: those of a user, not those of a backend.
 func socketOwner(ctx context.Context) string {
 	v := auth.ViewerFrom(ctx)
+	if v.Environment == 0 {
+		return "nobody" // all of them together
+	}
 	if v.IsBackend() {
 		return ""
 	}
