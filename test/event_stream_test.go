@@ -113,6 +113,13 @@ func TestAFeedOverAStreamOfEvents(t *testing.T) {
 		t.Errorf("behind the past: %+v", e)
 	}
 
+	// One that is large gives its turn back to others that are.
+	padding := "\n#" + strings.Repeat("x", 20<<10)
+	for range 3 {
+		ana.stream(t, feedEvents+padding, nil).event()
+	}
+	ask[any](t, backend, `{ __typename }`+padding, nil)
+
 	soon := caller{n.address, env.public, env.sign(t, jwt.MapClaims{"sub": "ana", "exp": time.Now().Add(3 * time.Second).Unix()})}
 	short := soon.stream(t, feedEvents, nil)
 	short.event()
