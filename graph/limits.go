@@ -24,6 +24,7 @@ const (
 	MaxNesting     = 100     // levels of lists and objects within each other, in the variables
 	MaxDepth       = 15      // of nested fields; introspection is not counted
 	MaxFields      = 1000    // in a document, fragments expanded: aliases count each
+	MaxAliasSize   = 128     // bytes of an alias, which each place where its fragment is spread repeats in the answer
 	MaxRootFields  = 20      // of one operation
 	MaxComplexity  = 10_000  // fields in the answer at most, pages at their full size
 	MaxTriggers    = 100     // requests in one triggerWorkflows
@@ -194,6 +195,9 @@ func (m *meter) fragment(directives ast.DirectiveList, set ast.SelectionSet, dep
 func (m *meter) field(f *ast.Field, depth int, introspecting bool) *gqlerror.Error {
 	if m.fields++; m.fields > MaxFields {
 		return tooLarge("a document", MaxFields, "fields")
+	}
+	if len(f.Alias) > MaxAliasSize {
+		return tooLarge("an alias", MaxAliasSize, "bytes")
 	}
 	if depth == 1 {
 		if m.roots++; m.roots > MaxRootFields {
