@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 
@@ -70,16 +71,27 @@ func (r *Resolver) teller(ctx context.Context, ref feed.Ref) func(*feed.Event) m
 	if selection.Personal() {
 		key.viewer = auth.ViewerFrom(ctx)
 	}
-	reader := references{ctx, &feedItemResolver{r}}
 	return func(e *feed.Event) model.FeedEvent {
-		return e.Memo.Do(key, func() any {
-			event := model.NewFeedEvent(ref, *e)
-			if json, ok := selection.Append(make([]byte, 0, usualEvent), event, reader); ok {
-				return encoded{event, json}
-			}
-			return event
-		}).(model.FeedEvent)
+		told, ok := e.Memo.Do(key, func() any { return r.tell(ctx, ref, e, selection) }).(model.FeedEvent)
+		if !ok { // whoever was to make it panicked
+			return r.tell(ctx, ref, e, selection)
+		}
+		return told
 	}
+}
+
+// sharedRead is how long may be spent on reading what one event refers to, while all who share it wait.
+const sharedRead = 5 * time.Second
+
+// tell encodes an event, if that can be done. What it makes is for others too, so it goes on when this subscriber leaves.
+func (r *Resolver) tell(ctx context.Context, ref feed.Ref, e *feed.Event, selection *encoder.Selection) model.FeedEvent {
+	event := model.NewFeedEvent(ref, *e)
+	reader := &references{of: context.WithoutCancel(ctx), items: &feedItemResolver{r}}
+	defer reader.close()
+	if json, ok := selection.Append(make([]byte, 0, usualEvent), event, reader); ok {
+		return encoded{event, json}
+	}
+	return event
 }
 
 // usualEvent is how many bytes an encoded event has, or fewer.
@@ -104,16 +116,36 @@ func (e encoded) MarshalGQL(w io.Writer) {
 	_, _ = w.Write(e.json) // a response that can't be written has nobody to read its error
 }
 
-// references reads what items refer to, for a subscription.
+// references reads what the item of one event refers to: as the viewer of a subscription may see it, but for all who
+// share the event.
 type references struct {
-	ctx   context.Context
-	items *feedItemResolver
+	of     context.Context // has the viewer, and doesn't end
+	items  *feedItemResolver
+	ctx    context.Context // from the first read on: most events have none, and need no timer
+	cancel context.CancelFunc
 }
 
-var _ encoder.Reader = references{}
+var _ encoder.Reader = (*references)(nil)
 
-func (r references) Actors(item *model.FeedItem) ([]model.User, error) {
-	return r.items.Actors(r.ctx, item)
+func (r *references) context() context.Context {
+	if r.ctx == nil {
+		r.ctx, r.cancel = context.WithTimeout(r.of, sharedRead)
+	}
+	return r.ctx
 }
 
-func (r references) Tenant(item *model.FeedItem) (*string, error) { return r.items.Tenant(r.ctx, item) }
+func (r *references) close() {
+	if r.cancel != nil {
+		r.cancel()
+	}
+}
+
+// Actors implements encoder.Reader.
+func (r *references) Actors(item *model.FeedItem) ([]model.User, error) {
+	return r.items.Actors(r.context(), item)
+}
+
+// Tenant implements encoder.Reader.
+func (r *references) Tenant(item *model.FeedItem) (*string, error) {
+	return r.items.Tenant(r.context(), item)
+}

@@ -19,15 +19,16 @@ import (
 // Limits of a request. They are part of the API's contract: beyond them is TOO_LARGE, or INVALID for a document that
 // can't be parsed within them.
 const (
-	MaxBodySize    = 1 << 20 // bytes of an HTTP request
-	MaxTokens      = 5000    // in a document
-	MaxNesting     = 100     // levels of lists and objects within each other, in the variables
-	MaxDepth       = 15      // of nested fields; introspection is not counted
-	MaxFields      = 1000    // in a document, fragments expanded: aliases count each
-	MaxRootFields  = 20      // of one operation
-	MaxComplexity  = 10_000  // fields in the answer at most, pages at their full size
-	MaxTriggers    = 100     // requests in one triggerWorkflows
-	queryCacheSize = 1000    // documents
+	MaxBodySize     = 1 << 20  // bytes of an HTTP request
+	MaxDocumentSize = 64 << 10 // bytes of a document: a WebSocket's messages have no more, the rest of a body is for variables
+	MaxTokens       = 5000     // in a document
+	MaxNesting      = 100      // levels of lists and objects within each other, in the variables
+	MaxDepth        = 15       // of nested fields; introspection is not counted
+	MaxFields       = 1000     // in a document, fragments expanded: aliases count each
+	MaxAliasSize    = 128      // bytes of an alias, which each place where its fragment is spread repeats in the answer
+	MaxRootFields   = 20       // of one operation
+	MaxComplexity   = 10_000   // fields in the answer at most, pages at their full size
+	MaxTriggers     = 100      // requests in one triggerWorkflows
 )
 
 // usualSteps is how many entries the log of a run is taken to have.
@@ -115,6 +116,9 @@ func (documentLimits) Validate(graphql.ExecutableSchema) error { return nil }
 
 // MutateOperationParameters implements graphql.OperationParameterMutator.
 func (documentLimits) MutateOperationParameters(_ context.Context, request *graphql.RawParams) *gqlerror.Error {
+	if len(request.Query) > MaxDocumentSize {
+		return tooLarge("a document", MaxDocumentSize, "bytes: pass values as variables")
+	}
 	if deeper(request.Variables, MaxNesting) {
 		return tooLarge("variables", MaxNesting, "levels of lists and objects")
 	}
@@ -194,6 +198,9 @@ func (m *meter) fragment(directives ast.DirectiveList, set ast.SelectionSet, dep
 func (m *meter) field(f *ast.Field, depth int, introspecting bool) *gqlerror.Error {
 	if m.fields++; m.fields > MaxFields {
 		return tooLarge("a document", MaxFields, "fields")
+	}
+	if len(f.Alias) > MaxAliasSize {
+		return tooLarge("an alias", MaxAliasSize, "bytes")
 	}
 	if depth == 1 {
 		if m.roots++; m.roots > MaxRootFields {

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"github.com/99designs/gqlgen/graphql/introspection"
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
 	"github.com/vektah/gqlparser/v2/validator/rules"
 )
 
@@ -46,6 +48,28 @@ func TestDepthIsLimited(t *testing.T) {
 		err := limited(t, query(MaxDepth+1), documentLimits{})
 		if err == nil || !strings.Contains(err.Error(), fmt.Sprint(MaxDepth)) {
 			t.Errorf("%s, %d levels: %v, want an error with the limit", name, MaxDepth+1, err)
+		}
+	}
+}
+
+// A long alias in a fragment is repeated wherever the fragment is spread: in what is kept of a subscription, and in answers.
+func TestLengthOfAliasesIsLimited(t *testing.T) {
+	t.Parallel()
+	aliases := map[string]func(string) string{
+		"at the root":  func(alias string) string { return "{ " + alias + ": n }" },
+		"of an object": func(alias string) string { return "{ " + alias + ": a { n } }" },
+		"through a fragment": func(alias string) string {
+			return "{ x: a { ...f } y: a { ...f } } fragment f on Query { " + alias + ": n }"
+		},
+		"within introspection": func(alias string) string { return "{ __schema { " + alias + ": description } }" },
+	}
+	for name, query := range aliases {
+		if err := limited(t, query(strings.Repeat("x", MaxAliasSize)), documentLimits{introspection: true}); err != nil {
+			t.Errorf("%s, %d bytes: %v", name, MaxAliasSize, err)
+		}
+		err := limited(t, query(strings.Repeat("x", MaxAliasSize+1)), documentLimits{introspection: true})
+		if refused, ok := errors.AsType[*gqlerror.Error](err); !ok || refused.Extensions["code"] != "TOO_LARGE" || refused.Extensions["limit"] != MaxAliasSize {
+			t.Errorf("%s, %d bytes: %v, want TOO_LARGE with the limit", name, MaxAliasSize+1, err)
 		}
 	}
 }

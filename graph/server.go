@@ -9,9 +9,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/handler"
 	"github.com/99designs/gqlgen/graphql/handler/extension"
-	"github.com/99designs/gqlgen/graphql/handler/lru"
 	"github.com/99designs/gqlgen/graphql/handler/transport"
-	"github.com/vektah/gqlparser/v2/ast"
 
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/auth"
@@ -50,7 +48,7 @@ func NewServer(c Config) http.Handler {
 	srv.AddTransport(c.EventStreams)
 	srv.AddTransport(httpTransport{c.Log})
 	srv.AddTransport(c.WebSocket)
-	srv.SetQueryCache(lru.New[*ast.QueryDocument](queryCacheSize))
+	srv.SetQueryCache(newDocumentCache())
 	srv.SetParserTokenLimit(MaxTokens)
 	srv.SetDisableSuggestion(!c.Introspection)
 	srv.SetErrorPresenter(presenter(c.Log))

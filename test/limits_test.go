@@ -74,6 +74,13 @@ func TestLimits(t *testing.T) {
 	tokens.code = "INVALID"
 	for _, l := range []limit{
 		tokens,
+		document("bytes of a document", graph.MaxDocumentSize, func(size int) string {
+			const query = `{ user(id: "ana") { id } }`
+			return query + strings.Repeat(" ", size-len(query))
+		}),
+		document("bytes of an alias", graph.MaxAliasSize, func(size int) string {
+			return `{ user(id: "ana") { ...f } } fragment f on User { ` + strings.Repeat("a", size) + `: id }`
+		}),
 		document("fields of a document", graph.MaxFields, func(size int) string {
 			return `{ feed(ref: {user: "ana"}) { ` + aliases("user", size-1) + `} }`
 		}),

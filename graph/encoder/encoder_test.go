@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -172,3 +173,43 @@ func TestSelectionsAreForgotten(t *testing.T) {
 		t.Error("not forgotten beyond the limit")
 	}
 }
+
+// Nor is there much of each. What everything has is kept all the same: clients do ask for that.
+func TestLargeSelectionsAreNotKept(t *testing.T) {
+	t.Parallel()
+	kept := func(query string) bool {
+		c := encoder.NewCompiler()
+		first := compiled(t, c, query, nil)
+		return compiled(t, c, query, nil) == first
+	}
+	alone := func(aliases, size int) string { // signed as alias:position, for one type of event
+		var b strings.Builder
+		for i := range aliases {
+			fmt.Fprintf(&b, "%0*d: position ", size, i)
+		}
+		return strings.ReplaceAll("subscription { feedEvents { ... on FeedSynced { "+b.String()+"} } }", " 0", " a")
+	}
+	const others = len("{}{}{}{}{}{}") // the types of event
+	const each = len("1234567890123456789:position,")
+	n, rest := (encoder.MaxSignature-others)/each, (encoder.MaxSignature-others)%each
+	within := alone(n-1, 19) // and one of what remains
+	last := func(size int) string {
+		return strings.Replace(within, "FeedSynced { ", "FeedSynced { "+strings.Repeat("z", size)+": position ", 1)
+	}
+	if !kept(last(19 + rest)) {
+		t.Errorf("a signature of %d bytes isn't kept", encoder.MaxSignature)
+	}
+	if kept(last(19 + rest + 1)) {
+		t.Errorf("a signature of %d bytes is kept", encoder.MaxSignature+1)
+	}
+	if !kept(everything) {
+		t.Error("the selection of everything isn't kept")
+	}
+}
+
+const everything = `subscription { feedEvents { __typename position badge { __typename total unseen unread }
+	... on FeedItemUpserted { asOf item { __typename id channel position actionUrl data totalActivities tenant workflow stepRef categories resourceKey
+		priority severity expiresAt createdAt seenAt readAt interactedAt archivedAt pinnedAt snoozedUntil
+		blocks { __typename ... on TextBlock { name content rendered } ... on MarkdownBlock { name content rendered } ... on ButtonSetBlock { name buttons { label action } } }
+		actors { __typename id externalId name email phoneNumber avatar locale timezone properties createdAt updatedAt } } }
+	... on FeedItemsPatched { ids as at } ... on FeedItemsRemoved { ids removedUpTo: upTo why: reason } ... on FeedMarkedAll { as upTo at } ... on FeedReset { reason } } }`

@@ -1,6 +1,7 @@
 package encoder
 
 import (
+	"crypto/sha256"
 	"fmt"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -22,25 +23,32 @@ type Selection struct {
 	personal  bool
 }
 
-// MaxSelections is how many different selections a Compiler keeps. There are as many as clients have releases; one that
-// was forgotten is compiled again, and then no longer shared with those who had it before.
-const MaxSelections = 1000
+// What a Compiler keeps. Strangers choose their selections, and may well push out everybody else's: whoever subscribes
+// next has theirs compiled again, and doesn't share it with those who had it before. That costs time, but nothing else.
+const (
+	// MaxSelections is how many different selections are kept. There are as many as clients have releases.
+	MaxSelections = 1000
+	// MaxSignature is how many bytes the signature of a kept selection has: the keys and names of its fields, for each
+	// type of event that has them. All fields of all types have 2 KiB. Larger selections are compiled for each who subscribes.
+	MaxSignature = 4 << 10
+)
 
 // Compiler compiles selections, the same ones once. It is safe for concurrent use.
 type Compiler struct {
-	selections *lru.Cache[string, *Selection]
+	selections *lru.Cache[[sha256.Size]byte, *Selection] // by the hash of their signature
 }
 
 // NewCompiler returns a Compiler.
 func NewCompiler() *Compiler {
-	selections, err := lru.New[string, *Selection](MaxSelections)
+	selections, err := lru.New[[sha256.Size]byte, *Selection](MaxSelections)
 	if err != nil {
 		panic(err) // of a size that isn't positive
 	}
 	return &Compiler{selections}
 }
 
-// Compile compiles what a validated operation, with its variables, selects of feed events.
+// Compile compiles what a validated operation, with its variables, selects of feed events. How large the selection is,
+// fragments expanded, and how long its aliases, is for the caller to limit.
 func (c *Compiler) Compile(op *graphql.OperationContext, selected ast.SelectionSet) *Selection {
 	with := compiler{op: &graphql.OperationContext{Doc: op.Doc, Variables: op.Variables}}
 	s := &Selection{
@@ -52,8 +60,12 @@ func (c *Compiler) Compile(op *graphql.OperationContext, selected ast.SelectionS
 		reset:     compileKind(&with, &reset, selected),
 		personal:  with.personal,
 	}
-	if known, ok, _ := c.selections.PeekOrAdd(with.signature.String(), s); ok {
-		c.selections.Get(with.signature.String()) // it was used
+	if with.signature.Len() > MaxSignature {
+		return s
+	}
+	key := sha256.Sum256([]byte(with.signature.String()))
+	if known, ok, _ := c.selections.PeekOrAdd(key, s); ok {
+		c.selections.Get(key) // it was used
 		return known
 	}
 	return s

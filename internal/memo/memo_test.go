@@ -62,3 +62,20 @@ func TestOthersGetNilAfterAPanic(t *testing.T) {
 		t.Errorf("got %v, want nil", got)
 	}
 }
+
+// Ten thousand who want something different each mustn't search what the others have made.
+func TestFewResultsAreKept(t *testing.T) {
+	t.Parallel()
+	var m memo.Memo
+	for round := range 2 {
+		for key := range memo.MaxResults + 1 {
+			made := false
+			if got := m.Do(key, func() any { made = true; return key }); got != key {
+				t.Errorf("Do(%d) = %v", key, got)
+			}
+			if want := round == 0 || key >= memo.MaxResults; made != want {
+				t.Errorf("made %v for key %d in round %d, want %v", made, key, round, want)
+			}
+		}
+	}
+}
