@@ -48,13 +48,21 @@ func (s *Service) markUpTo(ctx context.Context, ref Ref, m belfry.Mark, f *Filte
 			return s.markLong(ctx, ref, &mark)
 		}
 	}
-	return s.change(ctx, ref, func(tx *postgres.Tx, h *header, at time.Time) (Marked, error) {
+	marked, err := s.change(ctx, ref, func(tx *postgres.Tx, h *header, at time.Time) (Marked, error) {
 		return s.applyAll(ctx, tx, h, ref, &mark, at)
 	})
+	if errors.Is(err, errLong) {
+		return s.markLong(ctx, ref, &mark)
+	}
+	return marked, err
 }
 
-// errLate: the feed has changed since it was counted.
-var errLate = errors.New("the feed has changed since it was counted")
+var (
+	// errLong: more is to be counted than may be under the feed's lock.
+	errLong = errors.New("too much is to be counted under a lock")
+	// errLate: the feed has changed since it was counted.
+	errLate = errors.New("the feed has changed since it was counted")
+)
 
 // markLong counts a long feed before it is locked, so that what comes to it needn't wait. If the feed has changed meanwhile
 // it is counted again; the last time under the lock.
@@ -87,7 +95,7 @@ func (s *Service) markLong(ctx context.Context, ref Ref, mark *markAll) (Marked,
 			return marked, err
 		}
 	}
-	mark.counted = nil
+	mark.counted, mark.locked = nil, true
 	return s.change(ctx, ref, func(tx *postgres.Tx, h *header, at time.Time) (Marked, error) {
 		return s.applyAll(ctx, tx, h, ref, mark, at)
 	})
@@ -103,6 +111,7 @@ type markAll struct {
 	counted   *coverage // what it means, as of a position of the feed and its groups; nil: to be counted
 	at        belfry.Position
 	groupedTo int64
+	locked    bool // it may be counted under the lock, however much that is
 }
 
 // reach is the last item that is meant.
@@ -124,6 +133,9 @@ func (s *Service) applyAll(ctx context.Context, tx *postgres.Tx, h *header, ref 
 	}
 	meant := a.counted
 	if meant == nil {
+		if !a.locked && toRead(h, a.scope, last) > longFeed {
+			return Marked{}, errLong
+		}
 		counted, err := readCoverage(ctx, tx, h, a.scope, last)
 		if err != nil {
 			return Marked{}, err
@@ -161,6 +173,18 @@ type coverage struct {
 	cells  Cells
 	groups *tally // feed_groups; nil if the feed has none
 	part   *tally // those of cells that are counted there
+}
+
+// toRead is how many versions readCoverage looks at, about.
+func toRead(h *header, sc *Scope, last int64) int64 {
+	switch {
+	case sc == nil:
+		return h.lastSeq - last
+	case sc.grouped() && h.groupedTo > 0:
+		return max(h.groupedTo-last, last-h.groupedTo)
+	default:
+		return last
+	}
 }
 
 // readCoverage counts the items of a scope up to a sequence number, of a feed that is locked or in a snapshot.

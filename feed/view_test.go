@@ -252,6 +252,59 @@ func TestLongFeedsAreCountedBeforeTheyAreLocked(t *testing.T) {
 	}
 }
 
+// A mark up to a position of long ago has to be told from all that came since: that too is read before the feed is locked, or
+// whoever holds the position could stop the feed again and again.
+func TestWhatCameSinceIsCountedBeforeTheFeedIsLocked(t *testing.T) {
+	t.Parallel()
+	for name, filter := range map[string]*Filter{"everything": nil, "by level": {Status: StatusUnseen}, "of a tenant": &ofAcme, "by data": {Data: map[string]any{"n": 1}}} {
+		for _, behind := range []int{longFeed, longFeed + 1} {
+			t.Run(fmt.Sprint(name, ", ", behind), func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t)
+				ann := w.know(env, "ann")
+				w.fillKinds(t, ann, 6)
+				then := w.page(t, ann, 1).Position
+				w.fillKinds(t, ann, behind)
+				if _, err := w.Count(t.Context(), ann, []Filter{ofAcme}); err != nil { // so that it is grouped
+					t.Fatal(err)
+				}
+				asked := 0
+				w.UserID = func(ctx context.Context, env belfry.EnvironmentID, user string) (belfry.RecipientID, error) {
+					asked++
+					return w.userID(ctx, env, user)
+				}
+				got, want := Marked{}, 6
+				var err error
+				if filter == nil {
+					got, err = w.MarkAll(t.Context(), ann, belfry.Read, &then)
+				} else {
+					got, err = w.MarkWhere(t.Context(), ann, belfry.Read, *filter, &then)
+				}
+				if filter != nil && filter.Status == "" {
+					want = 2
+				}
+				if err != nil || got.Changed != want || got.Badge.Unread != 6+behind-want {
+					t.Errorf("%+v, %v; want %d changed", got, err, want)
+				}
+				times := 1 // the feed is asked for: to change it; or to find out that this is much, to count, and to change it
+				if behind > longFeed {
+					times = 3
+				}
+				switch name {
+				case "of a tenant":
+					times++ // and to prepare it
+				case "by data":
+					times = 3 // it is known to be long beforehand, for it is read from its beginning
+				}
+				if asked != times {
+					t.Errorf("it was asked %d times whose feed it is, want %d", asked, times)
+				}
+				w.recount(t, t, ann, int64(7+behind))
+			})
+		}
+	}
+}
+
 func TestSoManyLongFeedsAreReadAtATime(t *testing.T) {
 	t.Parallel()
 	s := &Service{}
