@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,16 +46,34 @@ func (s *Service) markUpTo(ctx context.Context, ref Ref, m belfry.Mark, f *Filte
 			return Marked{}, err
 		}
 		if long {
-			return s.markLong(ctx, ref, &mark)
+			marked, err := s.markLong(ctx, ref, &mark)
+			return s.orSettle(ctx, ref, marked, err)
 		}
 	}
 	marked, err := s.change(ctx, ref, func(tx *postgres.Tx, h *header, at time.Time) (Marked, error) {
 		return s.applyAll(ctx, tx, h, ref, &mark, at)
 	})
 	if errors.Is(err, errLong) {
-		return s.markLong(ctx, ref, &mark)
+		marked, err = s.markLong(ctx, ref, &mark)
 	}
-	return marked, err
+	return s.orSettle(ctx, ref, marked, err)
+}
+
+// orSettle settles a piece of a feed that takes no mark, so that it will.
+func (s *Service) orSettle(ctx context.Context, ref Ref, marked Marked, refused error) (Marked, error) {
+	if belfry.CodeOf(refused) != belfry.TooLarge {
+		return marked, refused
+	}
+	_, err := s.change(ctx, ref, func(tx *postgres.Tx, h *header, _ time.Time) (Marked, error) {
+		if len(h.watermarks) == 0 { // somebody else has
+			return Marked{}, nil
+		}
+		if err := settle(ctx, tx, h, settlePiece); err != nil {
+			return Marked{}, fmt.Errorf("settle watermarks: %w", err)
+		}
+		return Marked{}, writeHeader(ctx, tx, h)
+	})
+	return Marked{}, cmp.Or(err, refused)
 }
 
 var (
@@ -76,6 +95,9 @@ func (s *Service) markLong(ctx context.Context, ref Ref, mark *markAll) (Marked,
 		err := s.read(ctx, ref, func(tx pgx.Tx, h *header) error {
 			last, err := mark.reach(h)
 			if err != nil {
+				return err
+			}
+			if _, err := mark.push(h, last, time.Time{}); err != nil {
 				return err
 			}
 			counted, err := readCoverage(ctx, tx, h, mark.scope, last)
@@ -125,10 +147,30 @@ func (a *markAll) reach(h *header) (int64, error) {
 	return min(h.lastSeq, a.upTo.Version), nil
 }
 
+// push is the feed's watermarks with this one, or TOO_LARGE if they have become too many. Marks on everything up to now are
+// always taken: of those never more than five remain.
+func (a *markAll) push(h *header, last int64, at time.Time) (Watermarks, error) {
+	w := Watermark{Mark: a.mark, UpTo: last, Version: h.version + 1, At: at, Scope: a.scope, Condition: a.Condition}
+	pushed := h.watermarks.Push(w)
+	simple := w.Scope == nil && w.Condition == Condition{} && last == h.lastSeq
+	if simple || len(pushed) <= len(h.watermarks) || !h.watermarks.overfull() {
+		return pushed, nil
+	}
+	e := belfry.Errorf(belfry.TooLarge, "this feed is still busy with %d other marks: use one of their filters, mark everything up to now, or try again", len(h.watermarks))
+	if e.Limit = maxOpenWatermarks; a.filter != nil {
+		return nil, e.At("input.filter")
+	}
+	return nil, e.At("input.upTo")
+}
+
 // applyAll makes the mark. The feed is locked.
 func (s *Service) applyAll(ctx context.Context, tx *postgres.Tx, h *header, ref Ref, a *markAll, at time.Time) (Marked, error) {
 	last, err := a.reach(h)
 	if err != nil || a.nothing {
+		return Marked{}, err
+	}
+	watermarks, err := a.push(h, last, at)
+	if err != nil {
 		return Marked{}, err
 	}
 	meant := a.counted
@@ -150,9 +192,8 @@ func (s *Service) applyAll(ctx context.Context, tx *postgres.Tx, h *header, ref 
 	if err := meant.markGroups(ctx, tx, h, a.mark, a.Condition); err != nil {
 		return Marked{}, err
 	}
-	h.watermarks = h.watermarks.Push(Watermark{Mark: a.mark, UpTo: last, Version: h.version + 1, At: at, Scope: a.scope, Condition: a.Condition})
-	if h.watermarks.full() {
-		if err := settle(ctx, tx, h); err != nil {
+	if h.watermarks = watermarks; watermarks.full() {
+		if err := settle(ctx, tx, h, settlePiece); err != nil {
 			return Marked{}, fmt.Errorf("settle watermarks: %w", err)
 		}
 	}

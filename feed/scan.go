@@ -55,15 +55,24 @@ func countAfter(ctx context.Context, tx pgx.Tx, h *header, seq int64) (c Cells, 
 	return c, err
 }
 
-// settle writes what the watermarks say to the items, and empties the list. It costs what marking each item would
-// have; see maxWatermarks for when it comes to that.
-func settle(ctx context.Context, tx pgx.Tx, h *header) error {
-	var reach int64
+// settlePiece is how many items one mark settles at most.
+const settlePiece = 2000
+
+// settle writes what the watermarks say to the next n items, at most, and drops the watermarks that are done with. The first is
+// done with when all the items that it reaches were written since it was made; what was made in between takes part in the next
+// round, and is written along in this one, for it comes after.
+func settle(ctx context.Context, tx pgx.Tx, h *header, n int) error {
+	if len(h.watermarks) == 0 {
+		return nil
+	}
+	from, reach := h.watermarks[0].Settled, int64(0)
 	for _, w := range h.watermarks {
 		reach = max(reach, w.UpTo)
 	}
-	for after := int64(0); after < reach; {
-		rows, err := tx.Query(ctx, selectStates, h.recipient, h.channel, h.env, after, reach, scanChunk, h.watermarks.needData())
+	after := from
+	for n > 0 && after < reach {
+		size := min(n, scanChunk)
+		rows, err := tx.Query(ctx, selectStates, h.recipient, h.channel, h.env, after, reach, size, h.watermarks.needData())
 		if err != nil {
 			return err
 		}
@@ -73,27 +82,28 @@ func settle(ctx context.Context, tx pgx.Tx, h *header) error {
 		if err != nil {
 			return err
 		}
-		if len(chunk) == 0 {
-			break
+		if after = reach; len(chunk) == size {
+			after = chunk[size-1].seq
 		}
-		after = chunk[len(chunk)-1].seq
+		n -= size
 		if err := writeStates(ctx, tx, h.key, settled(h, chunk)); err != nil {
 			return err
 		}
 	}
-	h.watermarks = Watermarks{}
+	h.watermarks = h.watermarks.settled(from, after)
 	return nil
 }
 
-// settled is those of some items that are not as their columns say, as they are.
+// settled is those of some items to which the watermarks did anything, as they are.
 func settled(h *header, items []stored) []stored {
 	changed := items[:0]
 	for _, it := range items {
-		after := h.watermarks.Effective(it.seq, &it.Attributes, it.State)
-		if !after.same(it.State) {
-			after.Version = h.version + 1
-			changed = append(changed, stored{seq: it.seq, State: after})
+		if !h.watermarks.changes(it.seq, &it.Attributes, it.State) {
+			continue
 		}
+		after := h.watermarks.Effective(it.seq, &it.Attributes, it.State)
+		after.Version = h.watermarks[len(h.watermarks)-1].Version
+		changed = append(changed, stored{seq: it.seq, State: after})
 	}
 	return changed
 }
