@@ -86,7 +86,7 @@ var (
 // markLong counts a long feed before it is locked, so that what comes to it needn't wait. If the feed has changed meanwhile
 // it is counted again; the last time under the lock.
 func (s *Service) markLong(ctx context.Context, ref Ref, mark *markAll) (Marked, error) {
-	done, err := s.turn(ctx)
+	done, err := s.scans.turn(ctx, ref.Environment)
 	if err != nil {
 		return Marked{}, err
 	}

@@ -2,29 +2,97 @@ package feed
 
 import (
 	"context"
+	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/belfryhq/belfry"
 )
 
 const (
 	// longFeed is how many versions a feed has that isn't read as a whole under its lock, or by many at a time.
 	longFeed = 5000
-	// maxScans is how many long feeds a node reads at a time: the others wait, and leave the database to shorter questions.
-	maxScans = 2
+	// maxScans is how many long feeds a node reads at a time, and maxScansOfOne how many of those may be of one environment: the
+	// others wait, and leave the database to shorter questions.
+	maxScans      = 2
+	maxScansOfOne = 1
+	// scanPatience is how long they wait.
+	scanPatience = 5 * time.Second
 )
 
-// turn waits until a long feed may be read. done ends that.
-func (s *Service) turn(ctx context.Context) (done func(), err error) {
-	s.mu.Lock()
-	if s.scans == nil {
-		s.scans = make(chan struct{}, maxScans)
+// scans are the long feeds that a node reads. The zero value is ready.
+type scans struct {
+	mu   sync.Mutex
+	node chan struct{} // holds one for each
+	of   map[belfry.EnvironmentID]*scansOfOne
+}
+
+// scansOfOne are those of an environment.
+type scansOfOne struct {
+	slots chan struct{}
+	users int // who hold a slot, or wait for one
+}
+
+// errBusy is a Conflict, like other work that has to wait for work of the same kind.
+var errBusy = belfry.Errorf(belfry.Conflict, "too many long feeds are being counted: try again in a few seconds, or leave data and times out of filters")
+
+// turn waits until a long feed may be read. done ends that. Environments wait in line for the node, one call of each at a time, so
+// that none keeps others out. Who waits for too long gets errBusy.
+func (s *scans) turn(ctx context.Context, env belfry.EnvironmentID) (done func(), err error) {
+	ctx, stop := context.WithTimeoutCause(ctx, scanPatience, errBusy)
+	defer stop()
+	own := s.join(env)
+	if err := enter(ctx, own.slots); err != nil {
+		s.leave(env)
+		return nil, err
 	}
-	s.mu.Unlock()
+	if err := enter(ctx, s.node); err != nil {
+		<-own.slots
+		s.leave(env)
+		return nil, err
+	}
+	return func() {
+		<-s.node
+		<-own.slots
+		s.leave(env)
+	}, nil
+}
+
+func enter(ctx context.Context, slots chan<- struct{}) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	select {
-	case s.scans <- struct{}{}:
-		return func() { <-s.scans }, nil
+	case slots <- struct{}{}:
+		return nil
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return context.Cause(ctx)
+	}
+}
+
+func (s *scans) join(env belfry.EnvironmentID) *scansOfOne {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.of == nil {
+		s.node, s.of = make(chan struct{}, maxScans), make(map[belfry.EnvironmentID]*scansOfOne)
+	}
+	own := s.of[env]
+	if own == nil {
+		own = &scansOfOne{slots: make(chan struct{}, maxScansOfOne)}
+		s.of[env] = own
+	}
+	own.users++
+	return own
+}
+
+func (s *scans) leave(env belfry.EnvironmentID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if own := s.of[env]; own.users > 1 {
+		own.users--
+	} else {
+		delete(s.of, env)
 	}
 }
 

@@ -67,8 +67,11 @@ func TestNoMarkSettlesMoreThanAPiece(t *testing.T) {
 			t.Errorf("step %d: %v, want it refused by %s", i, err, step.refused)
 		}
 		h := w.header(t, ann)
-		if len(h.watermarks) != step.marks || h.watermarks[0].Settled != int64(step.settled) {
-			t.Errorf("step %d: %d watermarks, settled up to %d; want %d and %d", i, len(h.watermarks), h.watermarks[0].Settled, step.marks, step.settled)
+		if len(h.watermarks) != step.marks {
+			t.Fatalf("step %d: %d watermarks, want %d", i, len(h.watermarks), step.marks)
+		}
+		if h.watermarks[0].Settled != int64(step.settled) {
+			t.Errorf("step %d: settled up to %d, want %d", i, h.watermarks[0].Settled, step.settled)
 		}
 		if refused != nil && h.version != before.version {
 			t.Errorf("step %d was refused, and made version %d of %d", i, h.version, before.version)

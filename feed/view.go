@@ -43,7 +43,7 @@ func (s *Service) Count(ctx context.Context, ref Ref, views []Filter) (*Counts, 
 		return nil, err
 	}
 	if long {
-		done, err := s.turn(ctx)
+		done, err := s.scans.turn(ctx, ref.Environment)
 		if err != nil {
 			return nil, err
 		}

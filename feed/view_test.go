@@ -304,25 +304,3 @@ func TestWhatCameSinceIsCountedBeforeTheFeedIsLocked(t *testing.T) {
 		}
 	}
 }
-
-func TestSoManyLongFeedsAreReadAtATime(t *testing.T) {
-	t.Parallel()
-	s := &Service{}
-	var ends []func()
-	for range maxScans {
-		done, err := s.turn(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		ends = append(ends, done)
-	}
-	gone, leave := context.WithCancel(t.Context())
-	leave()
-	if _, err := s.turn(gone); err == nil {
-		t.Error("one more is read")
-	}
-	ends[0]()
-	if _, err := s.turn(t.Context()); err != nil {
-		t.Error(err)
-	}
-}
