@@ -2,8 +2,11 @@ package feed
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/postgres"
@@ -111,10 +114,10 @@ func TestFeedsWithTooManyGroupsAreScanned(t *testing.T) {
 		if err := w.append(t.Context(), messages...); err != nil {
 			t.Fatal(err)
 		}
-		f := Filter{Workflows: []string{"w0", "w499"}}
+		f := Filter{Workflows: []string{"w0", fmt.Sprint("w", maxGroups-1)}}
 		for range 2 {
 			counts, err := w.Count(t.Context(), ann, []Filter{f})
-			if want := 2 + (groupBehind+1)/groups - 1; err != nil || counts.Views[0].Total < 2 || counts.Views[0].Total > want+1 {
+			if want := (groupBehind+groups)/groups + (groupBehind+1+groups-maxGroups)/groups; err != nil || counts.Views[0].Total != want {
 				t.Errorf("%d groups: %+v, %v", groups, counts, err)
 			}
 		}
@@ -126,6 +129,36 @@ func TestFeedsWithTooManyGroupsAreScanned(t *testing.T) {
 		}
 		w.mark(t, ann, belfry.Archived, belfry.MessageID{Recipient: 1, Channel: ann.Channel, Seq: 1})
 		w.recount(t, t, ann, groupBehind+3)
+	}
+}
+
+// What a mark by id rewrites is bounded in bytes too: also when groups come to be too large by such a mark.
+func TestGroupsAreSoLarge(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.know(env, "ann")
+	w.fillKinds(t, ann, 2)
+	w.groupIn(t, t, ann)
+	size := func(text int) (groupedTo int64) {
+		_, err := w.change(t.Context(), ann, func(tx *postgres.Tx, h *header, _ time.Time) (Marked, error) {
+			large := newTally()
+			large.add(&Attributes{Workflow: strings.Repeat("x", text)}, State{}, 1)
+			err := writeGroups(t.Context(), tx, h, large)
+			groupedTo = h.groupedTo
+			return Marked{}, err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return groupedTo
+	}
+	empty, _ := json.Marshal([]group{{Cells: Cells{Active: [3]int{1}}}})
+	room := maxGroupBytes - len(empty)
+	if got := size(room); got != 2 {
+		t.Errorf("%d bytes: grouped up to %d", maxGroupBytes, got)
+	}
+	if got := size(room + 1); got != ungroupable {
+		t.Errorf("%d bytes: grouped up to %d", maxGroupBytes+1, got)
 	}
 }
 
