@@ -14,6 +14,7 @@
 //   - What is removed leaves a change at its own version, so a history without holes stays one.
 //
 //   - Marking everything, or what a filter selects, costs a row and a change, however many items there are (see Watermarks).
+//     Of what has to be written to the items later no mark writes more than a piece; beyond that, marks are refused.
 //
 //   - Pages, counts, marks and subscriptions know one kind of Filter, and mean the same by it.
 //

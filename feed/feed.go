@@ -35,7 +35,7 @@ type Service struct {
 	drift     atomic.Int64
 	mu        sync.Mutex
 	followers map[*follower]struct{}
-	scans     chan struct{} // holds one for each long feed that is being read
+	scans     scans
 }
 
 const (

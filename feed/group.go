@@ -22,10 +22,11 @@ import (
 // or drops it by setting groupedTo to 0: it is made anew when somebody asks. New items come behind groupedTo, and are looked
 // at one by one until there are many: so Append doesn't know of groups.
 const (
-	maxGroups   = 500    // in one feed; one with more has none: its items are counted one by one
-	groupBehind = 500    // versions that groupedTo may be behind when somebody asks
-	groupChunk  = 20_000 // items that are grouped under the feed's lock at a time
-	ungroupable = -1     // groupedTo of a feed with too many groups
+	maxGroups     = 64      // in one feed; one with more has none: its items are counted one by one
+	maxGroupBytes = 8 << 10 // of JSON; whatever changes an item writes all of it, so this is what a mark by id may cost
+	groupBehind   = 500     // versions that groupedTo may be behind when somebody asks
+	groupChunk    = 20_000  // items that are grouped under the feed's lock at a time
+	ungroupable   = -1      // groupedTo of a feed with too many groups
 )
 
 // group is how many items of a group there are.
@@ -140,11 +141,15 @@ func readGroups(ctx context.Context, q querier, h *header) (*tally, error) {
 }
 
 // writeGroups writes what is counted up to h.groupedTo, but for groups whose items have all gone; the caller writes the header.
+// If they are too many the feed has none from then on.
 func writeGroups(ctx context.Context, tx pgx.Tx, h *header, t *tally) error {
 	left := slices.DeleteFunc(slices.Clone(t.groups), func(g group) bool { return g.Cells == Cells{} })
 	text, err := json.Marshal(left)
 	if err != nil {
 		return err
+	}
+	if len(left) > maxGroups || len(text) > maxGroupBytes {
+		h.groupedTo, text = ungroupable, []byte("[]")
 	}
 	_, err = tx.Exec(ctx, upsertGroups, h.recipient, h.channel, h.env, string(text))
 	return err
@@ -218,9 +223,7 @@ func groupNext(ctx context.Context, tx pgx.Tx, h *header) error {
 	if err := tallyItems(ctx, tx, h, h.groupedTo, upTo, t); err != nil {
 		return err
 	}
-	if h.groupedTo = upTo; len(t.groups) > maxGroups {
-		h.groupedTo, t = ungroupable, newTally()
-	}
+	h.groupedTo = upTo
 	if err := writeGroups(ctx, tx, h, t); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,21 +46,47 @@ func (s *Service) markUpTo(ctx context.Context, ref Ref, m belfry.Mark, f *Filte
 			return Marked{}, err
 		}
 		if long {
-			return s.markLong(ctx, ref, &mark)
+			marked, err := s.markLong(ctx, ref, &mark)
+			return s.orSettle(ctx, ref, marked, err)
 		}
 	}
-	return s.change(ctx, ref, func(tx *postgres.Tx, h *header, at time.Time) (Marked, error) {
+	marked, err := s.change(ctx, ref, func(tx *postgres.Tx, h *header, at time.Time) (Marked, error) {
 		return s.applyAll(ctx, tx, h, ref, &mark, at)
 	})
+	if errors.Is(err, errLong) {
+		marked, err = s.markLong(ctx, ref, &mark)
+	}
+	return s.orSettle(ctx, ref, marked, err)
 }
 
-// errLate: the feed has changed since it was counted.
-var errLate = errors.New("the feed has changed since it was counted")
+// orSettle settles a piece of a feed that takes no mark, so that it will.
+func (s *Service) orSettle(ctx context.Context, ref Ref, marked Marked, refused error) (Marked, error) {
+	if belfry.CodeOf(refused) != belfry.TooLarge {
+		return marked, refused
+	}
+	_, err := s.change(ctx, ref, func(tx *postgres.Tx, h *header, _ time.Time) (Marked, error) {
+		if len(h.watermarks) == 0 { // somebody else has
+			return Marked{}, nil
+		}
+		if err := settle(ctx, tx, h, settlePiece); err != nil {
+			return Marked{}, fmt.Errorf("settle watermarks: %w", err)
+		}
+		return Marked{}, writeHeader(ctx, tx, h)
+	})
+	return Marked{}, cmp.Or(err, refused)
+}
+
+var (
+	// errLong: more is to be counted than may be under the feed's lock.
+	errLong = errors.New("too much is to be counted under a lock")
+	// errLate: the feed has changed since it was counted.
+	errLate = errors.New("the feed has changed since it was counted")
+)
 
 // markLong counts a long feed before it is locked, so that what comes to it needn't wait. If the feed has changed meanwhile
 // it is counted again; the last time under the lock.
 func (s *Service) markLong(ctx context.Context, ref Ref, mark *markAll) (Marked, error) {
-	done, err := s.turn(ctx)
+	done, err := s.scans.turn(ctx, ref.Environment)
 	if err != nil {
 		return Marked{}, err
 	}
@@ -68,6 +95,9 @@ func (s *Service) markLong(ctx context.Context, ref Ref, mark *markAll) (Marked,
 		err := s.read(ctx, ref, func(tx pgx.Tx, h *header) error {
 			last, err := mark.reach(h)
 			if err != nil {
+				return err
+			}
+			if _, err := mark.push(h, last, time.Time{}); err != nil {
 				return err
 			}
 			counted, err := readCoverage(ctx, tx, h, mark.scope, last)
@@ -87,7 +117,7 @@ func (s *Service) markLong(ctx context.Context, ref Ref, mark *markAll) (Marked,
 			return marked, err
 		}
 	}
-	mark.counted = nil
+	mark.counted, mark.locked = nil, true
 	return s.change(ctx, ref, func(tx *postgres.Tx, h *header, at time.Time) (Marked, error) {
 		return s.applyAll(ctx, tx, h, ref, mark, at)
 	})
@@ -103,6 +133,7 @@ type markAll struct {
 	counted   *coverage // what it means, as of a position of the feed and its groups; nil: to be counted
 	at        belfry.Position
 	groupedTo int64
+	locked    bool // it may be counted under the lock, however much that is
 }
 
 // reach is the last item that is meant.
@@ -116,14 +147,37 @@ func (a *markAll) reach(h *header) (int64, error) {
 	return min(h.lastSeq, a.upTo.Version), nil
 }
 
+// push is the feed's watermarks with this one, or TOO_LARGE if they have become too many. Marks on everything up to now are
+// always taken: of those never more than five remain.
+func (a *markAll) push(h *header, last int64, at time.Time) (Watermarks, error) {
+	w := Watermark{Mark: a.mark, UpTo: last, Version: h.version + 1, At: at, Scope: a.scope, Condition: a.Condition}
+	pushed := h.watermarks.Push(w)
+	simple := w.Scope == nil && w.Condition == Condition{} && last == h.lastSeq
+	if simple || len(pushed) <= len(h.watermarks) || !h.watermarks.overfull() {
+		return pushed, nil
+	}
+	e := belfry.Errorf(belfry.TooLarge, "this feed is still busy with %d other marks: use one of their filters, mark everything up to now, or try again", len(h.watermarks))
+	if e.Limit = maxOpenWatermarks; a.filter != nil {
+		return nil, e.At("input.filter")
+	}
+	return nil, e.At("input.upTo")
+}
+
 // applyAll makes the mark. The feed is locked.
 func (s *Service) applyAll(ctx context.Context, tx *postgres.Tx, h *header, ref Ref, a *markAll, at time.Time) (Marked, error) {
 	last, err := a.reach(h)
 	if err != nil || a.nothing {
 		return Marked{}, err
 	}
+	watermarks, err := a.push(h, last, at)
+	if err != nil {
+		return Marked{}, err
+	}
 	meant := a.counted
 	if meant == nil {
+		if !a.locked && toRead(h, a.scope, last) > longFeed {
+			return Marked{}, errLong
+		}
 		counted, err := readCoverage(ctx, tx, h, a.scope, last)
 		if err != nil {
 			return Marked{}, err
@@ -138,9 +192,8 @@ func (s *Service) applyAll(ctx context.Context, tx *postgres.Tx, h *header, ref 
 	if err := meant.markGroups(ctx, tx, h, a.mark, a.Condition); err != nil {
 		return Marked{}, err
 	}
-	h.watermarks = h.watermarks.Push(Watermark{Mark: a.mark, UpTo: last, Version: h.version + 1, At: at, Scope: a.scope, Condition: a.Condition})
-	if h.watermarks.full() {
-		if err := settle(ctx, tx, h); err != nil {
+	if h.watermarks = watermarks; watermarks.full() {
+		if err := settle(ctx, tx, h, settlePiece); err != nil {
 			return Marked{}, fmt.Errorf("settle watermarks: %w", err)
 		}
 	}
@@ -161,6 +214,18 @@ type coverage struct {
 	cells  Cells
 	groups *tally // feed_groups; nil if the feed has none
 	part   *tally // those of cells that are counted there
+}
+
+// toRead is how many versions readCoverage looks at, about.
+func toRead(h *header, sc *Scope, last int64) int64 {
+	switch {
+	case sc == nil:
+		return h.lastSeq - last
+	case sc.grouped() && h.groupedTo > 0:
+		return max(h.groupedTo-last, last-h.groupedTo)
+	default:
+		return last
+	}
 }
 
 // readCoverage counts the items of a scope up to a sequence number, of a feed that is locked or in a snapshot.

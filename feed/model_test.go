@@ -27,12 +27,13 @@ type step struct {
 	only  *Filter // with all: what it selects; nil: everything
 	back  int64   // with all: up to this many versions ago; -1: no bound
 	group bool    // count it by group, whether there is any need or not
+	pace  int     // settle so many items, whether there is any need or not
 	seqs  []int64 // by id: items, unknown and doubled ids among them; 0 is an item of another feed
 }
 
 func drawStep(t *rapid.T, feeds int) step {
 	s := step{feed: rapid.IntRange(0, feeds-1).Draw(t, "feed")}
-	switch rapid.SampledFrom([]string{"append", "ids", "all", "all", "group"}).Draw(t, "step") {
+	switch rapid.SampledFrom([]string{"append", "ids", "all", "all", "group", "settle"}).Draw(t, "step") {
 	case "append":
 		s.to = rapid.SliceOfN(rapid.IntRange(0, feeds-1), 1, 6).Draw(t, "to")
 	case "ids":
@@ -40,6 +41,8 @@ func drawStep(t *rapid.T, feeds int) step {
 		s.seqs = rapid.SliceOfN(rapid.Int64Range(0, 25), 0, 8).Draw(t, "items")
 	case "group":
 		s.group = true
+	case "settle":
+		s.pace = rapid.IntRange(1, 5).Draw(t, "pace")
 	case "all":
 		s.mark, s.all = rapid.SampledFrom(marks).Draw(t, "mark"), true
 		if rapid.Bool().Draw(t, "filtered") {
@@ -176,6 +179,23 @@ func (w *world) groupIn(t *testing.T, f testingT, ref Ref) {
 	}
 }
 
+// settleIn settles the next n items of a feed, as it is done when its watermarks are too many.
+func (w *world) settleIn(t *testing.T, f testingT, ref Ref, n int) {
+	f.Helper()
+	_, err := w.change(t.Context(), ref, func(tx *postgres.Tx, h *header, _ time.Time) (Marked, error) {
+		if h.epoch == 0 { // it isn't there, so it isn't locked
+			return Marked{}, nil
+		}
+		if err := settle(t.Context(), tx, h, n); err != nil {
+			return Marked{}, err
+		}
+		return Marked{}, writeHeader(t.Context(), tx, h)
+	})
+	if err != nil {
+		f.Fatalf("settle: %v", err)
+	}
+}
+
 // reach is the last item that a bound covers; -1 is no bound.
 func (o *oracle) reach(upTo int64) int64 {
 	if len(o.items) == 0 {
@@ -213,6 +233,8 @@ func TestFeedAgreesWithOracle(t *testing.T) {
 				}
 			} else if s.group {
 				w.groupIn(t, r, refs[s.feed])
+			} else if s.pace > 0 {
+				w.settleIn(t, r, refs[s.feed], s.pace)
 			} else {
 				d, o := s.markIn(t, r, w, refs[s.feed]), oracles[s.feed]
 				changed := d.apply(o, w.changes(t, refs[s.feed])[d.Position.Version].at)
@@ -267,6 +289,8 @@ func TestConcurrentFeedAgreesWithOracle(t *testing.T) {
 						s.appendTo(t, t, w, refs, fmt.Sprint(p, ".", n))
 					} else if s.group {
 						w.groupIn(t, t, refs[s.feed])
+					} else if s.pace > 0 {
+						w.settleIn(t, t, refs[s.feed], s.pace)
 					} else {
 						results[p] = append(results[p], s.markIn(t, t, w, refs[s.feed]))
 					}
@@ -360,6 +384,8 @@ func TestGroupsAreWhatWatermarksSay(t *testing.T) {
 			switch s := drawStep(r, 1); {
 			case s.to != nil:
 				w.fillKinds(t, ref, 2)
+			case s.pace > 0:
+				w.settleIn(t, r, ref, s.pace)
 			case !s.group:
 				s.markIn(t, r, w, ref)
 			}

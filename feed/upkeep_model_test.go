@@ -53,7 +53,8 @@ func (k *keeper) draw(r *rapid.T, n int) act {
 	return rapid.SampledFrom([]func() act{
 		func() act { return k.appends(r, n) }, func() act { return k.appends(r, n) },
 		func() act { return k.marks(mark, seqs) }, func() act { return k.marksAll(mark) },
-		func() act { return k.marksWhere(mark, *rapid.SampledFrom(markFilters).Draw(r, "filter")) }, k.groups, func() act { return k.marksResource(mark, resource) },
+		func() act { return k.marksWhere(mark, *rapid.SampledFrom(markFilters).Draw(r, "filter")) }, k.groups, func() act { return k.settles(rapid.IntRange(1, 5).Draw(r, "pace")) },
+		func() act { return k.marksResource(mark, resource) },
 		func() act { return k.retracts(seqs) }, func() act { return k.retractsResource(resource) }, func() act { return k.resolves(mark, resource) },
 		func() act { return k.snoozes(seqs, rapid.IntRange(0, 3).Draw(r, "hours")) },
 		func() act {
@@ -125,6 +126,11 @@ func (k *keeper) marksWhere(m belfry.Mark, f Filter) act {
 // groups counts the feed by group: what is done from then on keeps that true.
 func (k *keeper) groups() act {
 	return act{"group", func() (int, error) { k.groupIn(k.t, k.t, k.ref); return 0, nil }, func() int { return 0 }}
+}
+
+// settles writes what marks on many said to some items: nothing changes by that.
+func (k *keeper) settles(n int) act {
+	return act{"settle", func() (int, error) { k.settleIn(k.t, k.t, k.ref, n); return 0, nil }, func() int { return 0 }}
 }
 
 func (k *keeper) marksResource(m belfry.Mark, resource string) act {

@@ -20,7 +20,7 @@ type Counts struct {
 
 // Count says how many items each of some filters selects, exactly. Status and archived cost nothing; workflows, categories
 // and tenant cost the same for a feed of any length, once it has been counted for the first time, unless it has more than
-// 500 combinations of them. Data and times cost one look at small columns of every item of the feed, for all filters together.
+// 64 combinations of them. Data and times cost one look at small columns of every item of the feed, for all filters together.
 func (s *Service) Count(ctx context.Context, ref Ref, views []Filter) (*Counts, error) {
 	if len(views) > MaxViews {
 		return nil, belfry.Beyond("views", MaxViews, "views")
@@ -43,7 +43,7 @@ func (s *Service) Count(ctx context.Context, ref Ref, views []Filter) (*Counts, 
 		return nil, err
 	}
 	if long {
-		done, err := s.turn(ctx)
+		done, err := s.scans.turn(ctx, ref.Environment)
 		if err != nil {
 			return nil, err
 		}

@@ -2,8 +2,11 @@ package feed
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/postgres"
@@ -111,10 +114,10 @@ func TestFeedsWithTooManyGroupsAreScanned(t *testing.T) {
 		if err := w.append(t.Context(), messages...); err != nil {
 			t.Fatal(err)
 		}
-		f := Filter{Workflows: []string{"w0", "w499"}}
+		f := Filter{Workflows: []string{"w0", fmt.Sprint("w", maxGroups-1)}}
 		for range 2 {
 			counts, err := w.Count(t.Context(), ann, []Filter{f})
-			if want := 2 + (groupBehind+1)/groups - 1; err != nil || counts.Views[0].Total < 2 || counts.Views[0].Total > want+1 {
+			if want := (groupBehind+groups)/groups + (groupBehind+1+groups-maxGroups)/groups; err != nil || counts.Views[0].Total != want {
 				t.Errorf("%d groups: %+v, %v", groups, counts, err)
 			}
 		}
@@ -126,6 +129,36 @@ func TestFeedsWithTooManyGroupsAreScanned(t *testing.T) {
 		}
 		w.mark(t, ann, belfry.Archived, belfry.MessageID{Recipient: 1, Channel: ann.Channel, Seq: 1})
 		w.recount(t, t, ann, groupBehind+3)
+	}
+}
+
+// What a mark by id rewrites is bounded in bytes too: also when groups come to be too large by such a mark.
+func TestGroupsAreSoLarge(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.know(env, "ann")
+	w.fillKinds(t, ann, 2)
+	w.groupIn(t, t, ann)
+	size := func(text int) (groupedTo int64) {
+		_, err := w.change(t.Context(), ann, func(tx *postgres.Tx, h *header, _ time.Time) (Marked, error) {
+			large := newTally()
+			large.add(&Attributes{Workflow: strings.Repeat("x", text)}, State{}, 1)
+			err := writeGroups(t.Context(), tx, h, large)
+			groupedTo = h.groupedTo
+			return Marked{}, err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return groupedTo
+	}
+	empty, _ := json.Marshal([]group{{Cells: Cells{Active: [3]int{1}}}})
+	room := maxGroupBytes - len(empty)
+	if got := size(room); got != 2 {
+		t.Errorf("%d bytes: grouped up to %d", maxGroupBytes, got)
+	}
+	if got := size(room + 1); got != ungroupable {
+		t.Errorf("%d bytes: grouped up to %d", maxGroupBytes+1, got)
 	}
 }
 
@@ -252,24 +285,55 @@ func TestLongFeedsAreCountedBeforeTheyAreLocked(t *testing.T) {
 	}
 }
 
-func TestSoManyLongFeedsAreReadAtATime(t *testing.T) {
+// A mark up to a position of long ago has to be told from all that came since: that too is read before the feed is locked, or
+// whoever holds the position could stop the feed again and again.
+func TestWhatCameSinceIsCountedBeforeTheFeedIsLocked(t *testing.T) {
 	t.Parallel()
-	s := &Service{}
-	var ends []func()
-	for range maxScans {
-		done, err := s.turn(t.Context())
-		if err != nil {
-			t.Fatal(err)
+	for name, filter := range map[string]*Filter{"everything": nil, "by level": {Status: StatusUnseen}, "of a tenant": &ofAcme, "by data": {Data: map[string]any{"n": 1}}} {
+		for _, behind := range []int{longFeed, longFeed + 1} {
+			t.Run(fmt.Sprint(name, ", ", behind), func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t)
+				ann := w.know(env, "ann")
+				w.fillKinds(t, ann, 6)
+				then := w.page(t, ann, 1).Position
+				w.fillKinds(t, ann, behind)
+				if _, err := w.Count(t.Context(), ann, []Filter{ofAcme}); err != nil { // so that it is grouped
+					t.Fatal(err)
+				}
+				asked := 0
+				w.UserID = func(ctx context.Context, env belfry.EnvironmentID, user string) (belfry.RecipientID, error) {
+					asked++
+					return w.userID(ctx, env, user)
+				}
+				got, want := Marked{}, 6
+				var err error
+				if filter == nil {
+					got, err = w.MarkAll(t.Context(), ann, belfry.Read, &then)
+				} else {
+					got, err = w.MarkWhere(t.Context(), ann, belfry.Read, *filter, &then)
+				}
+				if filter != nil && filter.Status == "" {
+					want = 2
+				}
+				if err != nil || got.Changed != want || got.Badge.Unread != 6+behind-want {
+					t.Errorf("%+v, %v; want %d changed", got, err, want)
+				}
+				times := 1 // the feed is asked for: to change it; or to find out that this is much, to count, and to change it
+				if behind > longFeed {
+					times = 3
+				}
+				switch name {
+				case "of a tenant":
+					times++ // and to prepare it
+				case "by data":
+					times = 3 // it is known to be long beforehand, for it is read from its beginning
+				}
+				if asked != times {
+					t.Errorf("it was asked %d times whose feed it is, want %d", asked, times)
+				}
+				w.recount(t, t, ann, int64(7+behind))
+			})
 		}
-		ends = append(ends, done)
-	}
-	gone, leave := context.WithCancel(t.Context())
-	leave()
-	if _, err := s.turn(gone); err == nil {
-		t.Error("one more is read")
-	}
-	ends[0]()
-	if _, err := s.turn(t.Context()); err != nil {
-		t.Error(err)
 	}
 }

@@ -16,6 +16,8 @@ type Watermark struct {
 	Version int64       `json:"v"` // the feed's version of the mark: later writes to an item win over it
 	At      time.Time   `json:"t"`
 	Scope   *Scope      `json:"s,omitempty"` // which items; nil: all
+	// Settled is how far it has been written to the items: those up to this seq need it no more. Never more than its elders'.
+	Settled int64 `json:"d,omitempty"`
 	// Condition is on the state in which the mark finds an item, when its turn comes.
 	Condition
 }
@@ -29,10 +31,13 @@ type Watermark struct {
 type Watermarks []Watermark
 
 // What bounds the list. Marks that reach less and less far, and those with many different scopes, or with a condition on
-// the level, fill it; then it is settled: written to the items once, and emptied.
+// the level, fill it; from then on each mark settles a piece of it: writes it to some items. A list that grows faster than
+// that takes no more marks that make it longer, at maxOpenWatermarks.
 const (
-	maxWatermarks     = 32
-	maxWatermarkBytes = 16 << 10 // of JSON: it is read with the badge
+	maxWatermarks         = 32
+	maxWatermarkBytes     = 16 << 10 // of JSON: it is read with the badge
+	maxOpenWatermarks     = 2 * maxWatermarks
+	maxOpenWatermarkBytes = 2 * maxWatermarkBytes
 )
 
 // Effective is the true state of an item with some attributes, whose stored state is s. Watermarks pass those by that are
@@ -49,16 +54,32 @@ func (ws Watermarks) Effective(seq int64, a *Attributes, s State) State {
 	return s
 }
 
+// changes reports whether any of them does anything to an item: if none does, it is as well without any of them.
+func (ws Watermarks) changes(seq int64, a *Attributes, s State) bool {
+	for i := range ws {
+		one := ws[i : i+1]
+		if !one.Effective(seq, a, s).same(s) {
+			return true
+		}
+	}
+	return false
+}
+
 // full reports whether the list is to be settled.
-func (ws Watermarks) full() bool {
-	if len(ws) > maxWatermarks {
+func (ws Watermarks) full() bool { return ws.beyond(maxWatermarks, maxWatermarkBytes) }
+
+// overfull reports whether it has no room for more before that is done.
+func (ws Watermarks) overfull() bool { return ws.beyond(maxOpenWatermarks-1, maxOpenWatermarkBytes-1) }
+
+func (ws Watermarks) beyond(n, size int) bool {
+	if len(ws) > n {
 		return true
 	}
 	if !slices.ContainsFunc(ws, func(w Watermark) bool { return w.Scope != nil }) {
 		return false
 	}
 	b, err := json.Marshal(ws)
-	return err != nil || len(b) > maxWatermarkBytes
+	return err != nil || len(b) > size
 }
 
 // needData reports whether any of them looks into items.
@@ -78,6 +99,20 @@ func (ws Watermarks) Push(w Watermark) Watermarks {
 	}
 	slices.Reverse(kept)
 	return append(kept, w)
+}
+
+// settled returns the list once the items between two sequence numbers are written, without those that are done with.
+func (ws Watermarks) settled(from, to int64) Watermarks {
+	left := make(Watermarks, 0, len(ws))
+	for _, w := range ws {
+		if w.Settled == from { // the others haven't been written to the items before
+			w.Settled = to
+		}
+		if w.Settled < w.UpTo {
+			left = append(left, w)
+		}
+	}
+	return left
 }
 
 // later is what the watermarks that stay behind one say about it.

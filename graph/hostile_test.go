@@ -109,19 +109,21 @@ func TestLongListsCount(t *testing.T) {
 	schedules := strings.Repeat(`{workflow: "w", recipient: {user: "u"}} `, 100)
 	ids := strings.Repeat(`"x" `, 100)
 	for name, query := range map[string]string{
-		"runs":             "{ runs(first: 100) { edges { node { " + many(100, "id") + "} } } }",
-		"runs of triggers": `{ trigger(id: "x") { runs(first: 100) { edges { node { ` + many(100, "id") + "} } } } }",
-		"steps of runs":    "{ runs(first: 100) { edges { node { steps { " + many(10, "ref") + "} } } } }",
-		"devices of users": "{ users(first: 100) { edges { node { channelData { push { devices { token } } } } } } }",
-		"Slack of objects": `{ objects(collection: "p", first: 100) { edges { node { channelData { slack { connections { channelId } } } } } } }`,
-		"Teams of tenants": "{ tenants(first: 100) { edges { node { channelData { msTeams { connections { teamId } } } } } } }",
-		"Discord of users": "{ users(first: 100) { edges { node { channelData { discord { connections { channelId } } } } } } }",
-		"schedules":        "{ schedules(first: 100) { edges { node { " + many(100, "id") + "} } } }",
-		"partials":         "{ partials { " + many(51, "key") + "} }",
-		"variables":        "{ variables { " + many(51, "name") + "} }",
-		"triggers":         "mutation { triggerWorkflows(input: {triggers: [" + triggers + "]}) { results { " + many(100, "replayed") + "} } }",
-		"new schedules":    "mutation { createSchedules(input: {schedules: [" + schedules + "]}) { results { schedule { " + many(100, "id") + "} } } }",
-		"old schedules":    "mutation { updateSchedules(input: {ids: [" + ids + "]}) { results { schedule { " + many(100, "id") + "} } } }",
+		"runs":              "{ runs(first: 100) { edges { node { " + many(100, "id") + "} } } }",
+		"runs of triggers":  `{ trigger(id: "x") { runs(first: 100) { edges { node { ` + many(100, "id") + "} } } } }",
+		"steps of runs":     "{ runs(first: 100) { edges { node { steps { " + many(10, "ref") + "} } } } }",
+		"devices of users":  "{ users(first: 100) { edges { node { channelData { push { devices { token } } } } } } }",
+		"Slack of objects":  `{ objects(collection: "p", first: 100) { edges { node { channelData { slack { connections { channelId } } } } } } }`,
+		"Teams of tenants":  "{ tenants(first: 100) { edges { node { channelData { msTeams { connections { teamId } } } } } } }",
+		"Discord of users":  "{ users(first: 100) { edges { node { channelData { discord { connections { channelId } } } } } } }",
+		"schedules":         "{ schedules(first: 100) { edges { node { " + many(100, "id") + "} } } }",
+		"partials":          "{ partials { " + many(51, "key") + "} }",
+		"variables":         "{ variables { " + many(51, "name") + "} }",
+		"triggers":          "mutation { triggerWorkflows(input: {triggers: [" + triggers + "]}) { results { " + many(100, "replayed") + "} } }",
+		"new schedules":     "mutation { createSchedules(input: {schedules: [" + schedules + "]}) { results { schedule { " + many(100, "id") + "} } } }",
+		"filtered marks":    "mutation { " + many(20, `markItems(input: {feed: {user: "u"}, as: READ, all: true, filter: {status: UNREAD}}) { changed }`) + "}",
+		"marks of long ago": "mutation { " + many(20, `markItems(input: {feed: {user: "u"}, as: READ, all: true, upTo: "x"}) { changed }`) + "}",
+		"old schedules":     "mutation { updateSchedules(input: {ids: [" + ids + "]}) { results { schedule { " + many(100, "id") + "} } } }",
 	} {
 		if got := c.call(query, nil); got.code() != "TOO_LARGE" || got.Errors[0].Extensions.Limit != MaxComplexity {
 			t.Errorf("%s: %.200s %+v", name, got.Data, got.Errors)
@@ -130,6 +132,7 @@ func TestLongListsCount(t *testing.T) {
 	for name, query := range map[string]string{
 		"a usual page of runs": "{ runs(first: 100) { edges { cursor node { id status steps { ref outcome reason at } recipient { externalId } } } pageInfo { endCursor } } }",
 		"where users are":      "{ users(first: 30) { edges { node { channelData { channel push { devices { token locale } } } } } } }",
+		"many marks":           "mutation { " + many(20, `markItems(input: {feed: {user: "u"}, as: READ, all: true}) { changed badge { unread } }`) + "}",
 		"all partials":         "{ partials { key source } variables { name value } }",
 		"many triggers":        "mutation { triggerWorkflows(input: {triggers: [" + triggers + "]}) { results { trigger { id } replayed rejected { index code message } error { code message field limit } } } }",
 	} {

@@ -44,7 +44,7 @@ const (
 	usualConnections = 10
 )
 
-// feedCounting is what counting a feed costs beyond its fields: it may look at every item.
+// feedCounting is what counting a feed, or marking a part of it, costs beyond its fields: it may look at every item.
 const feedCounting = 500
 
 // usualPins is how many pinned items a feed is taken to have. It may have more, but not more than feed.MaxPins.
@@ -59,6 +59,12 @@ func complexity() generated.ComplexityRoot {
 	times := func(n, child int) int { return 1 + max(1, n)*max(1, child) }
 	c.Feed.Items = func(child, first int, _ *string, _ *model.FeedFilter) int { return times(first, child) }
 	c.Feed.Counts = func(child int, views []model.FeedViewInput) int { return feedCounting + times(len(views), child) }
+	c.Mutation.MarkItems = func(child int, input model.MarkItemsInput) int {
+		if input.Filter != nil || input.UpTo != nil {
+			return feedCounting + times(1, child)
+		}
+		return times(1, child)
+	}
 	c.Feed.Pinned = func(child int) int { return times(usualPins, child) }
 	c.Query.Workflows = func(child, first int, _ *string) int { return times(first, child) }
 	c.Query.Runs = func(child, first int, _ *string, _ *model.RunFilter) int { return times(first, child) }
