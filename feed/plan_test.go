@@ -44,7 +44,7 @@ func TestHotQueriesUseThePrimaryKey(t *testing.T) {
 		{"due timers", selectDue, `'2026-05-04', 100`, "feed_timers_due"},
 		{"snoozed items", selectReturns, `7, 'in-app'`, "feed_timers_pkey"},
 		{"next feeds", selectFeedsAfter, `7, 'in-app', 20`, "feeds_pkey"},
-		{"of a resource", selectOfResource, `7, 'in-app', 1, 'a', 1000, false`, "feed_items_resource"},
+		{"of a resource", selectOfResource, `7, 'in-app', 1, 'a', 1000, false, 10000`, "feed_items_resource"},
 		{"replay", selectChanges, `7, 'in-app', 1, 310, 500`, "feed_changes_pkey"},
 	} {
 		for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {

@@ -187,6 +187,47 @@ func TestResourcesAreResolvedInEveryFeed(t *testing.T) {
 	}
 }
 
+// A feed may have more items of a resource than are dealt with at a time: it is gone on with until each has been reached, and
+// then with the feeds behind it.
+func TestOperationsReachEveryItemOfALongFeed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann, bob := w.know(env, "ann"), w.know(env, "bob")
+	due := belfry.ItemOptions{ResourceKey: "invoice:1"}
+	n := operationAtOnce*maxOfResource + 1
+	messages := []belfry.Message{w.about(bob, "due", due), w.message(ann, "other")}
+	for range n {
+		messages = append(messages, w.about(ann, "due", due))
+	}
+	if err := w.append(t.Context(), messages...); err != nil {
+		t.Fatal(err)
+	}
+	for _, begin := range []func() (*Operation, error){
+		func() (*Operation, error) {
+			return w.ResolveResource(t.Context(), env, "invoice:1", belfry.Archived)
+		},
+		func() (*Operation, error) { return w.RetractResource(t.Context(), env, "invoice:1") },
+	} {
+		o, err := begin()
+		if err != nil || o.FinishedAt != nil || o.Feeds != 1 || o.Items != n-1 {
+			t.Fatalf("at first: %+v, %v; want %d items of one feed", o, err, n-1)
+		}
+		if err := w.RunOperations(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		o, err = w.OperationByID(t.Context(), env, o.ID)
+		if err != nil || o.FinishedAt == nil || o.Feeds != 2 || o.Items != n+1 {
+			t.Errorf("%+v, %v; want %d items of two feeds", o, err, n+1)
+		}
+		if a, b := w.page(t, ann, 1).Badge.Total, w.page(t, bob, 1).Badge.Total; a != 1 || b != 0 {
+			t.Errorf("%s: ann has %d items left, bob %d; want 1 and none", o.Kind, a, b)
+		}
+	}
+	if left := w.count(t, `SELECT count(*) FROM feed_items`); left != 1 {
+		t.Errorf("%d items are left, want the one about something else", left)
+	}
+}
+
 // What a trigger's runs made goes, and nothing else, whatever the ids that are remembered name by now.
 func TestItemsOfATriggerAreRetracted(t *testing.T) {
 	t.Parallel()

@@ -2,6 +2,7 @@ package feed
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/belfryhq/belfry"
@@ -71,7 +72,7 @@ func target(ctx context.Context, tx *postgres.Tx, h *header, id *belfry.MessageI
 	if id != nil {
 		return h.own([]belfry.MessageID{*id}), nil
 	}
-	found, err := readOfResource(ctx, tx, h, resourceKey) // newest first
+	found, err := readOfResource(ctx, tx, h, resourceKey, math.MaxInt64) // newest first
 	if len(found) > 0 {
 		seqs = []int64{found[0].seq}
 	}

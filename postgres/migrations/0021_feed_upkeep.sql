@@ -33,6 +33,8 @@ CREATE TABLE feed_operations (
   trigger_id      uuid,
   after_recipient bigint NOT NULL DEFAULT 0,            -- the last feed that it has been done to
   after_channel   text COLLATE "C" NOT NULL DEFAULT '',
+  before_seq      bigint NOT NULL DEFAULT 0,            -- not 0: that feed isn't done, but for items from here on
+  feed_items      int NOT NULL DEFAULT 0,               -- of that feed that it changed, if it isn't done
   feeds           int NOT NULL DEFAULT 0,               -- that it changed
   items           int NOT NULL DEFAULT 0,
   created_at      timestamptz NOT NULL,
