@@ -2,6 +2,7 @@ package feed
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -27,12 +28,13 @@ func (s *Service) Audit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, k := range feeds {
+	var failed []error
+	for _, k := range feeds { // the walk has passed all of them: one that fails must not take the others' turn
 		if err := s.audit(ctx, k); err != nil {
-			return fmt.Errorf("audit the feed of recipient %d on %q: %w", k.recipient, k.channel, err)
+			failed = append(failed, fmt.Errorf("audit the feed of recipient %d on %q: %w", k.recipient, k.channel, err))
 		}
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 func (s *Service) audit(ctx context.Context, k key) error {

@@ -55,3 +55,20 @@ func TestTheAuditHealsWhatIsWrong(t *testing.T) {
 		t.Errorf("%d drifts, want no more", n)
 	}
 }
+
+// A feed that can't be recounted takes no other's turn.
+func TestAFeedThatFailsToBeAuditedHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann, bob := w.know(env, "ann"), w.know(env, "bob")
+	w.fill(t, ann, 1)
+	w.fill(t, bob, 1)
+	w.exec(t, `UPDATE feeds SET unseen = 7`)
+	w.exec(t, `ALTER TABLE feeds ADD CHECK (recipient_id > 1 OR unseen = 7)`)
+	if err := w.Audit(t.Context()); err == nil {
+		t.Error("no error")
+	}
+	if a, b := w.page(t, ann, 1).Badge.Total, w.page(t, bob, 1).Badge.Total; a != 7 || b != 1 {
+		t.Errorf("ann has %d, bob %d; want his put right", a, b)
+	}
+}

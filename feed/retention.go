@@ -68,27 +68,35 @@ func (s *Service) Retention(ctx context.Context, env belfry.EnvironmentID, chann
 	return keep, err
 }
 
-// Trim removes what the next feeds of a round keep no longer. Run calls it.
+// Trim removes what the next feeds of a round keep no longer. A feed that fails holds up no other: it is tried again in the next
+// round. Run calls it.
 func (s *Service) Trim(ctx context.Context) error {
-	for {
-		var any bool
-		if err := s.Pool.QueryRow(ctx, anyRetention).Scan(&any); err != nil || !any {
-			return err
-		}
-		feeds, err := s.stretch(ctx, retentionWalk)
+	var failed []error
+	for len(failed) < maxFailures {
+		feeds, err := s.nextRetained(ctx)
 		if err != nil || len(feeds) == 0 {
-			return err
+			return errors.Join(append(failed, err)...)
 		}
 		excessive, err := s.excessive(ctx, feeds)
 		if err != nil {
-			return err
+			return errors.Join(append(failed, err)...)
 		}
 		for _, e := range excessive {
 			if err := s.trim(ctx, e); err != nil {
-				return fmt.Errorf("trim the feed of recipient %d on %q: %w", e.recipient, e.channel, err)
+				failed = append(failed, fmt.Errorf("trim the feed of recipient %d on %q: %w", e.recipient, e.channel, err))
 			}
 		}
 	}
+	return errors.Join(failed...)
+}
+
+// nextRetained takes the next feeds of a round; none if no channel says how much its feeds keep.
+func (s *Service) nextRetained(ctx context.Context) ([]key, error) {
+	var any bool
+	if err := s.Pool.QueryRow(ctx, anyRetention).Scan(&any); err != nil || !any {
+		return nil, err
+	}
+	return s.stretch(ctx, retentionWalk)
 }
 
 // excess is a feed that holds more than it should.
