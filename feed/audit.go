@@ -72,8 +72,10 @@ func (s *Service) heal(ctx context.Context, tx *postgres.Tx, k key) error {
 	if err != nil {
 		return err
 	}
+	// After the count: whoever's items were seen to be gone is seen to be gone, too. A feed that is being forgotten goes piece by
+	// piece, its row last: that its counters lag behind is no fault.
 	owners, err := s.owners(ctx, tx, []key{k})
-	if err != nil {
+	if err != nil || owners[k].User == "" {
 		return err
 	}
 	was := h.cells

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/postgres"
 )
 
 // Counters that are wrong, which they never are, are found and put right; who listens reads the feed again.
@@ -70,5 +71,29 @@ func TestAFeedThatFailsToBeAuditedHoldsUpNoOther(t *testing.T) {
 	}
 	if a, b := w.page(t, ann, 1).Badge.Total, w.page(t, bob, 1).Badge.Total; a != 7 || b != 1 {
 		t.Errorf("ann has %d, bob %d; want his put right", a, b)
+	}
+}
+
+// Those who are deleted leave their feeds piece by piece, the counters last: that is no drift.
+func TestTheAuditLeavesOutFeedsThatAreBeingForgotten(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.know(env, "ann")
+	w.fill(t, ann, 3)
+	delete(w.people, fmt.Sprint(env, "/ann"))
+	if err := postgres.InTx(t.Context(), w.Pool, func(tx *postgres.Tx) error {
+		more, err := w.Forget(t.Context(), tx, env, []belfry.RecipientID{1})
+		if !more {
+			t.Error("nothing more is to be forgotten")
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Audit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := w.Stats().BadgeDrift; n != 0 {
+		t.Errorf("%d drifts, want none", n)
 	}
 }
