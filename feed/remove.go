@@ -28,6 +28,9 @@ func (s *Service) remove(ctx context.Context, tx *postgres.Tx, h *header, ref Re
 	if err := moveGroups(ctx, tx, h, moved); err != nil {
 		return err
 	}
+	if len(items) >= regroupFrom {
+		h.thinned()
+	}
 	h.pins = slices.DeleteFunc(h.pins, func(p Pin) bool { return slices.Contains(seqs, p.Seq) })
 	batch := &pgx.Batch{}
 	batch.Queue(deleteItems, h.recipient, h.channel, h.env, seqs, at, why)

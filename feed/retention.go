@@ -172,6 +172,7 @@ func (s *Service) trimSome(ctx context.Context, tx *postgres.Tx, e excess) (more
 	if err := moveGroups(ctx, tx, h, moved); err != nil {
 		return false, err
 	}
+	h.thinned() // few at a time come to many, and rounds are an hour apart
 	h.pins = slices.DeleteFunc(h.pins, func(p Pin) bool { return p.Seq <= last })
 	owners, err := s.owners(ctx, tx, []key{e.key})
 	if err != nil {
