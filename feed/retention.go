@@ -16,7 +16,7 @@ import (
 // KeepPolicy says how much the feeds of a channel keep. The zero KeepPolicy keeps everything.
 type KeepPolicy struct {
 	MaxAge   time.Duration // older items are removed; 0: any age. Whole seconds
-	MaxItems int           // of more, the oldest are removed; 0: any number
+	MaxItems int           // of more, the oldest are removed; 0: any number. Snoozed items don't count, but go with those around them
 }
 
 // Limits of a KeepPolicy.
@@ -154,15 +154,18 @@ func (s *Service) trimSome(ctx context.Context, tx *postgres.Tx, e excess) (more
 		return false, err
 	}
 	var it stored
-	n, stays := 0, false
+	n, counted, stays := 0, 0, false
 	moved := newTally()
 	if _, err := pgx.ForEachRow(rows, it.allFields(), func() error {
-		stays = stays || n >= tooMany && (e.keep.MaxAge == 0 || !it.CreatedAt.Before(at.Add(-e.keep.MaxAge)))
+		stays = stays || counted >= tooMany && (e.keep.MaxAge == 0 || !it.CreatedAt.Before(at.Add(-e.keep.MaxAge)))
 		if !stays {
 			it.State = h.watermarks.Effective(it.seq, &it.Attributes, it.State)
 			h.uncount(moved, &it)
 			last = it.seq
 			n++
+			if it.SnoozedUntil == nil { // the counters, which say how many are too many, don't know the others
+				counted++
+			}
 		}
 		it.Data = nil
 		return nil

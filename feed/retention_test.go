@@ -134,3 +134,22 @@ func TestAFeedThatFailsToBeTrimmedHoldsUpNoOther(t *testing.T) {
 		t.Errorf("ann has %d, bob %d; want his trimmed", a, b)
 	}
 }
+
+// Snoozed items are in no counter, so those that go make up for none that should.
+func TestSnoozedItemsDontCountAsKept(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.know(env, "ann")
+	ids := w.fill(t, ann, 3*MinRetainedItems)
+	until := w.tick().Add(24 * time.Hour)
+	w.snooze(t, ann, &until, ids[:MinRetainedItems]...)
+	w.snooze(t, ann, &until, ids[3*MinRetainedItems-1])
+	w.keep(t, ann.Channel, KeepPolicy{MaxItems: MinRetainedItems})
+	w.round(t, func() error { return w.Trim(t.Context()) })
+	if n := w.page(t, ann, 1).Badge.Total; n != MinRetainedItems {
+		t.Errorf("%d items are kept, want %d", n, MinRetainedItems)
+	}
+	if n := w.count(t, `SELECT count(*) FROM feed_items WHERE snoozed_until IS NOT NULL`); n != 1 {
+		t.Errorf("%d are snoozed, want the newest", n)
+	}
+}
