@@ -235,6 +235,10 @@ func (s *Service) operateIn(ctx context.Context, tx *postgres.Tx, o *Operation, 
 	if err != nil {
 		return err
 	}
+	if h.epoch == 0 { // no row means no lock
+		o.before, o.inFeed = 0, 0
+		return nil
+	}
 	var items []markable
 	var next int64
 	if o.ResourceKey == "" {

@@ -67,6 +67,10 @@ func (s *Service) Retract(ctx context.Context, env belfry.EnvironmentID, ids []b
 			if err != nil {
 				return err
 			}
+			if h.epoch == 0 { // no row means no lock
+				notFound = append(notFound, byFeed[k]...)
+				continue
+			}
 			items, err := readMarkable(ctx, tx, h, h.own(byFeed[k]))
 			if err != nil {
 				return err

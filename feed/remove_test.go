@@ -79,6 +79,38 @@ func TestRetractedItemsAreGone(t *testing.T) {
 	}
 }
 
+// Without its row a feed can't be locked, and what isn't locked isn't changed: so it is while somebody is being forgotten.
+func TestFeedsWithoutARowAreLeftAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.know(env, "ann")
+	if err := w.append(t.Context(), w.about(ann, "job", belfry.ItemOptions{ResourceKey: "job:1"})); err != nil {
+		t.Fatal(err)
+	}
+	id := w.page(t, ann, 1).Items[0].ID
+	w.exec(t, `DELETE FROM feeds`)
+	if n, notFound := w.retract(t, id); n != 0 || !slices.Equal(notFound, []belfry.MessageID{id}) {
+		t.Errorf("retracted %d, not found %v", n, notFound)
+	}
+	for _, begin := range []func() (*Operation, error){
+		func() (*Operation, error) { return w.RetractTrigger(t.Context(), env, uuid.UUID{1}) },
+		func() (*Operation, error) { return w.RetractResource(t.Context(), env, "job:1") },
+	} {
+		if o, err := begin(); err != nil || o.FinishedAt == nil || o.Items != 0 {
+			t.Errorf("%+v, %v", o, err)
+		}
+	}
+	if _, _, err := w.Update(t.Context(), ann, &id, "", ContentChange{Data: map[string]any{"done": 90}}); belfry.CodeOf(err) != belfry.NotFound {
+		t.Errorf("updated: %v", err)
+	}
+	if n := w.count(t, `SELECT count(*) FROM feed_items WHERE content->'data' IS NULL`); n != 1 {
+		t.Error("the item was changed")
+	}
+	if n := w.count(t, `SELECT count(*) FROM feed_changes`); n != 0 {
+		t.Errorf("%d changes were recorded", n)
+	}
+}
+
 // next takes the next event, which must be of a kind.
 func (l listener) next(t *testing.T, kind EventKind) Event {
 	t.Helper()

@@ -20,6 +20,8 @@ type ContentChange struct {
 	Data      map[string]any
 }
 
+var errNoSuchItem = belfry.Errorf(belfry.NotFound, "no such item in this feed").At("input")
+
 // Update changes what an item shows: the one with an id, or else the newest about a resource. Its state, its place and the
 // counters stay as they are; every device is told.
 func (s *Service) Update(ctx context.Context, ref Ref, id *belfry.MessageID, resourceKey string, c ContentChange) (item *Item, at belfry.Position, err error) {
@@ -29,6 +31,9 @@ func (s *Service) Update(ctx context.Context, ref Ref, id *belfry.MessageID, res
 		}
 	}
 	marked, err := s.change(ctx, ref, func(tx *postgres.Tx, h *header, at time.Time) (Marked, error) {
+		if h.epoch == 0 {
+			return Marked{}, errNoSuchItem // no row means no lock
+		}
 		seqs, err := target(ctx, tx, h, id, resourceKey)
 		if err != nil {
 			return Marked{}, err
@@ -38,7 +43,7 @@ func (s *Service) Update(ctx context.Context, ref Ref, id *belfry.MessageID, res
 			return Marked{}, err
 		}
 		if len(items) == 0 {
-			return Marked{}, belfry.Errorf(belfry.NotFound, "no such item in this feed").At("input")
+			return Marked{}, errNoSuchItem
 		}
 		item = items[0]
 		if c.Data != nil && h.watermarks.needData() { // they looked at the data that it had until now
