@@ -43,6 +43,7 @@ CREATE TABLE feed_operations (
   PRIMARY KEY (environment_id, id)
 );
 CREATE INDEX feed_operations_due ON feed_operations (due_at) WHERE finished_at IS NULL;
+CREATE INDEX feed_operations_finished ON feed_operations (environment_id, finished_at);
 
 -- How much the feeds of a channel keep. Without a row: everything.
 CREATE TABLE feed_retention (
