@@ -277,7 +277,7 @@ const selectStatuses = `SELECT t.recipient_id, t.channel, ` + stateColumns + `, 
 var statements = map[string]string{
 	"takeWalk": takeWalk, "selectFeedsAfter": selectFeedsAfter, "moveWalk": moveWalk, "anyRetention": anyRetention,
 	"upsertRetention": upsertRetention, "deleteRetention": deleteRetention, "selectRetention": selectRetention, "selectExcessive": selectExcessive,
-	"trimItems": trimItems, "trimTimers": trimTimers, "snoozeItems": snoozeItems, "deleteReturns": deleteReturns, "selectReturns": selectReturns, "updateContent": updateContent,
+	"trimItems": trimItems, "trimTimers": trimTimers, "snoozeItems": snoozeItems, "deleteReturns": deleteReturns, "selectReturns": selectReturns, "updateContent": updateContent, "selectContent": selectContent,
 	"selectOfTrigger": selectOfTrigger, "selectOfResource": selectOfResource, "selectThese": selectThese, "deleteItems": deleteItems, "deleteTimersOf": deleteTimersOf,
 	"insertTimers": insertTimers, "selectDue": selectDue, "takeDue": takeDue, "postponeTimers": postponeTimers, "forgetTimers": forgetTimers, "moveTimers": moveTimers, "wakeItems": wakeItems,
 	"insertOperation": insertOperation, "deleteOldOperations": deleteOldOperations, "selectOperation": selectOperation, "claimThis": claimThis,
