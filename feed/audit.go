@@ -2,6 +2,7 @@ package feed
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -27,12 +28,13 @@ func (s *Service) Audit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, k := range feeds {
+	var failed []error
+	for _, k := range feeds { // the walk has passed all of them: one that fails must not take the others' turn
 		if err := s.audit(ctx, k); err != nil {
-			return fmt.Errorf("audit the feed of recipient %d on %q: %w", k.recipient, k.channel, err)
+			failed = append(failed, fmt.Errorf("audit the feed of recipient %d on %q: %w", k.recipient, k.channel, err))
 		}
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 func (s *Service) audit(ctx context.Context, k key) error {
@@ -70,12 +72,14 @@ func (s *Service) heal(ctx context.Context, tx *postgres.Tx, k key) error {
 	if err != nil {
 		return err
 	}
+	// After the count: whoever's items were seen to be gone is seen to be gone, too. A feed that is being forgotten goes piece by
+	// piece, its row last: that its counters lag behind is no fault.
 	owners, err := s.owners(ctx, tx, []key{k})
-	if err != nil {
+	if err != nil || owners[k].User == "" {
 		return err
 	}
 	was := h.cells
-	h.cells, h.pins, h.groupedTo = truth.cells, truth.pins, min(h.groupedTo, 0) // groups are made anew when somebody asks
+	h.cells, h.pins, h.groupedTo = truth.cells, truth.pins, 0 // groups are made anew when somebody asks
 	h.version++
 	if err := writeHeader(ctx, tx, h); err != nil {
 		return err

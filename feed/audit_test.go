@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/postgres"
 )
 
 // Counters that are wrong, which they never are, are found and put right; who listens reads the feed again.
@@ -53,5 +54,46 @@ func TestTheAuditHealsWhatIsWrong(t *testing.T) {
 	audit()
 	if n := w.Stats().BadgeDrift; n != 3 {
 		t.Errorf("%d drifts, want no more", n)
+	}
+}
+
+// A feed that can't be recounted takes no other's turn.
+func TestAFeedThatFailsToBeAuditedHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann, bob := w.know(env, "ann"), w.know(env, "bob")
+	w.fill(t, ann, 1)
+	w.fill(t, bob, 1)
+	w.exec(t, `UPDATE feeds SET unseen = 7`)
+	w.exec(t, `ALTER TABLE feeds ADD CHECK (recipient_id > 1 OR unseen = 7)`)
+	if err := w.Audit(t.Context()); err == nil {
+		t.Error("no error")
+	}
+	if a, b := w.page(t, ann, 1).Badge.Total, w.page(t, bob, 1).Badge.Total; a != 7 || b != 1 {
+		t.Errorf("ann has %d, bob %d; want his put right", a, b)
+	}
+}
+
+// Those who are deleted leave their feeds piece by piece, the counters last: that is no drift.
+func TestTheAuditLeavesOutFeedsThatAreBeingForgotten(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.know(env, "ann")
+	w.fill(t, ann, 3)
+	delete(w.people, fmt.Sprint(env, "/ann"))
+	if err := postgres.InTx(t.Context(), w.Pool, func(tx *postgres.Tx) error {
+		more, err := w.Forget(t.Context(), tx, env, []belfry.RecipientID{1})
+		if !more {
+			t.Error("nothing more is to be forgotten")
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Audit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := w.Stats().BadgeDrift; n != 0 {
+		t.Errorf("%d drifts, want none", n)
 	}
 }

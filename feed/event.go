@@ -30,6 +30,8 @@ const (
 	Expired   Removal = "EXPIRED"
 	Retention Removal = "RETENTION" // the feed keeps no more, or none that old
 	Snoozed   Removal = "SNOOZED"   // it comes back
+	// Filtered is told to filtered subscriptions alone, and never stored: the item is there, but no longer what they want.
+	Filtered Removal = "FILTERED"
 )
 
 // ResetReason says why. Spelled as in GraphQL.

@@ -63,6 +63,18 @@ func (f *eventFilter) wants(ctx context.Context, e *Event) (bool, error) {
 	return wanted, nil
 }
 
+// leaves reports whether an event that isn't wanted is about an item that may have been: it has been changed. Of what filters look
+// at only data changes.
+func (f *eventFilter) leaves(e *Event) bool {
+	return e.Kind == Upserted && e.Position.Version != e.Item.ID.Seq && f.scope.scope.needsData()
+}
+
+// filtered is what is told of it then.
+func filtered(e *Event) Event {
+	id := e.Item.ID
+	return Event{Kind: Removed, Removal: Filtered, Position: e.Position, Badge: e.Badge, Recipient: id.Recipient, Seqs: []int64{id.Seq}, At: e.At}
+}
+
 // wantsTenant reports whether a tenant has one of the names.
 func (f *eventFilter) wantsTenant(ctx context.Context, tenant belfry.RecipientID) (bool, error) {
 	if tenant == 0 {

@@ -131,3 +131,44 @@ func TestSubscribeWhereRefusesBadFilters(t *testing.T) {
 		t.Error("somebody listens")
 	}
 }
+
+// An item that was told and is then updated isn't left on a list where it no longer belongs, whether one listens or comes back.
+func TestSubscribeWhereTellsOfItemsThatNoLongerMatch(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.know(env, "ann")
+	task := w.about(ann, "task", belfry.ItemOptions{ResourceKey: "task:1"})
+	task.Content.Data = map[string]any{"status": "open"}
+	if err := w.append(t.Context(), task); err != nil {
+		t.Fatal(err)
+	}
+	start := w.page(t, ann, 1).Position
+	set := func(status string) {
+		t.Helper()
+		if _, _, err := w.Update(t.Context(), ann, nil, "task:1", ContentChange{Data: map[string]any{"status": status}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open, others := Filter{Data: map[string]any{"status": "open"}}, Filter{Workflows: []string{"other"}}
+	live, deaf := w.subscribeWhere(t, ann, open, &belfry.Position{}), w.subscribeWhere(t, ann, others, nil)
+	live.want(t, Upserted, 1)
+	live.want(t, Synced, 1)
+	deaf.want(t, Synced, 1)
+	set("closed")
+	back := w.subscribeWhere(t, ann, open, &start)
+	for _, sub := range []slow{live, back} {
+		e := sub.want(t, Removed, 2)
+		if e.Removal != Filtered || e.Recipient != 1 || !slices.Equal(e.Seqs, []int64{1}) || e.Item != nil || e.Memo != nil || e.Badge.Total != 1 {
+			t.Errorf("%+v", e)
+		}
+	}
+	back.want(t, Synced, 2)
+	set("open")
+	live.want(t, Upserted, 3)
+	live.wantNothing(t)
+	deaf.wantNothing(t) // what it looks at never changes
+	anew := w.subscribeWhere(t, ann, Filter{Data: map[string]any{"status": "closed"}}, &belfry.Position{})
+	anew.want(t, Removed, 2) // as the item is now
+	anew.want(t, Removed, 3)
+	anew.want(t, Synced, 3)
+}

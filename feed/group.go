@@ -26,7 +26,8 @@ const (
 	maxGroupBytes = 8 << 10 // of JSON; whatever changes an item writes all of it, so this is what a mark by id may cost
 	groupBehind   = 500     // versions that groupedTo may be behind when somebody asks
 	groupChunk    = 20_000  // items that are grouped under the feed's lock at a time
-	ungroupable   = -1      // groupedTo of a feed with too many groups
+	ungroupable   = -1      // groupedTo of a feed with too many groups, until many of its items have gone
+	regroupFrom   = 100     // items that go at once are many
 )
 
 // group is how many items of a group there are.
@@ -60,6 +61,13 @@ func (h *header) uncount(moved *tally, it *stored) {
 	h.cells.Add(it.State, -1)
 	if it.seq <= h.groupedTo {
 		moved.add(&it.Attributes, it.State, -1)
+	}
+}
+
+// thinned has a feed of too many groups tried anew when somebody asks: so many of its items have gone that there may be fewer.
+func (h *header) thinned() {
+	if h.groupedTo == ungroupable {
+		h.groupedTo = 0
 	}
 }
 

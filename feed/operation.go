@@ -1,9 +1,11 @@
 package feed
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -38,6 +40,10 @@ type Operation struct {
 	FinishedAt  *time.Time // nil: it goes on
 
 	after key
+	// before is not 0 if after isn't done: a feed may have more items than are dealt with at a time. Those from before on are
+	// done, and inFeed of them were changed.
+	before int64
+	inFeed int
 }
 
 // retractKind is the Kind of an Operation that removes items.
@@ -144,11 +150,7 @@ func (s *Service) operateOn(ctx context.Context, claim string, argument any) (cl
 
 // operateSome does the operation to some feeds, in the order of their keys.
 func (s *Service) operateSome(ctx context.Context, tx *postgres.Tx, o *Operation) error {
-	next := s.feedsOfResource
-	if o.ResourceKey == "" {
-		next = s.feedsOfTrigger
-	}
-	feeds, items, end, err := next(ctx, tx, o)
+	feeds, items, end, err := s.feedsOf(ctx, tx, o)
 	if err != nil {
 		return err
 	}
@@ -157,13 +159,13 @@ func (s *Service) operateSome(ctx context.Context, tx *postgres.Tx, o *Operation
 		return err
 	}
 	now := s.now()
-	for _, k := range feeds {
-		n, err := s.operateIn(ctx, tx, o, k, items[k], owners[k], now)
-		if err != nil {
+	for i, k := range feeds {
+		if err := s.operateIn(ctx, tx, o, k, items[k], owners[k], now); err != nil {
 			return err
 		}
-		if n > 0 {
-			o.Feeds, o.Items = o.Feeds+1, o.Items+n
+		if o.before > 0 { // the others have to wait
+			end = &feeds[i]
+			break
 		}
 	}
 	if end == nil {
@@ -171,12 +173,25 @@ func (s *Service) operateSome(ctx context.Context, tx *postgres.Tx, o *Operation
 	} else {
 		o.after = *end
 	}
-	_, err = tx.Exec(ctx, moveOperation, o.Environment, o.ID, o.after.recipient, o.after.channel, o.Feeds, o.Items, o.FinishedAt)
+	_, err = tx.Exec(ctx, moveOperation, o.Environment, o.ID, o.after.recipient, o.after.channel, o.Feeds, o.Items, o.FinishedAt, o.before, o.inFeed)
 	return err
 }
 
-// feedsOfResource finds the next feeds of an operation, in the order of their keys, and where to go on behind them: nil if
-// these are the last.
+// feedsOf finds the next feeds of an operation, in the order of their keys, and where to go on behind them: nil if these are
+// the last. items are those of a trigger.
+func (s *Service) feedsOf(ctx context.Context, tx *postgres.Tx, o *Operation) (feeds []key, items map[key][]int64, end *key, err error) {
+	switch {
+	case o.before > 0:
+		last := key{o.Environment, o.after.recipient, o.after.channel}
+		return []key{last}, nil, &last, nil
+	case o.ResourceKey == "":
+		return s.feedsOfTrigger(ctx, tx, o)
+	default:
+		return s.feedsOfResource(ctx, tx, o)
+	}
+}
+
+// feedsOfResource finds the next feeds that have items of a resource.
 func (s *Service) feedsOfResource(ctx context.Context, tx *postgres.Tx, o *Operation) (feeds []key, _ map[key][]int64, end *key, err error) {
 	rows, err := tx.Query(ctx, selectFeedsOfResource, o.Environment, o.ResourceKey, o.after.recipient, o.after.channel, operationFeeds)
 	if err != nil {
@@ -213,39 +228,56 @@ func (s *Service) feedsOfTrigger(ctx context.Context, tx *postgres.Tx, o *Operat
 	return feeds, items, end, nil
 }
 
-// operateIn does the operation to one feed, and returns how many items it changed. seqs are its items, if the operation is
-// about a trigger.
-func (s *Service) operateIn(ctx context.Context, tx *postgres.Tx, o *Operation, k key, seqs []int64, ref Ref, at time.Time) (int, error) {
+// operateIn does the operation to the next items of one feed, counts what it changed, and remembers where to go on if there may
+// be more. seqs are the feed's items, if the operation is about a trigger.
+func (s *Service) operateIn(ctx context.Context, tx *postgres.Tx, o *Operation, k key, seqs []int64, ref Ref, at time.Time) error {
 	h, err := readHeader(ctx, tx, lockHeader, k)
 	if err != nil {
-		return 0, err
+		return err
+	}
+	if h.epoch == 0 { // no row means no lock
+		o.before, o.inFeed = 0, 0
+		return nil
 	}
 	var items []markable
+	var next int64
 	if o.ResourceKey == "" {
 		items, err = readOfTrigger(ctx, tx, h, seqs, o.Trigger)
 	} else {
-		items, err = readOfResource(ctx, tx, h, o.ResourceKey)
+		items, err = readOfResource(ctx, tx, h, o.ResourceKey, cmp.Or(o.before, math.MaxInt64))
+		if len(items) == maxOfResource {
+			next = items[len(items)-1].seq
+		}
 	}
 	if err != nil {
-		return 0, err
+		return err
 	}
-	if o.Retracts() {
-		return len(items), s.remove(ctx, tx, h, ref, Retracted, items, at)
+	n := 0
+	switch {
+	case o.Retracts():
+		n = len(items)
+		err = s.remove(ctx, tx, h, ref, Retracted, items, at)
+	case ref.User != "": // a mark is something that somebody did, and those who are being forgotten do nothing
+		n, err = s.markThese(ctx, tx, h, ref, belfry.Mark(o.Kind), items, at)
 	}
-	if ref.User == "" { // a mark is something that somebody did, and they are being forgotten
-		return 0, nil
+	if n > 0 && o.inFeed == 0 {
+		o.Feeds++
 	}
-	return s.markThese(ctx, tx, h, ref, belfry.Mark(o.Kind), items, at)
+	o.Items += n
+	if o.before, o.inFeed = next, o.inFeed+n; next == 0 {
+		o.inFeed = 0
+	}
+	return err
 }
 
 // Retracts reports whether the operation removes items; otherwise it marks them.
 func (o *Operation) Retracts() bool { return o.Kind == retractKind }
 
 func (o *Operation) fields() []any {
-	return []any{&o.Environment, &o.ID, &o.Kind, &o.ResourceKey, &o.Trigger, &o.after.recipient, &o.after.channel, &o.Feeds, &o.Items, &o.CreatedAt, &o.FinishedAt}
+	return []any{&o.Environment, &o.ID, &o.Kind, &o.ResourceKey, &o.Trigger, &o.after.recipient, &o.after.channel, &o.before, &o.inFeed, &o.Feeds, &o.Items, &o.CreatedAt, &o.FinishedAt}
 }
 
-const operationColumns = `environment_id, id, kind, resource_key, coalesce(trigger_id, '00000000-0000-0000-0000-000000000000'), after_recipient, after_channel, feeds, items, created_at, finished_at`
+const operationColumns = `environment_id, id, kind, resource_key, coalesce(trigger_id, '00000000-0000-0000-0000-000000000000'), after_recipient, after_channel, before_seq, feed_items, feeds, items, created_at, finished_at`
 
 const insertOperation = `INSERT INTO feed_operations (environment_id, id, kind, resource_key, trigger_id, created_at, due_at)
 SELECT $1, $2, $3, $4, $5, $6, $6
@@ -259,7 +291,7 @@ const claimThis = `SELECT ` + operationColumns + ` FROM feed_operations WHERE id
 
 const claimDue = `SELECT ` + operationColumns + ` FROM feed_operations WHERE finished_at IS NULL AND due_at <= $1 ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED`
 
-const moveOperation = `UPDATE feed_operations SET after_recipient = $3, after_channel = $4, feeds = $5, items = $6, finished_at = $7
+const moveOperation = `UPDATE feed_operations SET after_recipient = $3, after_channel = $4, feeds = $5, items = $6, finished_at = $7, before_seq = $8, feed_items = $9
  WHERE environment_id = $1 AND id = $2`
 
 const postponeOperation = `UPDATE feed_operations SET due_at = $3 WHERE environment_id = $1 AND id = $2`

@@ -27,6 +27,8 @@ func TestHotQueriesUseThePrimaryKey(t *testing.T) {
 	w.exec(t, `INSERT INTO feed_groups SELECT n, 'in-app', 1, '[]' FROM generate_series(1, 500) n`)
 	w.exec(t, `INSERT INTO feed_timers SELECT 1 + n / 20, 'in-app', CASE n % 2 WHEN 0 THEN 'return' ELSE 'expire' END, n, 1, $1::timestamptz + n * interval '1 minute' FROM generate_series(1, 5000) n`, w.tick())
 	w.exec(t, `UPDATE feed_items SET resource_key = 'r' || seq % 500 WHERE recipient_id > 1`)
+	w.exec(t, `INSERT INTO feed_operations (environment_id, id, kind, resource_key, created_at, due_at, finished_at)
+		SELECT 1, gen_random_uuid(), 'READ', 'r', $1, $1, $1::timestamptz + n * interval '1 minute' FROM generate_series(1, 5000) n`, w.tick())
 	w.exec(t, `ANALYZE`)
 	for _, row := range []struct{ name, sql, args, index string }{
 		{"badge", selectHeader, `7, 'in-app', 1`, "feeds_pkey"},
@@ -44,7 +46,7 @@ func TestHotQueriesUseThePrimaryKey(t *testing.T) {
 		{"due timers", selectDue, `'2026-05-04', 100`, "feed_timers_due"},
 		{"snoozed items", selectReturns, `7, 'in-app'`, "feed_timers_pkey"},
 		{"next feeds", selectFeedsAfter, `7, 'in-app', 20`, "feeds_pkey"},
-		{"of a resource", selectOfResource, `7, 'in-app', 1, 'a', 1000, false`, "feed_items_resource"},
+		{"of a resource", selectOfResource, `7, 'in-app', 1, 'a', 1000, false, 10000`, "feed_items_resource"},
 		{"replay", selectChanges, `7, 'in-app', 1, 310, 500`, "feed_changes_pkey"},
 	} {
 		for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {
@@ -58,6 +60,11 @@ func TestHotQueriesUseThePrimaryKey(t *testing.T) {
 		plan := w.explain(t, mode, selectStatuses, `'{1,7,7}', '{in-app,in-app,in-app}', '{3,1,2}', 1`)
 		if !strings.Contains(plan, "feed_items_pkey") || !strings.Contains(plan, "feeds_pkey") || strings.Contains(plan, "Seq Scan") {
 			t.Errorf("statuses (%s) should be looked up by key:\n%s", mode, plan)
+		}
+	}
+	for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {
+		if plan := w.explain(t, mode, deleteOldOperations, `1, '2026-05-04'`); !strings.Contains(plan, "feed_operations_finished") || strings.Contains(plan, "Seq Scan") {
+			t.Errorf("dropping old operations (%s) should read no others:\n%s", mode, plan)
 		}
 	}
 	if marked := w.explain(t, "force_generic_plan", selectMarkable, `1, 'in-app', 1, '{1,2,3}', true`); !strings.Contains(marked, "feed_items_pkey") || strings.Contains(marked, "Seq Scan") {

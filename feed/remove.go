@@ -28,6 +28,9 @@ func (s *Service) remove(ctx context.Context, tx *postgres.Tx, h *header, ref Re
 	if err := moveGroups(ctx, tx, h, moved); err != nil {
 		return err
 	}
+	if len(items) >= regroupFrom {
+		h.thinned()
+	}
 	h.pins = slices.DeleteFunc(h.pins, func(p Pin) bool { return slices.Contains(seqs, p.Seq) })
 	batch := &pgx.Batch{}
 	batch.Queue(deleteItems, h.recipient, h.channel, h.env, seqs, at, why)
@@ -63,6 +66,10 @@ func (s *Service) Retract(ctx context.Context, env belfry.EnvironmentID, ids []b
 			h, err := readHeader(ctx, tx, lockHeader, k)
 			if err != nil {
 				return err
+			}
+			if h.epoch == 0 { // no row means no lock
+				notFound = append(notFound, byFeed[k]...)
+				continue
 			}
 			items, err := readMarkable(ctx, tx, h, h.own(byFeed[k]))
 			if err != nil {

@@ -79,6 +79,38 @@ func TestRetractedItemsAreGone(t *testing.T) {
 	}
 }
 
+// Without its row a feed can't be locked, and what isn't locked isn't changed: so it is while somebody is being forgotten.
+func TestFeedsWithoutARowAreLeftAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.know(env, "ann")
+	if err := w.append(t.Context(), w.about(ann, "job", belfry.ItemOptions{ResourceKey: "job:1"})); err != nil {
+		t.Fatal(err)
+	}
+	id := w.page(t, ann, 1).Items[0].ID
+	w.exec(t, `DELETE FROM feeds`)
+	if n, notFound := w.retract(t, id); n != 0 || !slices.Equal(notFound, []belfry.MessageID{id}) {
+		t.Errorf("retracted %d, not found %v", n, notFound)
+	}
+	for _, begin := range []func() (*Operation, error){
+		func() (*Operation, error) { return w.RetractTrigger(t.Context(), env, uuid.UUID{1}) },
+		func() (*Operation, error) { return w.RetractResource(t.Context(), env, "job:1") },
+	} {
+		if o, err := begin(); err != nil || o.FinishedAt == nil || o.Items != 0 {
+			t.Errorf("%+v, %v", o, err)
+		}
+	}
+	if _, _, err := w.Update(t.Context(), ann, &id, "", ContentChange{Data: map[string]any{"done": 90}}); belfry.CodeOf(err) != belfry.NotFound {
+		t.Errorf("updated: %v", err)
+	}
+	if n := w.count(t, `SELECT count(*) FROM feed_items WHERE content->'data' IS NULL`); n != 1 {
+		t.Error("the item was changed")
+	}
+	if n := w.count(t, `SELECT count(*) FROM feed_changes`); n != 0 {
+		t.Errorf("%d changes were recorded", n)
+	}
+}
+
 // next takes the next event, which must be of a kind.
 func (l listener) next(t *testing.T, kind EventKind) Event {
 	t.Helper()
@@ -184,6 +216,47 @@ func TestResourcesAreResolvedInEveryFeed(t *testing.T) {
 		if _, err := w.OperationByID(t.Context(), 2, id); belfry.CodeOf(err) != belfry.NotFound {
 			t.Errorf("in another environment: %v", err)
 		}
+	}
+}
+
+// A feed may have more items of a resource than are dealt with at a time: it is gone on with until each has been reached, and
+// then with the feeds behind it.
+func TestOperationsReachEveryItemOfALongFeed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann, bob := w.know(env, "ann"), w.know(env, "bob")
+	due := belfry.ItemOptions{ResourceKey: "invoice:1"}
+	n := operationAtOnce*maxOfResource + 1
+	messages := []belfry.Message{w.about(bob, "due", due), w.message(ann, "other")}
+	for range n {
+		messages = append(messages, w.about(ann, "due", due))
+	}
+	if err := w.append(t.Context(), messages...); err != nil {
+		t.Fatal(err)
+	}
+	for _, begin := range []func() (*Operation, error){
+		func() (*Operation, error) {
+			return w.ResolveResource(t.Context(), env, "invoice:1", belfry.Archived)
+		},
+		func() (*Operation, error) { return w.RetractResource(t.Context(), env, "invoice:1") },
+	} {
+		o, err := begin()
+		if err != nil || o.FinishedAt != nil || o.Feeds != 1 || o.Items != n-1 {
+			t.Fatalf("at first: %+v, %v; want %d items of one feed", o, err, n-1)
+		}
+		if err := w.RunOperations(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		o, err = w.OperationByID(t.Context(), env, o.ID)
+		if err != nil || o.FinishedAt == nil || o.Feeds != 2 || o.Items != n+1 {
+			t.Errorf("%+v, %v; want %d items of two feeds", o, err, n+1)
+		}
+		if a, b := w.page(t, ann, 1).Badge.Total, w.page(t, bob, 1).Badge.Total; a != 1 || b != 0 {
+			t.Errorf("%s: ann has %d items left, bob %d; want 1 and none", o.Kind, a, b)
+		}
+	}
+	if left := w.count(t, `SELECT count(*) FROM feed_items`); left != 1 {
+		t.Errorf("%d items are left, want the one about something else", left)
 	}
 }
 

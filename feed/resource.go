@@ -2,14 +2,14 @@ package feed
 
 import (
 	"context"
-	"slices"
+	"math"
 	"time"
 
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/postgres"
 )
 
-// maxOfResource is how many items of one resource a feed is asked for: the newest. One change names them all.
+// maxOfResource is how many items of one resource a feed is asked for at a time, the newest first. One change names them all.
 const maxOfResource = 1000
 
 // MarkResource marks the items of a feed that are about a resource: the newest thousand, should there be more.
@@ -21,7 +21,7 @@ func (s *Service) MarkResource(ctx context.Context, ref Ref, m belfry.Mark, reso
 		return Marked{}, errPinsByID
 	}
 	return s.change(ctx, ref, func(tx *postgres.Tx, h *header, at time.Time) (Marked, error) {
-		items, err := readOfResource(ctx, tx, h, resourceKey)
+		items, err := readOfResource(ctx, tx, h, resourceKey, math.MaxInt64)
 		if err != nil {
 			return Marked{}, err
 		}
@@ -54,11 +54,10 @@ func (s *Service) replace(ctx context.Context, tx *postgres.Tx, sorted []*belfry
 		if err != nil {
 			return err
 		}
-		items, err := readOfResource(ctx, tx, h, t.resource)
+		items, err := readOfResource(ctx, tx, h, t.resource, m.Seq)
 		if err != nil {
 			return err
 		}
-		items = slices.DeleteFunc(items, func(it markable) bool { return it.seq >= m.Seq })
 		if _, err := s.markThese(ctx, tx, h, Ref{m.Environment, m.UserID, m.Channel}, belfry.Archived, items, at); err != nil {
 			return err
 		}
@@ -66,12 +65,13 @@ func (s *Service) replace(ctx context.Context, tx *postgres.Tx, sorted []*belfry
 	return nil
 }
 
-// readOfResource reads what marking the items of a resource needs.
-func readOfResource(ctx context.Context, tx *postgres.Tx, h *header, resourceKey string) ([]markable, error) {
+// readOfResource reads what marking the items of a resource needs: of those before a sequence number the newest, maxOfResource
+// at most, newest first.
+func readOfResource(ctx context.Context, tx *postgres.Tx, h *header, resourceKey string, before int64) ([]markable, error) {
 	if h.epoch == 0 {
 		return nil, nil // no row means no lock
 	}
-	rows, err := tx.Query(ctx, selectOfResource, h.recipient, h.channel, h.env, resourceKey, maxOfResource, h.watermarks.needData())
+	rows, err := tx.Query(ctx, selectOfResource, h.recipient, h.channel, h.env, resourceKey, maxOfResource, h.watermarks.needData(), before)
 	if err != nil {
 		return nil, err
 	}
@@ -79,4 +79,4 @@ func readOfResource(ctx context.Context, tx *postgres.Tx, h *header, resourceKey
 }
 
 const selectOfResource = `SELECT ` + stateColumns + `, ` + attributeColumns + `, CASE WHEN $6 THEN content->'data' END, step_ref
-  FROM feed_items WHERE environment_id = $3 AND resource_key = $4 AND recipient_id = $1 AND channel = $2 ORDER BY seq DESC LIMIT $5`
+  FROM feed_items WHERE environment_id = $3 AND resource_key = $4 AND recipient_id = $1 AND channel = $2 AND seq < $7 ORDER BY seq DESC LIMIT $5`

@@ -16,7 +16,7 @@ import (
 // KeepPolicy says how much the feeds of a channel keep. The zero KeepPolicy keeps everything.
 type KeepPolicy struct {
 	MaxAge   time.Duration // older items are removed; 0: any age. Whole seconds
-	MaxItems int           // of more, the oldest are removed; 0: any number
+	MaxItems int           // of more, the oldest are removed; 0: any number. Snoozed items don't count, but go with those around them
 }
 
 // Limits of a KeepPolicy.
@@ -68,27 +68,35 @@ func (s *Service) Retention(ctx context.Context, env belfry.EnvironmentID, chann
 	return keep, err
 }
 
-// Trim removes what the next feeds of a round keep no longer. Run calls it.
+// Trim removes what the next feeds of a round keep no longer. A feed that fails holds up no other: it is tried again in the next
+// round. Run calls it.
 func (s *Service) Trim(ctx context.Context) error {
-	for {
-		var any bool
-		if err := s.Pool.QueryRow(ctx, anyRetention).Scan(&any); err != nil || !any {
-			return err
-		}
-		feeds, err := s.stretch(ctx, retentionWalk)
+	var failed []error
+	for len(failed) < maxFailures {
+		feeds, err := s.nextRetained(ctx)
 		if err != nil || len(feeds) == 0 {
-			return err
+			return errors.Join(append(failed, err)...)
 		}
 		excessive, err := s.excessive(ctx, feeds)
 		if err != nil {
-			return err
+			return errors.Join(append(failed, err)...)
 		}
 		for _, e := range excessive {
 			if err := s.trim(ctx, e); err != nil {
-				return fmt.Errorf("trim the feed of recipient %d on %q: %w", e.recipient, e.channel, err)
+				failed = append(failed, fmt.Errorf("trim the feed of recipient %d on %q: %w", e.recipient, e.channel, err))
 			}
 		}
 	}
+	return errors.Join(failed...)
+}
+
+// nextRetained takes the next feeds of a round; none if no channel says how much its feeds keep.
+func (s *Service) nextRetained(ctx context.Context) ([]key, error) {
+	var any bool
+	if err := s.Pool.QueryRow(ctx, anyRetention).Scan(&any); err != nil || !any {
+		return nil, err
+	}
+	return s.stretch(ctx, retentionWalk)
 }
 
 // excess is a feed that holds more than it should.
@@ -146,15 +154,18 @@ func (s *Service) trimSome(ctx context.Context, tx *postgres.Tx, e excess) (more
 		return false, err
 	}
 	var it stored
-	n, stays := 0, false
+	n, counted, stays := 0, 0, false
 	moved := newTally()
 	if _, err := pgx.ForEachRow(rows, it.allFields(), func() error {
-		stays = stays || n >= tooMany && (e.keep.MaxAge == 0 || !it.CreatedAt.Before(at.Add(-e.keep.MaxAge)))
+		stays = stays || counted >= tooMany && (e.keep.MaxAge == 0 || !it.CreatedAt.Before(at.Add(-e.keep.MaxAge)))
 		if !stays {
 			it.State = h.watermarks.Effective(it.seq, &it.Attributes, it.State)
 			h.uncount(moved, &it)
 			last = it.seq
 			n++
+			if it.SnoozedUntil == nil { // the counters, which say how many are too many, don't know the others
+				counted++
+			}
 		}
 		it.Data = nil
 		return nil
@@ -164,6 +175,7 @@ func (s *Service) trimSome(ctx context.Context, tx *postgres.Tx, e excess) (more
 	if err := moveGroups(ctx, tx, h, moved); err != nil {
 		return false, err
 	}
+	h.thinned() // few at a time come to many, and rounds are an hour apart
 	h.pins = slices.DeleteFunc(h.pins, func(p Pin) bool { return p.Seq <= last })
 	owners, err := s.owners(ctx, tx, []key{e.key})
 	if err != nil {

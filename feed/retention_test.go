@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -114,5 +115,41 @@ func TestRetentionHasLimits(t *testing.T) {
 	}
 	if err := w.SetRetention(t.Context(), env, "no key", KeepPolicy{MaxItems: 10}); belfry.CodeOf(err) != belfry.Invalid {
 		t.Error(err)
+	}
+}
+
+// A feed that can't be trimmed takes no other's turn.
+func TestAFeedThatFailsToBeTrimmedHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann, bob := w.know(env, "ann"), w.know(env, "bob")
+	w.fill(t, ann, MinRetainedItems+1)
+	w.fill(t, bob, MinRetainedItems+1)
+	w.keep(t, ann.Channel, KeepPolicy{MaxItems: MinRetainedItems})
+	w.exec(t, fmt.Sprintf(`ALTER TABLE feeds ADD CHECK (recipient_id > 1 OR unseen > %d)`, MinRetainedItems))
+	if err := w.Trim(t.Context()); err == nil {
+		t.Error("no error")
+	}
+	if a, b := w.page(t, ann, 1).Badge.Total, w.page(t, bob, 1).Badge.Total; a != MinRetainedItems+1 || b != MinRetainedItems {
+		t.Errorf("ann has %d, bob %d; want his trimmed", a, b)
+	}
+}
+
+// Snoozed items are in no counter, so those that go make up for none that should.
+func TestSnoozedItemsDontCountAsKept(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.know(env, "ann")
+	ids := w.fill(t, ann, 3*MinRetainedItems)
+	until := w.tick().Add(24 * time.Hour)
+	w.snooze(t, ann, &until, ids[:MinRetainedItems]...)
+	w.snooze(t, ann, &until, ids[3*MinRetainedItems-1])
+	w.keep(t, ann.Channel, KeepPolicy{MaxItems: MinRetainedItems})
+	w.round(t, func() error { return w.Trim(t.Context()) })
+	if n := w.page(t, ann, 1).Badge.Total; n != MinRetainedItems {
+		t.Errorf("%d items are kept, want %d", n, MinRetainedItems)
+	}
+	if n := w.count(t, `SELECT count(*) FROM feed_items WHERE snoozed_until IS NOT NULL`); n != 1 {
+		t.Errorf("%d are snoozed, want the newest", n)
 	}
 }

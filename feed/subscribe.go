@@ -48,7 +48,7 @@ func (s *Service) Subscribe(ctx context.Context, ref Ref, since *belfry.Position
 }
 
 // SubscribeWhere leaves out the items that a filter doesn't select; its status and archived are not looked at, nor marks
-// filtered. Positions are told with holes then, and a Synced event tells where it is whenever leftOut items in a row have been
+// filtered. An item that an update made another one than the filter wants is Removed, as Filtered. Positions are told with holes then, and a Synced event tells where it is whenever leftOut items in a row have been
 // left out.
 func (s *Service) SubscribeWhere(ctx context.Context, ref Ref, f Filter, since *belfry.Position, wake func()) (*Subscription, error) {
 	only, err := s.newEventFilter(ref.Environment, f)
@@ -104,6 +104,9 @@ func (sub *Subscription) Next() (e Event, ok bool, err error) {
 			return Event{}, false, err
 		case wanted:
 			return e, true, nil
+		case sub.only.leaves(&e):
+			sub.only.leftOut = 0
+			return filtered(&e), true, nil
 		case sub.only.leftOut >= tellAfter && !sub.replaying():
 			sub.only.leftOut = 0
 			return Event{Kind: Synced, Position: e.Position, Badge: e.Badge}, true, nil

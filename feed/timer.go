@@ -23,6 +23,8 @@ const (
 	timerInterval = time.Second // how often due timers are looked for
 	timerFeeds    = 100         // timers whose feeds are dealt with before the next look
 	timerChunk    = 100         // timers of one feed that are fired in one transaction
+	timerRetry    = time.Minute // after a feed that failed
+	maxFailures   = 100         // feeds that may fail before upkeep leaves the rest to its next turn
 )
 
 // setTimers has items that came at an instant removed at their time.
@@ -46,8 +48,10 @@ func setTimers(ctx context.Context, tx pgx.Tx, messages []*belfry.Message, at ti
 // FireTimers does what is due: items expire, and come back. Run calls it.
 //
 // Whatever of a feed is due is found again under the feed's lock, which comes first, as everywhere: nodes that fire the same
-// timers wait for each other, and all but one find nothing. A feed that fails holds up no other.
+// timers wait for each other, and all but one find nothing. What is due of a feed that fails is put off, so that it holds up no
+// other.
 func (s *Service) FireTimers(ctx context.Context) error {
+	var failed []error
 	for {
 		rows, err := s.Pool.Query(ctx, selectDue, s.now(), timerFeeds)
 		if err != nil {
@@ -56,23 +60,38 @@ func (s *Service) FireTimers(ctx context.Context) error {
 		due, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (k key, err error) {
 			return k, row.Scan(&k.env, &k.recipient, &k.channel)
 		})
-		if err != nil || len(due) == 0 {
-			return err
+		if err != nil {
+			return errors.Join(append(failed, err)...)
 		}
 		feeds := slices.Clone(due)
 		slices.SortFunc(feeds, compareKeys)
 		feeds = slices.Compact(feeds)
-		var failed []error
 		for _, k := range feeds {
 			err := postgres.InTx(ctx, s.Pool, func(tx *postgres.Tx) error { return s.fire(ctx, tx, k) })
-			if err != nil {
-				failed = append(failed, fmt.Errorf("feed of recipient %d on %q: %w", k.recipient, k.channel, err))
+			if err == nil {
+				continue
+			}
+			failed = append(failed, fmt.Errorf("feed of recipient %d on %q: %w", k.recipient, k.channel, err))
+			if err := s.putOff(ctx, k); err != nil { // then it would be found again at once
+				return errors.Join(append(failed, err)...)
 			}
 		}
-		if len(failed) > 0 || len(due) < timerFeeds {
+		if len(failed) >= maxFailures || len(due) < timerFeeds {
 			return errors.Join(failed...)
 		}
 	}
+}
+
+// putOff has what is due in a feed done later.
+func (s *Service) putOff(ctx context.Context, k key) error {
+	return postgres.InTx(ctx, s.Pool, func(tx *postgres.Tx) error {
+		if _, err := readHeader(ctx, tx, lockHeader, k); err != nil {
+			return err
+		}
+		now := s.now()
+		_, err := tx.Exec(ctx, postponeTimers, k.recipient, k.channel, now, now.Add(timerRetry))
+		return err
+	})
 }
 
 // fire does what is due in one feed, as far as it fits into a transaction.
@@ -119,6 +138,8 @@ SELECT *, $6 FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $
     ON CONFLICT (recipient_id, channel, kind, seq) DO UPDATE SET due_at = excluded.due_at`
 
 const selectDue = `SELECT environment_id, recipient_id, channel FROM feed_timers WHERE due_at <= $1 ORDER BY due_at LIMIT $2`
+
+const postponeTimers = `UPDATE feed_timers SET due_at = $4 WHERE recipient_id = $1 AND channel = $2 AND due_at <= $3`
 
 const takeDue = `DELETE FROM feed_timers WHERE ctid = ANY (ARRAY(
   SELECT ctid FROM feed_timers WHERE recipient_id = $1 AND channel = $2 AND due_at <= $3 ORDER BY due_at LIMIT $4))

@@ -2,6 +2,8 @@ package feed
 
 import (
 	"context"
+	"encoding/json"
+	"math"
 	"time"
 
 	"github.com/belfryhq/belfry"
@@ -19,6 +21,8 @@ type ContentChange struct {
 	Data      map[string]any
 }
 
+var errNoSuchItem = belfry.Errorf(belfry.NotFound, "no such item in this feed").At("input")
+
 // Update changes what an item shows: the one with an id, or else the newest about a resource. Its state, its place and the
 // counters stay as they are; every device is told.
 func (s *Service) Update(ctx context.Context, ref Ref, id *belfry.MessageID, resourceKey string, c ContentChange) (item *Item, at belfry.Position, err error) {
@@ -28,6 +32,9 @@ func (s *Service) Update(ctx context.Context, ref Ref, id *belfry.MessageID, res
 		}
 	}
 	marked, err := s.change(ctx, ref, func(tx *postgres.Tx, h *header, at time.Time) (Marked, error) {
+		if h.epoch == 0 {
+			return Marked{}, errNoSuchItem // no row means no lock
+		}
 		seqs, err := target(ctx, tx, h, id, resourceKey)
 		if err != nil {
 			return Marked{}, err
@@ -37,7 +44,7 @@ func (s *Service) Update(ctx context.Context, ref Ref, id *belfry.MessageID, res
 			return Marked{}, err
 		}
 		if len(items) == 0 {
-			return Marked{}, belfry.Errorf(belfry.NotFound, "no such item in this feed").At("input")
+			return Marked{}, errNoSuchItem
 		}
 		item = items[0]
 		if c.Data != nil && h.watermarks.needData() { // they looked at the data that it had until now
@@ -48,15 +55,7 @@ func (s *Service) Update(ctx context.Context, ref Ref, id *belfry.MessageID, res
 			}
 		}
 		c.apply(&item.Content)
-		var encoder postgres.JSONEncoder
-		content, err := encoder.Encode(ctx, tx, item.Content)
-		if err != nil {
-			return Marked{}, err
-		}
-		if len(content) > MaxContent {
-			return Marked{}, belfry.Beyond("input", MaxContent, "bytes of content")
-		}
-		if _, err := tx.Exec(ctx, updateContent, h.recipient, h.channel, h.env, item.ID.Seq, content); err != nil {
+		if err := c.write(ctx, tx, h, item); err != nil {
 			return Marked{}, err
 		}
 		e := h.present(item.ID.Seq, item)
@@ -71,7 +70,7 @@ func target(ctx context.Context, tx *postgres.Tx, h *header, id *belfry.MessageI
 	if id != nil {
 		return h.own([]belfry.MessageID{*id}), nil
 	}
-	found, err := readOfResource(ctx, tx, h, resourceKey) // newest first
+	found, err := readOfResource(ctx, tx, h, resourceKey, math.MaxInt64) // newest first
 	if len(found) > 0 {
 		seqs = []int64{found[0].seq}
 	}
@@ -92,5 +91,41 @@ func (c *ContentChange) apply(to *belfry.Content) {
 		to.Data = c.Data
 	}
 }
+
+// write stores what an item shows now. What isn't changed keeps the text that it has: items hold numbers as float64s, and there are
+// more digits in what backends send.
+func (c *ContentChange) write(ctx context.Context, tx *postgres.Tx, h *header, item *Item) error {
+	var encoder postgres.JSONEncoder
+	text, err := encoder.Encode(ctx, tx, item.Content)
+	if err != nil {
+		return err
+	}
+	var now, stored map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(text), &now); err != nil {
+		return err
+	}
+	if err := tx.QueryRow(ctx, selectContent, h.recipient, h.channel, h.env, item.ID.Seq).Scan(&stored); err != nil {
+		return err
+	}
+	for key, changed := range map[string]bool{"body": c.Body != nil, "actionUrl": c.ActionURL != nil, "buttons": c.Buttons != nil, "data": c.Data != nil} {
+		switch value, ok := now[key]; {
+		case !changed:
+		case ok:
+			stored[key] = value
+		default: // it shows none
+			delete(stored, key)
+		}
+	}
+	if text, err = encoder.Encode(ctx, tx, stored); err != nil {
+		return err
+	}
+	if len(text) > MaxContent {
+		return belfry.Beyond("input", MaxContent, "bytes of content")
+	}
+	_, err = tx.Exec(ctx, updateContent, h.recipient, h.channel, h.env, item.ID.Seq, text)
+	return err
+}
+
+const selectContent = `SELECT content FROM feed_items WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 AND seq = $4`
 
 const updateContent = `UPDATE feed_items SET content = $5 WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 AND seq = $4`

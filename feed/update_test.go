@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -59,6 +60,49 @@ func TestItemsAreUpdatedInPlace(t *testing.T) {
 	}
 	if _, _, err := w.Update(t.Context(), ann, nil, "none", ContentChange{}); belfry.CodeOf(err) != belfry.NotFound {
 		t.Error(err)
+	}
+}
+
+// What an update doesn't change stays as it was stored, digit by digit.
+func TestUpdatesKeepWhatTheyDontChange(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.know(env, "ann")
+	m := w.about(ann, "<b>job</b>", belfry.ItemOptions{ResourceKey: "job:1"})
+	m.Content.ActionURL = "/jobs/1?a=1&b=2"
+	m.Content.Data = map[string]any{"id": int64(9007199254740993), "price": json.Number("0.10"), "none": nil}
+	if err := w.append(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	stored := func() (content map[string]json.RawMessage) {
+		t.Helper()
+		if err := w.Pool.QueryRow(t.Context(), `SELECT content FROM feed_items`).Scan(&content); err != nil {
+			t.Fatal(err)
+		}
+		return content
+	}
+	update := func(c ContentChange) {
+		t.Helper()
+		if _, _, err := w.Update(t.Context(), ann, nil, "job:1", c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := stored()
+	update(ContentChange{Body: &belfry.Body{Format: belfry.TextBody, Content: "<i>&", Rendered: "<i>&"}})
+	want["body"] = json.RawMessage(`{"format":"text","content":"<i>&","rendered":"<i>&"}`)
+	if diff := cmp.Diff(want, stored()); diff != "" {
+		t.Errorf("the body was updated (-want +got):\n%s", diff)
+	}
+	none := ""
+	update(ContentChange{ActionURL: &none})
+	delete(want, "actionUrl")
+	if diff := cmp.Diff(want, stored()); diff != "" {
+		t.Errorf("the action was removed (-want +got):\n%s", diff)
+	}
+	update(ContentChange{Data: map[string]any{"id": json.Number("9007199254740995")}})
+	want["data"] = json.RawMessage(`{"id":9007199254740995}`)
+	if diff := cmp.Diff(want, stored()); diff != "" {
+		t.Errorf("the data was updated (-want +got):\n%s", diff)
 	}
 }
 

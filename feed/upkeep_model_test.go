@@ -286,8 +286,14 @@ func (k *keeper) trims(r *rapid.T) act {
 			}
 		}
 		var oldest []int64
-		for _, it := range k.o.items[:max(0, counted-keep)] {
+		for _, it := range k.o.items {
+			if counted <= keep {
+				break
+			}
 			oldest = append(oldest, it.ID.Seq)
+			if it.State.SnoozedUntil == nil {
+				counted--
+			}
 		}
 		k.o.remove(oldest)
 		return 0

@@ -6293,6 +6293,8 @@ enum FeedRemovalReason {
   RETENTION
   "The user wants to be told later: a FeedItemUpserted brings them back."
   SNOOZED
+  "They are there, but have changed, and the subscription's filter selects them no longer. Told to subscriptions with a filter by data."
+  FILTERED
 }
 
 "Something that is done to every feed that has items about a resource, or of a trigger, in the background if they are many. It goes on after a crash where it was, and can be asked for until 7 days after its end."

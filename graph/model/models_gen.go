@@ -3062,6 +3062,8 @@ const (
 	FeedRemovalReasonRetention FeedRemovalReason = "RETENTION"
 	// The user wants to be told later: a FeedItemUpserted brings them back.
 	FeedRemovalReasonSnoozed FeedRemovalReason = "SNOOZED"
+	// They are there, but have changed, and the subscription's filter selects them no longer. Told to subscriptions with a filter by data.
+	FeedRemovalReasonFiltered FeedRemovalReason = "FILTERED"
 )
 
 var AllFeedRemovalReason = []FeedRemovalReason{
@@ -3069,11 +3071,12 @@ var AllFeedRemovalReason = []FeedRemovalReason{
 	FeedRemovalReasonExpired,
 	FeedRemovalReasonRetention,
 	FeedRemovalReasonSnoozed,
+	FeedRemovalReasonFiltered,
 }
 
 func (e FeedRemovalReason) IsValid() bool {
 	switch e {
-	case FeedRemovalReasonRetracted, FeedRemovalReasonExpired, FeedRemovalReasonRetention, FeedRemovalReasonSnoozed:
+	case FeedRemovalReasonRetracted, FeedRemovalReasonExpired, FeedRemovalReasonRetention, FeedRemovalReasonSnoozed, FeedRemovalReasonFiltered:
 		return true
 	}
 	return false

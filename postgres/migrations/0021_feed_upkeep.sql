@@ -33,6 +33,8 @@ CREATE TABLE feed_operations (
   trigger_id      uuid,
   after_recipient bigint NOT NULL DEFAULT 0,            -- the last feed that it has been done to
   after_channel   text COLLATE "C" NOT NULL DEFAULT '',
+  before_seq      bigint NOT NULL DEFAULT 0,            -- not 0: that feed isn't done, but for items from here on
+  feed_items      int NOT NULL DEFAULT 0,               -- of that feed that it changed, if it isn't done
   feeds           int NOT NULL DEFAULT 0,               -- that it changed
   items           int NOT NULL DEFAULT 0,
   created_at      timestamptz NOT NULL,
@@ -41,6 +43,7 @@ CREATE TABLE feed_operations (
   PRIMARY KEY (environment_id, id)
 );
 CREATE INDEX feed_operations_due ON feed_operations (due_at) WHERE finished_at IS NULL;
+CREATE INDEX feed_operations_finished ON feed_operations (environment_id, finished_at);
 
 -- How much the feeds of a channel keep. Without a row: everything.
 CREATE TABLE feed_retention (
