@@ -31,10 +31,10 @@ func TestFeedsOfTooManyGroupsAreGroupedAfterTheyHaveShrunk(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			ann := w.know(env, "ann")
-			messages := make([]belfry.Message, maxGroups+1)
+			messages := make([]belfry.Message, groupBehind+1)
 			for i := range messages {
 				messages[i] = w.about(ann, "x", belfry.ItemOptions{ResourceKey: "campaign:1"})
-				messages[i].Workflow = fmt.Sprint("workflow ", i)
+				messages[i].Workflow = fmt.Sprint("workflow ", i%(maxGroups+1))
 			}
 			if err := w.append(t.Context(), messages...); err != nil {
 				t.Fatal(err)
