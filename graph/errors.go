@@ -40,6 +40,9 @@ func presenter(log *slog.Logger) graphql.ErrorPresenterFunc {
 				public.Extensions = map[string]any{}
 			}
 			public.Extensions["code"] = string(belfry.Invalid)
+			if _, limited := shown.Extensions["limit"]; limited { // found while validating, for which there is one code
+				public.Extensions["code"] = string(belfry.TooLarge)
+			}
 			if shown.Extensions["code"] == complexityExceeded {
 				public.Extensions["code"], public.Extensions["limit"] = string(belfry.TooLarge), MaxComplexity
 			}

@@ -115,7 +115,7 @@ func negotiate(accept []string) string {
 	return best
 }
 
-// requestParams reads the operation of a request whose body or parameters bounded has seen.
+// requestParams reads the operation of a request, whose size bounded has seen to.
 func requestParams(r *http.Request) (*graphql.RawParams, error) {
 	start := graphql.Now()
 	p := &graphql.RawParams{Headers: r.Header}
@@ -125,7 +125,8 @@ func requestParams(r *http.Request) (*graphql.RawParams, error) {
 			Variables, Extensions map[string]any
 		}
 		if err := decodeNumbers(r.Body, &body); err != nil {
-			return nil, belfry.Errorf(belfry.Invalid, "not a request").At("body")
+			return nil, belfry.Errorf(belfry.Invalid, "the body must be a JSON object with a query, a string, and optionally operationName, "+
+				"a string, and variables, an object").At("body")
 		}
 		p.Query, p.OperationName, p.Variables, p.Extensions = body.Query, body.OperationName, body.Variables, body.Extensions
 	} else {
@@ -146,11 +147,17 @@ func requestParams(r *http.Request) (*graphql.RawParams, error) {
 	return p, nil
 }
 
-// decodeNumbers reads JSON, numbers as they are written.
+// decodeNumbers reads one JSON object, and nothing behind it, numbers as they are written.
 func decodeNumbers(from io.Reader, into any) error {
 	decoder := json.NewDecoder(from)
 	decoder.UseNumber()
-	return decoder.Decode(into)
+	if err := decoder.Decode(into); err != nil {
+		return err
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return errors.New("something follows")
+	}
+	return nil
 }
 
 // body is a response on its way. Unlike in gqlgen's, there is no data where nothing was executed.

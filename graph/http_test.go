@@ -70,6 +70,11 @@ func TestStatusesFollowTheMediaType(t *testing.T) {
 		"a wrong variable":    {post(`{"query":"query ($n: Int!) { users(first: $n) { edges { cursor } } }","variables":{"n":"x"}}`), 200, 400, `{"errors":[`},
 		"nothing to do":       {post(`{"variables":{}}`), 400, 400, `"field":"query"`},
 		"no JSON":             {post(`{`), 400, 400, `"field":"body"`},
+		"a list":              {post(`[{"query":"{ __typename }"}]`), 400, 400, `"field":"body"`},
+		"two objects":         {post(`{"query":"{ __typename }"} {}`), 400, 400, `"field":"body"`},
+		"a query of numbers":  {post(`{"query":1}`), 400, 400, `"field":"body"`},
+		"null":                {post(`null`), 400, 400, `"field":"query"`},
+		"variables in a list": {func() *http.Request { r := get(`{ __typename }`)(); r.URL.RawQuery += "&variables=[]"; return r }, 400, 400, `"field":"variables"`},
 		"a mutation with GET": {get(`mutation { deleteUser(input: {id: "u"}) { deleted } }`), 405, 405, `POST`},
 		"a subscription":      {post(`{"query":"subscription { feedEvents { position } }"}`), 406, 406, `text/event-stream`},
 	} {

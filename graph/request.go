@@ -3,7 +3,6 @@ package graph
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -20,7 +19,7 @@ import (
 // largeBody is from how many bytes on a request is a large one: a trigger for hundreds of people is.
 const largeBody = 16 << 10
 
-// bounded lets those requests through that are small enough and have the shape of an operation.
+// bounded lets those requests through that are small enough.
 //
 // Large ones take turns, no more of them at a time than leave a processor to the others: a flood of triggers for a thousand
 // people each would make every small request wait for all of it.
@@ -40,9 +39,7 @@ func bounded(log *slog.Logger, next http.Handler) http.Handler {
 		switch r.Method {
 		case http.MethodPost:
 			status, err = boundBody(w, r)
-		case http.MethodGet:
-			status, err = checkParameters(r)
-		case http.MethodHead, http.MethodOptions:
+		case http.MethodGet, http.MethodHead, http.MethodOptions:
 		default:
 			w.Header().Set("Allow", "GET, POST, OPTIONS")
 			status, err = http.StatusMethodNotAllowed, belfry.Errorf(belfry.Invalid, "send operations with POST, or queries with GET")
@@ -75,7 +72,7 @@ func giveBackTurn(ctx context.Context) {
 	}
 }
 
-// boundBody reads the whole body, up to MaxBodySize, and sees that it has the shape of a request.
+// boundBody reads the whole body, up to MaxBodySize.
 func boundBody(w http.ResponseWriter, r *http.Request) (status int, _ error) {
 	// Also what keeps forms of other sites out: a browser asks before it sends this type to somebody else's server.
 	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
@@ -88,25 +85,6 @@ func boundBody(w http.ResponseWriter, r *http.Request) (status int, _ error) {
 	if err != nil {
 		return http.StatusBadRequest, belfry.Errorf(belfry.Invalid, "the body ended too early").At("body")
 	}
-	var shape struct {
-		Query, OperationName  string
-		Variables, Extensions map[string]json.RawMessage
-	}
-	if json.Unmarshal(body, &shape) != nil || bytes.TrimLeft(body, " \t\r\n")[0] != '{' {
-		return http.StatusBadRequest, belfry.Errorf(belfry.Invalid, "the body must be a JSON object with a query, a string, and optionally "+
-			"operationName, a string, and variables, an object").At("body")
-	}
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-	return 0, nil
-}
-
-// checkParameters sees that those of a GET request that are JSON are objects.
-func checkParameters(r *http.Request) (status int, _ error) {
-	for _, name := range []string{"variables", "extensions"} {
-		var shape map[string]json.RawMessage
-		if value := r.URL.Query().Get(name); value != "" && json.Unmarshal([]byte(value), &shape) != nil {
-			return http.StatusBadRequest, belfry.Errorf(belfry.Invalid, "must be a JSON object").At("%s", name)
-		}
-	}
 	return 0, nil
 }

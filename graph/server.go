@@ -50,6 +50,7 @@ func NewServer(c Config) http.Handler {
 	srv.AddTransport(c.WebSocket)
 	srv.SetQueryCache(newDocumentCache())
 	srv.SetParserTokenLimit(MaxTokens)
+	srv.SetValidationRulesFn(validationRules)
 	srv.SetDisableSuggestion(!c.Introspection)
 	srv.SetErrorPresenter(presenter(c.Log))
 	srv.SetRecoverFunc(recovered(c.Log))
