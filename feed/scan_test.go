@@ -3,6 +3,7 @@ package feed
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -44,7 +45,8 @@ func TestSoManyLongFeedsAreReadAtATime(t *testing.T) {
 	})
 }
 
-// However many calls of one environment wait, the next turn on the node is another's.
+// However many calls of one environment wait, one of the next turns on the node is another's: as many end at the same instant as
+// there are at a time, and who begins first of those that follow is the scheduler's.
 func TestOneEnvironmentKeepsNobodyOut(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -74,8 +76,8 @@ func TestOneEnvironmentKeepsNobodyOut(t *testing.T) {
 		for env := range order {
 			at = append(at, env)
 		}
-		if at[maxScans] != maxScans {
-			t.Errorf("the environments have read in the order %v; %d was to be next", at, maxScans)
+		if !slices.Contains(at[maxScans:2*maxScans], maxScans) {
+			t.Errorf("the environments have read in the order %v; %d was to be among the %[3]d after the first %[3]d", at, maxScans, maxScans)
 		}
 	})
 }
