@@ -39,8 +39,8 @@ type Subscription struct {
 }
 
 // Subscribe tells what happens to a feed: what came after since, then a Synced event, then live. Without since it
-// begins at the present. It ends with ctx. wake is called whenever Next may have something new to tell; it must not
-// block, and may be called before Subscribe has returned, or after the end.
+// begins at the present. It is to be closed, and tells nothing more once ctx has ended. wake is called whenever Next may
+// have something new to tell; it must not block, and may be called before Subscribe has returned, or after the end.
 //
 // The order matters: first listen, then read the past, so that nothing falls in between.
 func (s *Service) Subscribe(ctx context.Context, ref Ref, since *belfry.Position, wake func()) (*Subscription, error) {
@@ -70,25 +70,30 @@ func (s *Service) subscribe(ctx context.Context, ref Ref, only *eventFilter, sin
 	}
 	sub := &Subscription{follower: follower{ref: ref, line: line}, service: s, ctx: ctx, only: only, unsaid: true}
 	sub.replay(past)
-	s.register(ctx, &sub.follower)
+	s.register(&sub.follower)
 	return sub, nil
 }
 
-// register lets the sweep know of a listener until ctx ends, and hangs up then.
-func (s *Service) register(ctx context.Context, l *follower) {
+// register lets the sweep know of a listener.
+func (s *Service) register(l *follower) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.followers == nil {
 		s.followers = make(map[*follower]struct{})
 	}
 	s.followers[l] = struct{}{}
-	context.AfterFunc(ctx, func() {
-		s.mu.Lock()
-		delete(s.followers, l)
-		s.mu.Unlock()
-		l.line.Close()
-	})
 }
+
+// hangUp forgets a listener.
+func (s *Service) hangUp(l *follower) {
+	s.mu.Lock()
+	delete(s.followers, l)
+	s.mu.Unlock()
+	l.line.Close()
+}
+
+// Close ends the subscription.
+func (sub *Subscription) Close() { sub.service.hangUp(&sub.follower) }
 
 // Next returns the next event; ok is false if there is none until wake is called again. It may read the database. An
 // error is the end, because ctx has ended or the database can't be read: then the listener comes back with its last

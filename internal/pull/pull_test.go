@@ -3,10 +3,14 @@ package pull_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"testing"
 
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2"
+	"github.com/vektah/gqlparser/v2/ast"
 	"go.uber.org/goleak"
 
 	"github.com/belfryhq/belfry/internal/pull"
@@ -19,24 +23,33 @@ type source struct {
 	mu     sync.Mutex
 	events []int
 	ended  bool
+	closed int
 	wake   func()
 }
 
-func (s *source) open(wake func()) (pull.Next[int], error) {
+func (s *source) open(wake func()) (pull.Source[int], error) {
 	s.wake = wake
-	return func() (int, bool, error) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if len(s.events) == 0 {
-			if s.ended {
-				return 0, false, io.EOF
-			}
-			return 0, false, nil
+	return s, nil
+}
+
+func (s *source) Next() (int, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.events) == 0 {
+		if s.ended {
+			return 0, false, io.EOF
 		}
-		e := s.events[0]
-		s.events = s.events[1:]
-		return e, true, nil
-	}, nil
+		return 0, false, nil
+	}
+	e := s.events[0]
+	s.events = s.events[1:]
+	return e, true, nil
+}
+
+func (s *source) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed++
 }
 
 func (s *source) put(events ...int) {
@@ -89,21 +102,30 @@ func TestChannelEndsWithItsContext(t *testing.T) {
 
 // helper is a consumer that is asked step by step.
 type helper struct {
-	woken int
-	fill  func() bool
+	woken  int
+	source pull.Pulled
 }
 
-func (h *helper) Wake()                 { h.woken++ }
-func (h *helper) Fill(fill func() bool) { h.fill = fill }
+func (h *helper) Wake()                  { h.woken++ }
+func (h *helper) Follow(s pull.Pulled)   { h.source = s }
+func (h *helper) Following() pull.Pulled { return h.source }
 
 func TestChannelWithHelp(t *testing.T) {
 	t.Parallel()
 	h, s := &helper{}, &source{}
-	out, err := pull.Channel(pull.With(t.Context(), h), s.open)
+	out, err := pull.Channel(pull.With(t.Context(), h, t.Context()), s.open)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if h.fill() {
+	fill := func() bool {
+		t.Helper()
+		json, ok := h.source.Fill()
+		if json != nil {
+			t.Errorf("got %s: no event is JSON", json)
+		}
+		return ok
+	}
+	if fill() {
 		t.Error("filled from nothing")
 	}
 	s.put(1, 2)
@@ -111,27 +133,116 @@ func TestChannelWithHelp(t *testing.T) {
 		t.Errorf("woken %d times, want 1", h.woken)
 	}
 	for want := range 2 {
-		if !h.fill() || len(out) != 1 || <-out != want+1 {
+		if !fill() || len(out) != 1 || <-out != want+1 {
 			t.Errorf("event %d was not there to be received", want+1)
 		}
 	}
-	if h.fill() {
+	if fill() {
 		t.Error("filled from nothing")
 	}
 	s.end()
-	if !h.fill() {
+	if !fill() {
 		t.Error("the end is nothing to receive")
 	}
 	if _, open := <-out; open {
 		t.Error("open after the end")
+	}
+	if h.source.Close(); s.closed != 1 {
+		t.Errorf("closed %d times, want once", s.closed)
+	}
+}
+
+// even is an event that is JSON if it is even.
+type even int
+
+func (e even) JSON() []byte { return fmt.Append(nil, int(e)) }
+
+// mixed yields odd numbers as they are, and even ones as JSON.
+type mixed struct{ *source }
+
+func (m mixed) Next() (any, bool, error) {
+	n, ok, err := m.source.Next()
+	if n%2 == 0 {
+		return even(n), ok, err
+	}
+	return n, ok, err
+}
+
+// A consumer that has let go of the channel gets it again, with the same source.
+func TestEventsThatAreJSONGoPastTheChannel(t *testing.T) {
+	t.Parallel()
+	h, s := &helper{}, &source{}
+	opened := 0
+	follow := func() <-chan any {
+		out, err := pull.Channel(pull.With(t.Context(), h, t.Context()), func(wake func()) (pull.Source[any], error) {
+			opened++
+			_, err := s.open(wake)
+			return mixed{s}, err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	follow()
+	s.put(2, 3, 4)
+	if json, ok := h.source.Fill(); !ok || string(json) != "2" {
+		t.Errorf("got %s, %v; want 2", json, ok)
+	}
+	if json, ok := h.source.Fill(); !ok || json != nil {
+		t.Errorf("got %s, %v; want something in the channel", json, ok)
+	}
+	if got := <-follow(); got != 3 || opened != 1 {
+		t.Errorf("got %v from a source opened %d times, want 3 from the first", got, opened)
+	}
+	if json, ok := h.source.Fill(); !ok || string(json) != "4" {
+		t.Errorf("got %s, %v; want 4", json, ok)
+	}
+	s.end()
+	if json, ok := h.source.Fill(); !ok || json != nil {
+		t.Errorf("got %s, %v; want the end in the channel", json, ok)
+	}
+	if _, open := <-follow(); open {
+		t.Error("open after the end")
+	}
+}
+
+type key struct{}
+
+func TestTheLastingContextHasNothingOfTheExecution(t *testing.T) {
+	t.Parallel()
+	lasting := t.Context()
+	ctx := context.WithValue(pull.With(context.WithValue(lasting, key{}, "an execution"), &helper{}, lasting), key{}, "a field")
+	if pull.Lasting(ctx) != lasting || pull.Lasting(lasting) != lasting {
+		t.Error("it isn't what the consumer gave, or what there is without one")
+	}
+}
+
+func TestResponseKey(t *testing.T) {
+	t.Parallel()
+	schema := gqlparser.MustLoadSchema(&ast.Source{Input: `schema { query: Q subscription: S } type Q { n: Int } type S { n: Int m: Int }`})
+	for document, want := range map[string]string{
+		`subscription { n }`:                                  "n",
+		`subscription { number: n }`:                          "number",
+		`subscription { ... { number: n } }`:                  "number",
+		`subscription { ... on S { number: n } }`:             "number",
+		`subscription { ...f } fragment f on S { number: n }`: "number",
+	} {
+		doc, errs := gqlparser.LoadQuery(schema, document)
+		if errs != nil {
+			t.Fatal(errs)
+		}
+		if got := pull.ResponseKey(&graphql.OperationContext{Doc: doc, Operation: doc.Operations[0]}); got != want {
+			t.Errorf("%s: got %q, want %q", document, got, want)
+		}
 	}
 }
 
 func TestChannelReturnsTheErrorOfOpen(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")
-	open := func(func()) (pull.Next[int], error) { return nil, broken }
-	for _, ctx := range []context.Context{t.Context(), pull.With(t.Context(), &helper{})} {
+	open := func(func()) (pull.Source[int], error) { return nil, broken }
+	for _, ctx := range []context.Context{t.Context(), pull.With(t.Context(), &helper{}, t.Context())} {
 		if _, err := pull.Channel(ctx, open); err != broken {
 			t.Errorf("got %v, want %v", err, broken)
 		}

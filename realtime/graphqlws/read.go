@@ -188,16 +188,15 @@ func (c *conn) initialise(payload []byte) {
 
 // acknowledge lets the client in.
 func (c *conn) acknowledge(ctx context.Context) {
-	cancel := c.cancel
-	// Otherwise it ends with the connection, and not before: nothing to watch, which saves half a kilobyte.
-	own := ctx.Done() != c.ctx.Done()
-	if own {
-		// Operations don't end with it at once: see leave.
-		ended := ctx
-		operations, cancelOperations := context.WithCancel(context.WithoutCancel(ended))
-		unwatch := context.AfterFunc(ended, func() { c.lapse(ended.Err()) })
-		endSocket := c.cancel
-		ctx, cancel = operations, func() { unwatch(); cancelOperations(); endSocket() }
+	values, cancel := context.WithoutCancel(ctx), c.cancel // operations don't end with ctx at once: see leave
+	switch ctx.Done() {
+	case nil: // nothing of the request is needed any more
+		cancel()
+		values, cancel = ctx, func() {}
+	case c.ctx.Done(): // it ends with the connection, and not before
+	default:
+		unwatch, endSocket := context.AfterFunc(ctx, func() { c.leave(CloseServiceRestart, "Service restart") }), c.cancel
+		cancel = func() { unwatch(); endSocket() }
 	}
 	now := time.Now()
 	c.mu.Lock()
@@ -206,14 +205,14 @@ func (c *conn) acknowledge(ctx context.Context) {
 		cancel()
 		return
 	}
-	c.ctx, c.cancel = ctx, cancel
+	c.ctx, c.cancel = values, cancel
 	c.phase = acknowledged
-	c.deadline = firstPing(now, c.transport.config.PingInterval)
+	c.deadline, c.expires = firstPing(now, c.transport.config.PingInterval), c.transport.config.Expires(ctx)
 	c.queue.append(func(b []byte) []byte {
 		return appendFrame(b, websocket.TextMessage, []byte(`{"type":"connection_ack"}`))
 	})
 	flush := c.startFlush()
-	c.transport.wheel.schedule(c, c.deadline) // under mu: end, which takes it out of the wheel, comes before or after as a whole
+	c.transport.wheel.schedule(c, c.due()) // under mu: end, which takes it out of the wheel, comes before or after as a whole
 	c.mu.Unlock()
 	if flush {
 		c.flush()

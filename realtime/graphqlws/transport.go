@@ -43,12 +43,16 @@ type Config struct {
 	AllowedOrigins []string
 
 	// Init decides about a connection from the payload of connection_init, nil if the client sent none, and
-	// returns the context whose values all its operations have. When that context ends so does the connection: with
-	// CloseForbidden at its deadline, with CloseServiceRestart otherwise; queries and mutations that are running then
-	// get a second more. An error refuses the connection: a *CloseError with its
-	// own code and reason, any other with CloseForbidden and no more than "Forbidden". The context that Init gets
-	// has the values of the request's, and ends with the connection. Everybody may connect if Init is nil.
+	// returns the context whose values all its operations have. When that context ends so does the connection, with
+	// CloseServiceRestart; queries and mutations that are running then get a second more. An error refuses the
+	// connection: a *CloseError with its own code and reason, any other with CloseForbidden and no more than "Forbidden".
+	// The context that Init gets has the values of the request's, and ends with the connection. One that has nothing of it,
+	// and never ends, saves kilobytes. Everybody may connect if Init is nil.
 	Init func(ctx context.Context, payload map[string]any) (context.Context, error)
+
+	// Expires says when the credentials end, from the context that Init has returned, and with them the connection, with
+	// CloseForbidden: queries and mutations get a second more. Never if zero, or if Expires is nil.
+	Expires func(ctx context.Context) time.Time
 
 	// Owner names whose connection it is, from the context that Init has returned; MaxConnections are counted by it.
 	// Connections of "" aren't counted, and none is if Owner is nil.
@@ -102,6 +106,9 @@ func New(cfg Config) *Transport {
 	}
 	if cfg.Owner == nil {
 		cfg.Owner = func(context.Context) string { return "" }
+	}
+	if cfg.Expires == nil {
+		cfg.Expires = func(context.Context) time.Time { return time.Time{} }
 	}
 	if cfg.Panicked == nil {
 		cfg.Panicked = func(any) {}
