@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -33,8 +34,9 @@ const (
 	closing // a close frame is queued or sent, or none is to be: nothing else is
 )
 
-// conn is one connection. While nothing happens it has one goroutine, the reader, which also has the last word: it
-// closes the socket when it ends, or leaves that to a flusher that is still writing the answer to a close frame.
+// conn is one connection. While nothing happens it has one goroutine, which waits for something to read: the reader, one
+// goroutine after the other. The last one also has the last word: it closes the socket when it ends, or leaves that to a
+// flusher that is still writing the answer to a close frame.
 //
 // Whoever wants the connection to end calls leave (with a close frame, after what is running), shut (with one, at once)
 // or cut (without); the first one decides, but who is leaving may still be hurried.
@@ -43,7 +45,12 @@ type conn struct {
 	exec      graphql.GraphExecutor
 	ws        *websocket.Conn // reads only: it knows nothing of what is written to socket
 	socket    net.Conn
-	limiter   limiter // the reader's own
+
+	// The following are the reader's own.
+	incoming *readOnly       // what ws reads from socket
+	raw      syscall.RawConn // of socket; nil: it can't be waited for without reading
+	limiter  limiter
+	answered bool // a close frame has been read, or is to be written for what was read
 
 	place place       // in the wheel, and guarded by it
 	heard atomic.Bool // something has come since the last visit
@@ -168,7 +175,8 @@ func (c *conn) stop() {
 }
 
 // end is what the reader does last.
-func (c *conn) end(answered bool) {
+func (c *conn) end() {
+	answered := c.answered
 	c.mu.Lock()
 	c.phase = closing
 	c.readerGone = true

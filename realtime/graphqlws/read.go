@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -21,46 +22,61 @@ const (
 	MaxIDLength = 256
 )
 
-// read handles what the client sends, until the connection ends. It leaves all work to others, so its stack stays small.
-func (c *conn) read() {
-	answered := false
-	fail := func(err error) { answered = c.fail(err) || answered }
-	defer func() { c.end(answered) }()
+// listen begins to handle what the client sends.
+func (c *conn) listen() {
 	c.ws.SetPongHandler(func(string) error { return c.control() })
 	c.ws.SetPingHandler(func(payload string) error {
 		c.reply(websocket.PongMessage, []byte(payload))
 		return c.control()
 	})
 	c.ws.SetCloseHandler(func(code int, _ string) error {
-		answered = true
+		c.answered = true
 		c.shut(code, "")
 		return nil
 	})
-	for {
-		opcode, r, err := c.ws.NextReader()
-		if err != nil {
-			fail(err)
-			return
-		}
-		c.limitMessage(time.Now().Add(c.transport.config.MessageTimeout))
-		if !c.allow() {
-			continue
-		}
-		limit := c.messageLimit()
-		data, err := io.ReadAll(io.LimitReader(r, limit+1))
-		switch {
-		case err != nil:
-			fail(err)
-			return
-		case int64(len(data)) > limit:
-			c.shut(websocket.CloseMessageTooBig, fmt.Sprintf("A message may have %d bytes", limit))
-		case opcode != websocket.TextMessage:
-			c.shut(CloseInvalidMessage, "Invalid message: "+errNoObject.Error())
-		default:
-			c.handle(data)
-		}
-		c.limitMessage(time.Time{})
+	if socket, ok := c.socket.(syscall.Conn); ok {
+		c.raw, _ = socket.SyscallConn() // nil if it is closed: reading will say so
 	}
+	go c.await()
+}
+
+// read handles what the client sends, until the connection ends or nothing more has come. It leaves all work to others.
+func (c *conn) read() {
+	for c.readMessage() {
+		if c.raw != nil && c.incoming.buffer.Buffered() == 0 {
+			go c.await()
+			return
+		}
+	}
+	c.end()
+}
+
+// readMessage handles one message, and reports whether there may be more.
+func (c *conn) readMessage() bool {
+	opcode, r, err := c.ws.NextReader()
+	if err != nil {
+		c.fail(err)
+		return false
+	}
+	c.limitMessage(time.Now().Add(c.transport.config.MessageTimeout))
+	if !c.allow() {
+		return true
+	}
+	limit := c.messageLimit()
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	switch {
+	case err != nil:
+		c.fail(err)
+		return false
+	case int64(len(data)) > limit:
+		c.shut(websocket.CloseMessageTooBig, fmt.Sprintf("A message may have %d bytes", limit))
+	case opcode != websocket.TextMessage:
+		c.shut(CloseInvalidMessage, "Invalid message: "+errNoObject.Error())
+	default:
+		c.handle(data)
+	}
+	c.limitMessage(time.Time{})
+	return true
 }
 
 // limitMessage sets when the message that is being read must be there; never if zero. Frames without content, without an
@@ -73,25 +89,26 @@ func (c *conn) limitMessage(deadline time.Time) {
 	}
 }
 
-// fail says goodbye because reading has failed, and reports whether there is a close frame to be written for it.
-func (c *conn) fail(err error) bool {
+// fail says goodbye because reading has failed, if there is somebody to say it to.
+func (c *conn) fail(err error) {
 	c.mu.Lock()
 	over := c.phase == closing
 	c.mu.Unlock()
 	if over {
-		return false
+		return
 	}
 	if network, ok := errors.AsType[net.Error](err); ok {
 		if network.Timeout() {
+			c.answered = true
 			c.shut(CloseTryAgainLater, fmt.Sprintf("Slow: a message may take %v", c.transport.config.MessageTimeout))
 		}
-		return network.Timeout()
+		return
 	}
 	if _, gone := errors.AsType[*websocket.CloseError](err); gone || errors.Is(err, io.EOF) {
-		return false
+		return
 	}
+	c.answered = true
 	c.shut(websocket.CloseProtocolError, strings.TrimPrefix(err.Error(), "websocket: ")) // a frame against the rules
-	return true
 }
 
 // control counts a control frame.

@@ -31,7 +31,7 @@ const (
 const (
 	protocol         = "graphql-transport-ws"
 	handshakeTimeout = 5 * time.Second
-	readBuffer       = 512 // bytes, for each connection: a usual message
+	readBuffer       = 288 // bytes, for each connection: with 256 or fewer the library would make one of its own
 	minTick          = time.Millisecond
 	maxTick          = 100 * time.Millisecond // exact enough for timeouts of seconds
 )
@@ -121,7 +121,6 @@ func New(cfg Config) *Transport {
 		HandshakeTimeout: handshakeTimeout,
 		Subprotocols:     []string{protocol},
 		CheckOrigin:      t.allowed,
-		ReadBufferSize:   readBuffer,
 		WriteBufferPool:  &sync.Pool{}, // so that no connection has a buffer of its own for writing: we write ourselves
 		Error: func(w http.ResponseWriter, r *http.Request, status int, reason error) {
 			if status == http.StatusForbidden {
@@ -170,7 +169,7 @@ func (t *Transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.Grap
 		return // it has been answered
 	}
 	c := &conn{
-		transport: t, exec: exec, ws: ws, socket: socket,
+		transport: t, exec: exec, ws: ws, incoming: socket, socket: socket.Conn,
 		deadline: time.Now().Add(t.config.InitTimeout),
 	}
 	// The request's context ends when we return.
@@ -179,7 +178,7 @@ func (t *Transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.Grap
 	if ws.Subprotocol() != protocol {
 		c.shut(CloseSubprotocolNotAcceptable, "Subprotocol not acceptable: want "+protocol)
 	}
-	go c.read()
+	c.listen()
 }
 
 func (t *Transport) isDraining() bool {
