@@ -119,6 +119,7 @@ func (c *conn) complete(id string) {
 
 // run begins the operation, and works on it.
 func (o *operation) run(payload []byte) {
+	growStack(0)
 	if o.begin(payload) {
 		o.work()
 	} else {
@@ -190,14 +191,14 @@ func (o *operation) isSubscription() bool {
 	return false
 }
 
-// resume works on a goroutine that has just begun. It makes room on the stack first, while there is nothing on it: to grow
-// it later, step by step and from below many calls, costs as much as encoding a response.
+// resume works on a goroutine that has just begun.
 func (o *operation) resume() {
 	growStack(0)
 	o.work()
 }
 
-// growStack grows the stack to hold what a response takes. n is less than the room; the compiler mustn't know it.
+// growStack makes room on the stack of a goroutine that has just begun, while there is nothing on it: to grow it later, step
+// by step and from below many calls, costs as much as encoding a response. n is less than the room; the compiler mustn't know it.
 //
 //go:noinline
 func growStack(n int) byte {

@@ -174,6 +174,7 @@ func (c *conn) handle(data []byte) {
 
 // initialise has Init decide about the connection. It has a goroutine of its own: Init may read a database.
 func (c *conn) initialise(payload []byte) {
+	growStack(0)
 	config := &c.transport.config
 	defer func() {
 		if p := recover(); p != nil {
