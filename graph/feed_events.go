@@ -23,7 +23,7 @@ func (r *Resolver) subscribe(ctx context.Context, ref feed.Ref, since *string, f
 		return nil, err
 	}
 	return pull.Channel(ctx, func(wake func()) (pull.Source[model.FeedEvent], error) {
-		lasting := pull.Lasting(ctx)
+		lasting, told := pull.Lasting(ctx), r.teller(ctx, ref)
 		var sub *feed.Subscription
 		var err error
 		if filter != nil {
@@ -34,7 +34,7 @@ func (r *Resolver) subscribe(ctx context.Context, ref feed.Ref, since *string, f
 		if err != nil {
 			return nil, fmt.Errorf("subscribe: %w", err)
 		}
-		return &feedEvents{sub, r.teller(ctx, ref)}, nil
+		return &feedEvents{sub, told}, nil
 	})
 }
 

@@ -21,7 +21,7 @@ import (
 type Config struct {
 	Resolver *Resolver
 	Auth     *auth.Service
-	// WebSocket carries subscriptions. Its connection_init is to be decided by InitConnection.
+	// WebSocket carries subscriptions. Its connection_init is to be decided by InitConnection, and TokenEnd is when it has to end.
 	WebSocket graphql.Transport
 	// EventStreams carries subscriptions where there can't be WebSockets; one with the defaults if nil.
 	EventStreams *EventStreams

@@ -248,14 +248,18 @@ func (s *stream) follow(ctx context.Context, op *graphql.OperationContext, respo
 				return
 			default:
 			}
-			event, ok := s.source.Fill()
-			if !ok {
+			switch event, what := s.source.Fill(); {
+			case what == pull.End:
+				if ctx.Err() == nil { // otherwise it is broken off, not complete
+					_ = s.complete()
+				}
+				return
+			case what == pull.Nothing:
 				if !s.rest(ctx, ping.C) {
 					return
 				}
 				continue
-			}
-			if event != nil {
+			case event != nil:
 				if s.say(`event: next`+"\n"+`data: {"data":{"`+pull.ResponseKey(op)+`":`+string(event)+"}}\n\n") != nil {
 					return
 				}

@@ -7,7 +7,7 @@
 // others [Channel] works just as well.
 //
 // Such a consumer also gets events that are JSON already, see [JSON], past gqlgen. It may then let go of everything that
-// gqlgen has made for the subscription, which is more than all the rest, and have it made again for an event that isn't:
+// gqlgen has made for the subscription, which is more than all the rest, and have it made again when an event isn't JSON:
 // the resolver's call of Channel goes on with the source that there is.
 //
 // # Guarantees
@@ -40,12 +40,21 @@ type Consumer interface {
 
 // Pulled is a source with its channel.
 type Pulled interface {
-	// Fill puts one event into the channel or closes it, and returns true; false if there is nothing at present. An event that
-	// is JSON it returns, instead of putting it into the channel.
-	Fill() (json []byte, ok bool)
+	// Fill puts one event into the channel, or returns it if it is JSON. It also ends when the last event in the channel has
+	// never been received: the execution has failed. It isn't to be called after the end.
+	Fill() (json []byte, what What)
 	// Close closes the source.
 	Close()
 }
+
+// What there is for a consumer.
+type What uint8
+
+const (
+	Nothing What = iota // at present
+	Event
+	End
+)
 
 // JSON is implemented by events that are what the subscription's field has to answer, as JSON.
 type JSON interface{ JSON() []byte }
@@ -81,58 +90,48 @@ func Lasting(ctx context.Context) context.Context {
 	return ctx
 }
 
-// Channel returns a channel of the events of a source, closed after the source's last, or when ctx ends. open begins with
-// the source, which is to call wake whenever Next may have something. Its error is returned.
+// Channel returns a channel of the events of a source. It is closed after the source's last, or when ctx ends, unless there is
+// a consumer, which hears of the end. open begins with the source, which is to call wake whenever Next may have something. Its error is returned.
 func Channel[T any](ctx context.Context, open func(wake func()) (Source[T], error)) (<-chan T, error) {
 	consumer, ok := ctx.Value(key{}).(*consumption)
 	if !ok {
 		return pumped(ctx, open)
 	}
 	if f, ok := consumer.Following().(*filler[T]); ok {
-		return f.channel(), nil
+		return f.out, nil
 	}
 	source, err := open(consumer.Wake)
 	if err != nil {
 		return nil, err
 	}
-	f := &filler[T]{Source: source, ctx: consumer.lasting}
+	f := &filler[T]{source, make(chan T, 1)}
 	consumer.Follow(f)
-	return f.channel(), nil
+	return f.out, nil
 }
 
 // filler is what a consumer follows.
 type filler[T any] struct {
 	Source[T]
-	ctx context.Context
 	out chan T
 }
 
-func (f *filler[T]) channel() <-chan T {
-	if f.out == nil {
-		f.out = make(chan T, 1)
-	}
-	return f.out
-}
-
 // Fill implements Pulled.
-func (f *filler[T]) Fill() (json []byte, ok bool) {
+func (f *filler[T]) Fill() (json []byte, what What) {
+	if len(f.out) > 0 {
+		return nil, End
+	}
 	event, ok, err := f.Next()
-	if err == nil && !ok {
-		return nil, false
+	switch {
+	case err != nil:
+		return nil, End
+	case !ok:
+		return nil, Nothing
 	}
-	if e, isJSON := any(event).(JSON); isJSON && err == nil {
-		return e.JSON(), true
+	if e, ok := any(event).(JSON); ok {
+		return e.JSON(), Event
 	}
-	f.channel()
-	if err != nil {
-		close(f.out)
-		return nil, true
-	}
-	select {
-	case f.out <- event:
-	case <-f.ctx.Done(): // the last one wasn't received, for that reason
-	}
-	return nil, true
+	f.out <- event // there is room
+	return nil, Event
 }
 
 // pumped is Channel with a goroutine.

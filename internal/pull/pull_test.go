@@ -117,36 +117,25 @@ func TestChannelWithHelp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fill := func() bool {
+	fill := func(want pull.What) {
 		t.Helper()
-		json, ok := h.source.Fill()
-		if json != nil {
-			t.Errorf("got %s: no event is JSON", json)
+		if json, what := h.source.Fill(); json != nil || what != want {
+			t.Errorf("got %s, %d; want %d", json, what, want)
 		}
-		return ok
 	}
-	if fill() {
-		t.Error("filled from nothing")
-	}
+	fill(pull.Nothing)
 	s.put(1, 2)
 	if h.woken != 1 {
 		t.Errorf("woken %d times, want 1", h.woken)
 	}
 	for want := range 2 {
-		if !fill() || len(out) != 1 || <-out != want+1 {
+		if fill(pull.Event); len(out) != 1 || <-out != want+1 {
 			t.Errorf("event %d was not there to be received", want+1)
 		}
 	}
-	if fill() {
-		t.Error("filled from nothing")
-	}
+	fill(pull.Nothing)
 	s.end()
-	if !fill() {
-		t.Error("the end is nothing to receive")
-	}
-	if _, open := <-out; open {
-		t.Error("open after the end")
-	}
+	fill(pull.End)
 	if h.source.Close(); s.closed != 1 {
 		t.Errorf("closed %d times, want once", s.closed)
 	}
@@ -186,24 +175,34 @@ func TestEventsThatAreJSONGoPastTheChannel(t *testing.T) {
 	}
 	follow()
 	s.put(2, 3, 4)
-	if json, ok := h.source.Fill(); !ok || string(json) != "2" {
-		t.Errorf("got %s, %v; want 2", json, ok)
+	fill := func(json string, what pull.What) {
+		t.Helper()
+		if got, gotWhat := h.source.Fill(); string(got) != json || gotWhat != what {
+			t.Errorf("got %s, %d; want %s, %d", got, gotWhat, json, what)
+		}
 	}
-	if json, ok := h.source.Fill(); !ok || json != nil {
-		t.Errorf("got %s, %v; want something in the channel", json, ok)
-	}
+	fill("2", pull.Event)
+	fill("", pull.Event)
 	if got := <-follow(); got != 3 || opened != 1 {
 		t.Errorf("got %v from a source opened %d times, want 3 from the first", got, opened)
 	}
-	if json, ok := h.source.Fill(); !ok || string(json) != "4" {
-		t.Errorf("got %s, %v; want 4", json, ok)
-	}
+	fill("4", pull.Event)
 	s.end()
-	if json, ok := h.source.Fill(); !ok || json != nil {
-		t.Errorf("got %s, %v; want the end in the channel", json, ok)
+	fill("", pull.End)
+}
+
+// Whoever doesn't receive what is in the channel gets nothing behind it.
+func TestAnEventThatIsNotReceivedIsTheLast(t *testing.T) {
+	t.Parallel()
+	h, s := &helper{}, &source{}
+	if _, err := pull.Channel(pull.With(t.Context(), h, t.Context()), s.open); err != nil {
+		t.Fatal(err)
 	}
-	if _, open := <-follow(); open {
-		t.Error("open after the end")
+	s.put(1, 2)
+	for _, want := range []pull.What{pull.Event, pull.End} {
+		if _, what := h.source.Fill(); what != want {
+			t.Errorf("got %d, want %d", what, want)
+		}
 	}
 }
 

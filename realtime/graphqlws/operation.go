@@ -223,10 +223,13 @@ func (o *operation) respond() (more bool) {
 	defer o.recoverPanic(&more)
 	for o.ctx.Err() == nil {
 		if o.source != nil {
-			event, ok := o.source.Fill()
+			event, what := o.source.Fill()
 			switch {
-			case !ok:
+			case what == pull.Nothing:
 				return true
+			case what == pull.End:
+				o.complete()
+				return false
 			case event != nil:
 				o.rest()
 				if !o.conn.enqueue(o, false, o.head, event, []byte(`}}}`)) {
@@ -253,16 +256,14 @@ func (o *operation) respond() (more bool) {
 	return false
 }
 
-// rest lets go of the execution: what the source tells is JSON. An event that isn't will need another one.
+// rest lets go of the execution: what the source tells is JSON. One that is made again, for an event that isn't, is kept: to
+// make it costs more than to have it, and others decide what there is to tell.
 func (o *operation) rest() {
-	if o.execution == nil {
+	if o.head != nil {
 		return
 	}
 	opCtx := o.execution.opCtx
 	o.execution = nil
-	if o.head != nil {
-		return
-	}
 	o.head = fmt.Appendf(nil, `%s{"data":{"%s":`, o.next, pull.ResponseKey(opCtx))
 	// The document is shared by all who have sent the same text, and so may its text be.
 	if at := opCtx.Operation.Position; at != nil && at.Src != nil && at.Src.Input == o.request.Query {

@@ -15,6 +15,7 @@ import (
 	"github.com/99designs/gqlgen/graphql/handler"
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/belfryhq/belfry/internal/pull"
 	"github.com/belfryhq/belfry/realtime/graphqlws"
@@ -28,6 +29,7 @@ type counter struct {
 	write   func(int) bool // which numbers are JSON before they are executed; none if nil
 
 	executions atomic.Int64
+	failing    bool // all but the first
 
 	mu      sync.Mutex
 	reached int
@@ -54,7 +56,9 @@ func (n *counter) Exec(ctx context.Context) graphql.ResponseHandler {
 	if graphql.GetOperationContext(ctx).Operation.Operation == ast.Query {
 		return graphql.OneShot(&graphql.Response{Data: []byte(`{"n":0}`)})
 	}
-	n.executions.Add(1)
+	if n.executions.Add(1) > 1 && n.failing {
+		return graphql.OneShot(&graphql.Response{Errors: gqlerror.List{{Message: "not again"}}})
+	}
 	numbers, _ := pull.Channel(ctx, func(wake func()) (pull.Source[any], error) { return n.open(wake), nil })
 	return func(ctx context.Context) *graphql.Response {
 		select {
@@ -194,12 +198,28 @@ func TestEventsThatAreJSONNeedNoExecution(t *testing.T) {
 	n.count(0, true)
 	c.expect(`{"id":"1","type":"complete"}`)
 	eventually(t, "the source is let go of", func() bool { return n.listeners() == 0 && ws.Stats().Operations == 0 })
-	if got := n.executions.Load(); got != 4 { // at the beginning, for 3, for 6, and for the end
-		t.Errorf("%d executions, want 4", got)
+	if got := n.executions.Load(); got != 2 { // at the beginning, and for 3
+		t.Errorf("%d executions, want 2", got)
 	}
 	if n.opened != 1 {
 		t.Errorf("%d sources were opened, want 1", n.opened)
 	}
+}
+
+// What can't be executed again ends the subscription: nothing may be told behind what wasn't.
+func TestAnExecutionThatFailsLaterIsTheEnd(t *testing.T) {
+	t.Parallel()
+	n := newCounter()
+	n.failing, n.write = true, func(i int) bool { return i != 2 }
+	ws, url := n.serve(t, graphqlws.Config{})
+	c := dialInit(t, url)
+	c.send(countAlong)
+	eventually(t, "it listens", func() bool { return n.listeners() == 1 })
+	n.count(3, false)
+	c.expect(`{"id":"1","type":"next","payload":{"data":{"n":1}}}`)
+	c.expect(`{"id":"1","type":"next","payload":{"errors":[{"message":"not again"}],"data":null}}`)
+	c.expect(`{"id":"1","type":"complete"}`)
+	eventually(t, "the source is let go of", func() bool { return n.listeners() == 0 && ws.Stats().Operations == 0 })
 }
 
 // A panic of the source ends the subscription with what the server makes of it, execution or not.

@@ -216,7 +216,7 @@ func (c *conn) acknowledge(ctx context.Context) {
 		unwatch, endSocket := context.AfterFunc(ctx, func() { c.leave(CloseServiceRestart, "Service restart") }), c.cancel
 		cancel = func() { unwatch(); endSocket() }
 	}
-	now := time.Now()
+	now, expires := time.Now(), c.transport.config.Expires(ctx)
 	c.mu.Lock()
 	if c.phase == closing {
 		c.mu.Unlock()
@@ -225,7 +225,7 @@ func (c *conn) acknowledge(ctx context.Context) {
 	}
 	c.ctx, c.cancel = values, cancel
 	c.phase = acknowledged
-	c.deadline, c.expires = firstPing(now, c.transport.config.PingInterval), c.transport.config.Expires(ctx)
+	c.deadline, c.expires = firstPing(now, c.transport.config.PingInterval), expires
 	c.queue.append(func(b []byte) []byte {
 		return appendFrame(b, websocket.TextMessage, []byte(`{"type":"connection_ack"}`))
 	})

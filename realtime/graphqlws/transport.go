@@ -46,8 +46,8 @@ type Config struct {
 	// returns the context whose values all its operations have. When that context ends so does the connection, with
 	// CloseServiceRestart; queries and mutations that are running then get a second more. An error refuses the
 	// connection: a *CloseError with its own code and reason, any other with CloseForbidden and no more than "Forbidden".
-	// The context that Init gets has the values of the request's, and ends with the connection. One that has nothing of it,
-	// and never ends, saves kilobytes. Everybody may connect if Init is nil.
+	// The context that Init gets has the values of the request's, and ends with the connection if what is returned is made of
+	// it. One that has nothing of it, and never ends, saves kilobytes. Everybody may connect if Init is nil.
 	Init func(ctx context.Context, payload map[string]any) (context.Context, error)
 
 	// Expires says when the credentials end, from the context that Init has returned, and with them the connection, with

@@ -2,7 +2,6 @@ package graphqlws
 
 import (
 	"bufio"
-	"errors"
 	"net"
 	"net/http"
 	"time"
@@ -54,8 +53,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	if buffers.Reader.Buffered() > 0 {
-		_ = socket.Close()
-		return nil, nil, errors.New("the client sent data before the handshake was complete")
+		return socket, buffers, nil // the client hasn't waited for the handshake, and the library closes the socket
 	}
 	h.socket = &readOnly{Conn: socket}
 	h.socket.buffer = bufio.NewReaderSize(h.socket, readBuffer)
