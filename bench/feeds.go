@@ -147,10 +147,12 @@ var feedCalls = []struct {
 		if err != nil {
 			return err
 		}
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
 		p.Position.Version -= 20
 		sub, err := f.Subscribe(ctx, ref, &p.Position, func() {})
+		if err != nil {
+			return err
+		}
+		defer sub.Close()
 		for n := 0; err == nil; n++ {
 			var e feed.Event
 			if e, _, err = sub.Next(); e.Kind == feed.Synced {

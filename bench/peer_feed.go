@@ -30,7 +30,7 @@ import (
 // serveBelfry is Belfry's GraphQL endpoint with its own transport.
 func serveBelfry(ctx context.Context, c peerConfig) (http.Handler, publish, error) {
 	return serveFeeds(ctx, c, false, func(a *auth.Service) graphql.Transport {
-		return graphqlws.New(graphqlws.Config{Init: graph.InitConnection(a), Owner: func(ctx context.Context) string {
+		return graphqlws.New(graphqlws.Config{Init: graph.InitConnection(a), Expires: graph.TokenEnd, Owner: func(ctx context.Context) string {
 			v := auth.ViewerFrom(ctx)
 			return fmt.Sprint(v.Environment, "/", v.User)
 		}})

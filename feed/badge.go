@@ -20,7 +20,7 @@ type BadgeWatch struct {
 }
 
 // WatchBadge tells the badge of a feed: as it is, then whenever it has changed; to whoever is slow only the newest. It
-// ends with ctx. wake is called whenever Next may have something to tell; it must not block, and may be called before
+// is to be closed, and tells nothing more once ctx has ended. wake is called whenever Next may have something to tell; it must not block, and may be called before
 // WatchBadge has returned, or after the end.
 func (s *Service) WatchBadge(ctx context.Context, ref Ref, wake func()) (*BadgeWatch, error) {
 	line, err := s.Bus.Listen(topic(ref.Environment, ref.Channel, ref.User), wake)
@@ -32,9 +32,12 @@ func (s *Service) WatchBadge(ctx context.Context, ref Ref, wake func()) (*BadgeW
 		line.Close()
 		return nil, err
 	}
-	s.register(ctx, &w.follower)
+	s.register(&w.follower)
 	return w, nil
 }
+
+// Close ends the watch.
+func (w *BadgeWatch) Close() { w.service.hangUp(&w.follower) }
 
 // Next returns the badge if it isn't as it was told last, and the position at which it is so; ok is false if there is
 // nothing new until wake is called again. It may read the feed's row. An error is the end. Next is meant for one goroutine at

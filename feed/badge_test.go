@@ -102,16 +102,21 @@ func TestWatchBadgeSurvivesTheBus(t *testing.T) {
 	}
 }
 
+// badgesAlone is a watch without its positions.
+type badgesAlone struct{ *BadgeWatch }
+
+func (b badgesAlone) Next() (belfry.Badge, bool, error) {
+	badge, _, ok, err := b.BadgeWatch.Next()
+	return badge, ok, err
+}
+
 func TestWatchBadgeEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	events, err := pull.Channel(ctx, func(wake func()) (pull.Next[belfry.Badge], error) {
+	events, err := pull.Channel(ctx, func(wake func()) (pull.Source[belfry.Badge], error) {
 		watch, err := w.WatchBadge(ctx, w.know(env, "ann"), wake)
-		return func() (belfry.Badge, bool, error) {
-			badge, _, ok, err := watch.Next()
-			return badge, ok, err
-		}, err
+		return badgesAlone{watch}, err
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -39,8 +39,8 @@ type Subscription struct {
 }
 
 // Subscribe tells what happens to a feed: what came after since, then a Synced event, then live. Without since it
-// begins at the present. It ends with ctx. wake is called whenever Next may have something new to tell; it must not
-// block, and may be called before Subscribe has returned, or after the end.
+// begins at the present. It is to be closed, and tells nothing more once ctx has ended. wake is called whenever Next may
+// have something new to tell; it must not block, and may be called before Subscribe has returned, or after the end.
 //
 // The order matters: first listen, then read the past, so that nothing falls in between.
 func (s *Service) Subscribe(ctx context.Context, ref Ref, since *belfry.Position, wake func()) (*Subscription, error) {
@@ -70,25 +70,30 @@ func (s *Service) subscribe(ctx context.Context, ref Ref, only *eventFilter, sin
 	}
 	sub := &Subscription{follower: follower{ref: ref, line: line}, service: s, ctx: ctx, only: only, unsaid: true}
 	sub.replay(past)
-	s.register(ctx, &sub.follower)
+	s.register(&sub.follower)
 	return sub, nil
 }
 
-// register lets the sweep know of a listener until ctx ends, and hangs up then.
-func (s *Service) register(ctx context.Context, l *follower) {
+// register lets the sweep know of a listener.
+func (s *Service) register(l *follower) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.followers == nil {
 		s.followers = make(map[*follower]struct{})
 	}
 	s.followers[l] = struct{}{}
-	context.AfterFunc(ctx, func() {
-		s.mu.Lock()
-		delete(s.followers, l)
-		s.mu.Unlock()
-		l.line.Close()
-	})
 }
+
+// hangUp forgets a listener.
+func (s *Service) hangUp(l *follower) {
+	s.mu.Lock()
+	delete(s.followers, l)
+	s.mu.Unlock()
+	l.line.Close()
+}
+
+// Close ends the subscription.
+func (sub *Subscription) Close() { sub.service.hangUp(&sub.follower) }
 
 // Next returns the next event; ok is false if there is none until wake is called again. It may read the database. An
 // error is the end, because ctx has ended or the database can't be read: then the listener comes back with its last
@@ -206,21 +211,22 @@ func (sub *Subscription) follow(notices []Notice) (events []Event, complete bool
 // past reads what happened next since a position, up to replayChunk events, followed by Synced if that is all; or Reset
 // alone if it can't be told. Whoever has begun to read isn't too far behind, whatever has come meanwhile.
 func (s *Service) past(ctx context.Context, ref Ref, since *belfry.Position, begun bool) (events []Event, err error) {
+	recipient, err := s.UserID(ctx, ref.Environment, ref.User)
+	if err != nil {
+		return nil, err
+	}
+	// Most who come back have missed nothing, and one row says so: when a node's clients all do, that is what counts.
+	h, err := readHeader(ctx, s.Pool, selectHeader, key{ref.Environment, recipient, ref.Channel})
+	if err != nil {
+		return nil, err
+	}
+	if e, all := present(h, since, begun); all {
+		return []Event{e}, nil
+	}
 	err = s.read(ctx, ref, func(tx pgx.Tx, h *header) error {
-		now := Event{Kind: Synced, Position: h.position(), Badge: h.cells.Badge()}
-		reset := func(why ResetReason) {
-			now.Kind, now.Reason = Reset, why
+		now, all := present(h, since, begun)
+		if all {
 			events = []Event{now}
-		}
-		switch {
-		case since == nil || *since == now.Position:
-			events = []Event{now}
-			return nil
-		case since.Version > h.version, since.Epoch != h.epoch && *since != (belfry.Position{}):
-			reset(UnknownPosition)
-			return nil
-		case !begun && h.version-since.Version > maxReplay:
-			reset(TooMany)
 			return nil
 		}
 		upTo := min(h.version, since.Version+replayChunk)
@@ -228,12 +234,30 @@ func (s *Service) past(ctx context.Context, ref Ref, since *belfry.Position, beg
 		switch {
 		case err != nil:
 			return err
-		case int64(len(events)) != upTo-since.Version:
-			reset(TooOld) // changes of that time have been dropped
+		case int64(len(events)) != upTo-since.Version: // changes of that time have been dropped
+			now.Kind, now.Reason = Reset, TooOld
+			events = []Event{now}
 		case upTo == h.version:
 			events = append(events, now)
 		}
 		return nil
 	})
 	return events, err
+}
+
+// present is the event that tells where a feed is: Synced, or Reset if what happened since a position can't be told. all
+// is false if something happened that can.
+func present(h *header, since *belfry.Position, begun bool) (now Event, all bool) {
+	now = Event{Kind: Synced, Position: h.position(), Badge: h.cells.Badge()}
+	switch {
+	case since == nil || *since == now.Position:
+		return now, true
+	case since.Version > h.version, since.Epoch != h.epoch && *since != (belfry.Position{}):
+		now.Kind, now.Reason = Reset, UnknownPosition
+		return now, true
+	case !begun && h.version-since.Version > maxReplay:
+		now.Kind, now.Reason = Reset, TooMany
+		return now, true
+	}
+	return now, false
 }

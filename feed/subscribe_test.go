@@ -22,12 +22,8 @@ type listener struct {
 func (w *world) subscribe(t testing.TB, ref Ref, since *belfry.Position) listener {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	events, err := pull.Channel(ctx, func(wake func()) (pull.Next[Event], error) {
-		sub, err := w.Subscribe(ctx, ref, since, wake)
-		if err != nil {
-			return nil, err
-		}
-		return sub.Next, nil
+	events, err := pull.Channel(ctx, func(wake func()) (pull.Source[Event], error) {
+		return w.Subscribe(ctx, ref, since, wake)
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -22,43 +22,58 @@ func (r *Resolver) subscribe(ctx context.Context, ref feed.Ref, since *string, f
 	if err != nil {
 		return nil, err
 	}
-	return pull.Channel(ctx, func(wake func()) (pull.Next[model.FeedEvent], error) {
+	return pull.Channel(ctx, func(wake func()) (pull.Source[model.FeedEvent], error) {
+		lasting, told := pull.Lasting(ctx), r.teller(ctx, ref)
 		var sub *feed.Subscription
 		var err error
 		if filter != nil {
-			sub, err = r.Feeds.SubscribeWhere(ctx, ref, filter.Filter(), from, wake)
+			sub, err = r.Feeds.SubscribeWhere(lasting, ref, filter.Filter(), from, wake)
 		} else {
-			sub, err = r.Feeds.Subscribe(ctx, ref, from, wake)
+			sub, err = r.Feeds.Subscribe(lasting, ref, from, wake)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("subscribe: %w", err)
 		}
-		told := r.teller(ctx, ref)
-		return func() (model.FeedEvent, bool, error) {
-			e, ok, err := sub.Next()
-			if !ok {
-				return nil, false, err
-			}
-			return told(&e), true, nil
-		}, nil
+		return &feedEvents{sub, told}, nil
 	})
+}
+
+// feedEvents is a subscription in the API's form.
+type feedEvents struct {
+	*feed.Subscription
+	told func(*feed.Event) model.FeedEvent
+}
+
+// Next implements pull.Source.
+func (f *feedEvents) Next() (model.FeedEvent, bool, error) {
+	e, ok, err := f.Subscription.Next()
+	if !ok {
+		return nil, false, err
+	}
+	return f.told(&e), true, nil
 }
 
 // watchBadge tells the badge of a feed.
 func (r *Resolver) watchBadge(ctx context.Context, ref feed.Ref) (<-chan *model.BadgeEvent, error) {
-	return pull.Channel(ctx, func(wake func()) (pull.Next[*model.BadgeEvent], error) {
-		watch, err := r.Feeds.WatchBadge(ctx, ref, wake)
+	return pull.Channel(ctx, func(wake func()) (pull.Source[*model.BadgeEvent], error) {
+		watch, err := r.Feeds.WatchBadge(pull.Lasting(ctx), ref, wake)
 		if err != nil {
 			return nil, fmt.Errorf("watch the badge: %w", err)
 		}
-		return func() (*model.BadgeEvent, bool, error) {
-			badge, at, ok, err := watch.Next()
-			if !ok {
-				return nil, false, err
-			}
-			return &model.BadgeEvent{Badge: badge, Position: at.String()}, true, nil
-		}, nil
+		return badgeEvents{watch}, nil
 	})
+}
+
+// badgeEvents is a watch in the API's form.
+type badgeEvents struct{ *feed.BadgeWatch }
+
+// Next implements pull.Source.
+func (b badgeEvents) Next() (*model.BadgeEvent, bool, error) {
+	badge, at, ok, err := b.BadgeWatch.Next()
+	if !ok {
+		return nil, false, err
+	}
+	return &model.BadgeEvent{Badge: badge, Position: at.String()}, true, nil
 }
 
 // teller makes the API's form of a feed's events for one subscription: encoded, as far as what it selects can be.
@@ -71,6 +86,7 @@ func (r *Resolver) teller(ctx context.Context, ref feed.Ref) func(*feed.Event) m
 	if selection.Personal() {
 		key.viewer = auth.ViewerFrom(ctx)
 	}
+	ctx = pull.Lasting(ctx)
 	return func(e *feed.Event) model.FeedEvent {
 		told, ok := e.Memo.Do(key, func() any { return r.tell(ctx, ref, e, selection) }).(model.FeedEvent)
 		if !ok { // whoever was to make it panicked
@@ -109,7 +125,13 @@ type encoded struct {
 	json []byte
 }
 
-var _ graphql.Marshaler = encoded{}
+var (
+	_ graphql.Marshaler = encoded{}
+	_ pull.JSON         = encoded{}
+)
+
+// JSON implements pull.JSON.
+func (e encoded) JSON() []byte { return e.json }
 
 // MarshalGQL implements graphql.Marshaler.
 func (e encoded) MarshalGQL(w io.Writer) {

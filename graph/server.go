@@ -21,7 +21,7 @@ import (
 type Config struct {
 	Resolver *Resolver
 	Auth     *auth.Service
-	// WebSocket carries subscriptions. Its connection_init is to be decided by InitConnection.
+	// WebSocket carries subscriptions. Its connection_init is to be decided by InitConnection, and TokenEnd is when it has to end.
 	WebSocket graphql.Transport
 	// EventStreams carries subscriptions where there can't be WebSockets; one with the defaults if nil.
 	EventStreams *EventStreams
@@ -80,42 +80,42 @@ func authenticated(a *auth.Service, log *slog.Logger, next http.Handler) http.Ha
 			refuse(w, r, log, status, err)
 			return
 		}
-		ctx := context.WithValue(auth.WithViewer(r.Context(), viewer), untilKey{}, until)
-		next.ServeHTTP(w, r.WithContext(ctx))
+		next.ServeHTTP(w, r.WithContext(withViewer(r.Context(), viewer, until)))
 	})
 }
 
 // InitConnection decides about a WebSocket from the payload of its connection_init. The context that it returns carries
-// the viewer, and ends when the user token does.
+// the viewer, and the end of the user token for TokenEnd, and nothing else: a socket may be open for days.
 func InitConnection(a *auth.Service) func(context.Context, map[string]any) (context.Context, error) {
 	return func(ctx context.Context, payload map[string]any) (context.Context, error) {
 		credentials, err := auth.CredentialsFromInit(payload)
 		if err != nil {
 			return ctx, err
 		}
-		if credentials == (auth.Credentials{}) && auth.ViewerFrom(ctx).Environment != 0 {
-			until, _ := ctx.Value(untilKey{}).(time.Time)
-			return expiring(ctx, until), nil // they came with the upgrade request
+		viewer, until := auth.ViewerFrom(ctx), TokenEnd(ctx)
+		if credentials != (auth.Credentials{}) || viewer.Environment == 0 { // otherwise they came with the upgrade request
+			if viewer, until, err = a.Authenticate(ctx, credentials); err != nil {
+				return ctx, err
+			}
 		}
-		viewer, until, err := a.Authenticate(ctx, credentials)
-		if err != nil {
-			return ctx, err
-		}
-		return expiring(auth.WithViewer(ctx, viewer), until), nil
+		return withViewer(context.Background(), viewer, until), nil
 	}
+}
+
+// withViewer adds who asks, and until when that is good; zero: for ever.
+func withViewer(ctx context.Context, v belfry.Viewer, until time.Time) context.Context {
+	ctx = auth.WithViewer(ctx, v)
+	if until.IsZero() {
+		return ctx
+	}
+	return context.WithValue(ctx, untilKey{}, until)
+}
+
+// TokenEnd is when the user token of a request, or of a socket, ends; zero: never.
+func TokenEnd(ctx context.Context) time.Time {
+	until, _ := ctx.Value(untilKey{}).(time.Time)
+	return until
 }
 
 // untilKey is where a context has the end of its user token.
 type untilKey struct{}
-
-// expiring is the context of a socket, ended when its user token ends. A zero until is never.
-func expiring(socket context.Context, until time.Time) context.Context {
-	if until.IsZero() {
-		return socket
-	}
-	ctx, cancel := context.WithDeadlineCause(socket, until, errTokenExpired)
-	context.AfterFunc(socket, cancel) // when the socket closes earlier
-	return ctx
-}
-
-var errTokenExpired = belfry.Errorf(belfry.Unauthenticated, "the user token has expired: connect again with a new one")

@@ -146,9 +146,12 @@ func (s *EventStreams) Do(w http.ResponseWriter, r *http.Request, exec graphql.G
 		refuse(w, r, s.log, http.StatusBadRequest, err)
 		return
 	}
-	until, _ := r.Context().Value(untilKey{}).(time.Time)
-	ctx, cancel := context.WithCancel(expiring(r.Context(), until))
-	defer cancel() // ends the source
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	if until := TokenEnd(ctx); !until.IsZero() {
+		ctx, cancel = context.WithDeadline(ctx, until)
+		defer cancel()
+	}
 	op, errs := exec.CreateOperationContext(ctx, params)
 	if errs == nil && op.Operation.Operation == ast.Mutation && r.Method == http.MethodGet {
 		refuseMutation(w, r, s.log)
@@ -165,13 +168,14 @@ func (s *EventStreams) Do(w http.ResponseWriter, r *http.Request, exec graphql.G
 		return
 	}
 	if op.Operation.Operation == ast.Subscription {
-		ctx = pull.With(ctx, st)
+		ctx = pull.With(ctx, st, ctx)
 	}
+	defer st.close()
 	responses, ctx := exec.DispatchOperation(ctx, op)
 	if op.Operation.Operation == ast.Subscription {
 		giveBackTurn(ctx)
 	}
-	st.follow(ctx, responses)
+	st.follow(ctx, op, responses)
 }
 
 // refuse answers a request whose stream may not begin.
@@ -192,7 +196,7 @@ type stream struct {
 	conn     *http.ResponseController
 	leave    chan struct{} // closed when the node stops
 	wake     chan struct{}
-	fill     func() bool // what responses receive from; nil: they wait by themselves
+	source   pull.Pulled // what responses receives from; nil: they wait by themselves
 	interval time.Duration
 }
 
@@ -206,8 +210,18 @@ func (s *stream) Wake() {
 	}
 }
 
-// Fill implements pull.Consumer.
-func (s *stream) Fill(fill func() bool) { s.fill = fill }
+// Follow implements pull.Consumer.
+func (s *stream) Follow(source pull.Pulled) { s.source = source }
+
+// Following implements pull.Consumer.
+func (s *stream) Following() pull.Pulled { return s.source }
+
+// close lets go of the source.
+func (s *stream) close() {
+	if s.source != nil {
+		s.source.Close()
+	}
+}
 
 // begin tells the client that it is connected.
 func (s *stream) begin() error {
@@ -224,30 +238,33 @@ func (s *stream) begin() error {
 }
 
 // follow sends responses until there are no more, or somebody goes.
-func (s *stream) follow(ctx context.Context, responses graphql.ResponseHandler) {
+func (s *stream) follow(ctx context.Context, op *graphql.OperationContext, responses graphql.ResponseHandler) {
 	ping := time.NewTicker(s.interval)
 	defer ping.Stop()
 	for ctx.Err() == nil {
-		if s.fill != nil { // a subscription; of another operation the client hears the end
+		if s.source != nil { // a subscription; of another operation the client hears the end
 			select {
 			case <-s.leave:
 				return
 			default:
 			}
-		}
-		if s.fill != nil && !s.fill() {
-			select {
-			case <-s.wake:
-			case <-ping.C:
-				if s.say(":\n\n") != nil {
+			switch event, what := s.source.Fill(); {
+			case what == pull.End:
+				if ctx.Err() == nil { // otherwise it is broken off, not complete
+					_ = s.complete()
+				}
+				return
+			case what == pull.Nothing:
+				if !s.rest(ctx, ping.C) {
 					return
 				}
-			case <-s.leave:
-				return
-			case <-ctx.Done():
-				return
+				continue
+			case event != nil:
+				if s.say(`event: next`+"\n"+`data: {"data":{"`+pull.ResponseKey(op)+`":`+string(event)+"}}\n\n") != nil {
+					return
+				}
+				continue
 			}
-			continue
 		}
 		response := responses(ctx)
 		if response == nil {
@@ -260,6 +277,19 @@ func (s *stream) follow(ctx context.Context, responses graphql.ResponseHandler) 
 			return
 		}
 	}
+}
+
+// rest waits until there may be something to say, and reports whether somebody is still there to say it to.
+func (s *stream) rest(ctx context.Context, ping <-chan time.Time) bool {
+	select {
+	case <-s.wake:
+		return true
+	case <-ping:
+		return s.say(":\n\n") == nil
+	case <-s.leave:
+	case <-ctx.Done():
+	}
+	return false
 }
 
 func (s *stream) next(r *graphql.Response) error {

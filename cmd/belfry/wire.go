@@ -98,7 +98,7 @@ func build(ctx context.Context, config node, o options, log *slog.Logger) (_ *be
 	n.people.HandOver = []recipient.HandOver{n.delivery.Merge, n.feeds.Merge}
 	n.people.Forget = []recipient.Forget{n.engine.Forget, n.delivery.Forget, n.feeds.Forget}
 	n.sockets = graphqlws.New(graphqlws.Config{
-		AllowedOrigins: config.AllowedOrigins, Init: n.initConnection(), Owner: socketOwner,
+		AllowedOrigins: config.AllowedOrigins, Init: n.initConnection(), Expires: graph.TokenEnd, Owner: socketOwner,
 		Panicked: func(p any) { log.Error("a panic", "panic", p, "stack", string(debug.Stack())) },
 	})
 	n.streams = &graph.EventStreams{Owner: socketOwner}

@@ -121,6 +121,30 @@ func compiled(t *testing.T, c *encoder.Compiler, query string, variables map[str
 	return c.Compile(op, graphql.CollectFields(op, op.Operation.SelectionSet, []string{"Subscription"})[0].Selections)
 }
 
+// What one document selects may depend on variables.
+func TestVariablesHaveTheirSay(t *testing.T) {
+	t.Parallel()
+	c := encoder.NewCompiler()
+	for query, depends := range map[string]bool{
+		`subscription ($all: Boolean!) { feedEvents { position badge { total @include(if: $all) unread } } }`:                        true,
+		`subscription ($all: Boolean!) { feedEvents { ...e } } fragment e on FeedEvent { position badge @skip(if: $all) { total } }`: true,
+		`subscription ($since: String) { feedEvents(since: $since) { position } }`:                                                   false,
+	} {
+		op, errs := schemaOnly().executor.CreateOperationContext(graphql.StartOperationTrace(t.Context()),
+			&graphql.RawParams{Query: query, Variables: map[string]any{"all": true, "since": "0-0"}})
+		if errs != nil {
+			t.Fatal(errs)
+		}
+		compile := func(all bool) *encoder.Selection {
+			again := graphql.OperationContext{RawQuery: op.RawQuery, Doc: op.Doc, Operation: op.Operation, Variables: map[string]any{"all": all}}
+			return c.Compile(&again, graphql.CollectFields(&again, op.Operation.SelectionSet, []string{"Subscription"})[0].Selections)
+		}
+		if first, other := compile(true), compile(false); (first != other) != depends || compile(true) != first {
+			t.Errorf("%s: depends on its variables: %v, want %v", query, first != other, depends)
+		}
+	}
+}
+
 // Those who select the same share what is encoded, however they say it.
 func TestTheSameSelectionIsCompiledOnce(t *testing.T) {
 	t.Parallel()

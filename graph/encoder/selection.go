@@ -3,6 +3,8 @@ package encoder
 import (
 	"crypto/sha256"
 	"fmt"
+	"strings"
+	"weak"
 
 	"github.com/99designs/gqlgen/graphql"
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -36,6 +38,9 @@ const (
 // Compiler compiles selections, the same ones once. It is safe for concurrent use.
 type Compiler struct {
 	selections *lru.Cache[[sha256.Size]byte, *Selection] // by the hash of their signature
+	// operations are those of documents without directives, so that variables have no say in what they select. The server
+	// keeps the documents, not this.
+	operations *lru.Cache[weak.Pointer[ast.OperationDefinition], *Selection]
 }
 
 // NewCompiler returns a Compiler.
@@ -44,14 +49,35 @@ func NewCompiler() *Compiler {
 	if err != nil {
 		panic(err) // of a size that isn't positive
 	}
-	return &Compiler{selections}
+	operations, err := lru.New[weak.Pointer[ast.OperationDefinition], *Selection](MaxSelections)
+	if err != nil {
+		panic(err)
+	}
+	return &Compiler{selections, operations}
 }
 
-// Compile compiles what a validated operation, with its variables, selects of feed events. How large the selection is,
+// Compile compiles what a validated subscription, with its variables, selects of feed events. How large the selection is,
 // fragments expanded, and how long its aliases, is for the caller to limit.
 func (c *Compiler) Compile(op *graphql.OperationContext, selected ast.SelectionSet) *Selection {
+	if strings.Contains(op.RawQuery, "@") {
+		s, _ := c.compile(op, selected)
+		return s
+	}
+	key := weak.Make(op.Operation)
+	if s, ok := c.operations.Get(key); ok {
+		return s
+	}
+	s, shared := c.compile(op, selected)
+	if shared {
+		c.operations.Add(key, s)
+	}
+	return s
+}
+
+// compile reports whether those who select the same share the selection.
+func (c *Compiler) compile(op *graphql.OperationContext, selected ast.SelectionSet) (s *Selection, shared bool) {
 	with := compiler{op: &graphql.OperationContext{Doc: op.Doc, Variables: op.Variables}}
-	s := &Selection{
+	s = &Selection{
 		upserted:  compileKind(&with, &itemUpserted, selected),
 		patched:   compileKind(&with, &itemsPatched, selected),
 		removed:   compileKind(&with, &itemsRemoved, selected),
@@ -61,14 +87,14 @@ func (c *Compiler) Compile(op *graphql.OperationContext, selected ast.SelectionS
 		personal:  with.personal,
 	}
 	if with.signature.Len() > MaxSignature {
-		return s
+		return s, false
 	}
 	key := sha256.Sum256([]byte(with.signature.String()))
 	if known, ok, _ := c.selections.PeekOrAdd(key, s); ok {
 		c.selections.Get(key) // it was used
-		return known
+		return known, true
 	}
-	return s
+	return s, true
 }
 
 // compileKind compiles what is selected of one type of event.

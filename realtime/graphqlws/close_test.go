@@ -16,50 +16,32 @@ import (
 	"github.com/belfryhq/belfry/realtime/graphqlws"
 )
 
-// deadline is a context whose deadline comes when the test says so.
-type deadline struct {
-	context.Context
-	passed chan struct{}
-}
-
-func (d deadline) Done() <-chan struct{} { return d.passed }
-
-func (d deadline) Err() error {
-	select {
-	case <-d.passed:
-		return context.DeadlineExceeded
-	default:
-		return nil
-	}
-}
-
 // A complete would tell the client that the subscription is over: it wouldn't begin it again.
 func TestAnEndingConnectionDoesNotCompleteOperations(t *testing.T) {
 	t.Parallel()
 	type end struct {
-		transport     *graphqlws.Transport
-		expire, leave func()
+		transport *graphqlws.Transport
+		leave     func()
 	}
 	for name, tt := range map[string]struct {
 		how  func(end)
 		code int
 	}{
-		"credentials expire":    {func(e end) { e.expire() }, 4403},
+		"credentials expire":    {func(e end) { e.transport.Expire() }, 4403},
 		"Init's context ends":   {func(e end) { e.leave() }, 1012},
 		"the server is drained": {func(e end) { go e.transport.Drain(context.Background()) }, 1012},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for range 20 {
-				d := deadline{context.Background(), make(chan struct{})}
-				ctx, leave := context.WithCancel(d)
+				ctx, leave := context.WithCancel(context.Background())
 				s := serve(t, graphqlws.Config{Init: func(context.Context, map[string]any) (context.Context, error) { return ctx, nil }})
 				c := dialInit(t, s.url)
 				c.subscribe("1")
 				eventually(t, "it is subscribed", func() bool { return s.transport.Stats().Operations == 1 })
 				s.SendNextSubscriptionMessage()
 				c.expect(event)
-				tt.how(end{s.transport, func() { close(d.passed) }, leave})
+				tt.how(end{s.transport, leave})
 				c.expectClose(tt.code)
 				leave()
 			}

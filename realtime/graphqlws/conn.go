@@ -6,8 +6,10 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -32,8 +34,9 @@ const (
 	closing // a close frame is queued or sent, or none is to be: nothing else is
 )
 
-// conn is one connection. While nothing happens it has one goroutine, the reader, which also has the last word: it
-// closes the socket when it ends, or leaves that to a flusher that is still writing the answer to a close frame.
+// conn is one connection. While nothing happens it has one goroutine, which waits for something to read: the reader, one
+// goroutine after the other. The last one also has the last word: it closes the socket when it ends, or leaves that to a
+// flusher that is still writing the answer to a close frame.
 //
 // Whoever wants the connection to end calls leave (with a close frame, after what is running), shut (with one, at once)
 // or cut (without); the first one decides, but who is leaving may still be hurried.
@@ -42,7 +45,12 @@ type conn struct {
 	exec      graphql.GraphExecutor
 	ws        *websocket.Conn // reads only: it knows nothing of what is written to socket
 	socket    net.Conn
-	limiter   limiter // the reader's own
+
+	// The following are the reader's own.
+	incoming *readOnly       // what ws reads from socket
+	raw      syscall.RawConn // of socket; nil: it can't be waited for without reading
+	limiter  limiter
+	answered bool // a close frame has been read, or is to be written for what was read
 
 	place place       // in the wheel, and guarded by it
 	heard atomic.Bool // something has come since the last visit
@@ -52,14 +60,15 @@ type conn struct {
 	owner      string
 	ctx        context.Context // of operations; as Init returned it
 	cancel     context.CancelFunc
-	operations map[string]*operation // by id; those that neither side has ended
-	running    int                   // goes on for a moment after an operation has ended
-	finite     int                   // of those that run: not known to be subscriptions
-	farewell   *CloseError           // of one that is leaving
+	operations []*operation // those that neither side has ended
+	running    int          // goes on for a moment after an operation has ended
+	finite     int          // of those that run: not known to be subscriptions
+	farewell   *CloseError  // of one that is leaving
 	queue      queue
 	readerGone bool
 
 	deadline time.Time // of the initialisation, then of the next ping. The wheel's own after the acknowledgement.
+	expires  time.Time // zero: never
 	missed   int       // visits since anything was heard; the wheel's own
 }
 
@@ -82,7 +91,7 @@ func (c *conn) shutLocked(code int, reason string) {
 	}
 	c.phase = closing
 	c.queue.append(func(b []byte) []byte { return appendClose(b, code, reason) })
-	c.cancel()
+	c.stop()
 	_ = c.socket.SetReadDeadline(time.Now().Add(closeTimeout)) // fails if it is closed already
 }
 
@@ -96,7 +105,7 @@ func (c *conn) leave(code int, reason string) {
 	}
 	if c.phase == acknowledged {
 		c.phase = leaving
-		for _, o := range c.operations {
+		for _, o := range slices.Clone(c.operations) {
 			if o.endless {
 				c.forget(o)
 			}
@@ -123,11 +132,26 @@ func (c *conn) goIfDone() {
 
 // forget ends an operation without a word. The caller holds mu.
 func (c *conn) forget(o *operation) {
-	if c.operations[o.id] == o {
-		delete(c.operations, o.id)
-	}
+	c.strike(o)
 	o.cancel()
 	o.Wake() // to be done
+}
+
+// operation finds an operation by its id; nil if there is none. The caller holds mu.
+func (c *conn) operation(id string) *operation {
+	for _, o := range c.operations { // usually one or two
+		if o.id == id {
+			return o
+		}
+	}
+	return nil
+}
+
+// strike has the client's view of the connection without an operation, if it is there. The caller holds mu.
+func (c *conn) strike(o *operation) {
+	if i := slices.Index(c.operations, o); i >= 0 {
+		c.operations = slices.Delete(c.operations, i, i+1)
+	}
 }
 
 // cut ends the connection at once, because the peer wouldn't get a close frame. Its client sees 1006, and comes back.
@@ -137,29 +161,28 @@ func (c *conn) cut(why error) {
 		c.transport.slow.Add(1)
 	}
 	c.phase = closing
-	cancel := c.cancel
+	c.stop()
 	c.mu.Unlock()
-	cancel()
 	_ = c.socket.Close()
 }
 
-// lapse ends a connection because of how the context that came from Init has ended.
-func (c *conn) lapse(err error) {
-	if errors.Is(err, context.DeadlineExceeded) {
-		c.leave(CloseForbidden, "Credentials expired")
-		return
+// stop ends the contexts of everything that goes on. The caller holds mu.
+func (c *conn) stop() {
+	c.cancel()
+	for _, o := range c.operations {
+		o.cancel()
 	}
-	c.leave(CloseServiceRestart, "Service restart")
 }
 
 // end is what the reader does last.
-func (c *conn) end(answered bool) {
+func (c *conn) end() {
+	answered := c.answered
 	c.mu.Lock()
 	c.phase = closing
 	c.readerGone = true
 	flush := answered && c.startFlush()
 	wait := answered && c.queue.flushing
-	c.cancel()
+	c.stop()
 	for _, o := range c.operations {
 		o.Wake() // to be done
 	}
@@ -178,13 +201,16 @@ var errSilent = errors.New("nothing was heard from the peer")
 // visit does what is due, and returns when to come again; never if zero. Only the wheel calls it.
 func (c *conn) visit(now time.Time) time.Time {
 	c.mu.Lock()
-	phase, deadline := c.phase, c.deadline
+	phase, deadline, expires, due := c.phase, c.deadline, c.expires, c.due()
 	c.mu.Unlock()
 	switch {
 	case phase == closing:
 		return time.Time{}
+	case !expires.IsZero() && !now.Before(expires):
+		c.leave(CloseForbidden, "Credentials expired")
+		return time.Time{}
 	case now.Before(deadline):
-		return deadline
+		return due
 	case phase < acknowledged:
 		c.shut(CloseInitTimeout, "Connection initialisation timeout")
 		return time.Time{}
@@ -199,6 +225,14 @@ func (c *conn) visit(now time.Time) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.deadline = now.Add(c.transport.config.PingInterval)
+	return c.due()
+}
+
+// due is when to visit next. The caller holds mu.
+func (c *conn) due() time.Time {
+	if !c.expires.IsZero() && c.expires.Before(c.deadline) {
+		return c.expires
+	}
 	return c.deadline
 }
 

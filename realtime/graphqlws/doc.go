@@ -1,8 +1,9 @@
 // Package graphqlws serves GraphQL over WebSocket with the graphql-transport-ws protocol, as a transport of gqlgen:
 // queries, mutations and subscriptions. gorilla/websocket shakes hands and reads frames; the rest is written here.
 //
-// An idle connection has one goroutine, which reads, and no buffer for writing. The handler returns after the upgrade,
-// so that net/http lets go of the request. Frames are queued as bytes and written many at a time by a goroutine that
+// An idle connection has one goroutine, which waits for something to read on the smallest stack there is, and no buffer
+// for writing. A subscription whose events encode themselves has no execution either: see [pull.Pulled]. The handler
+// returns after the upgrade, so that net/http lets go of the request. Frames are queued as bytes and written many at a time by a goroutine that
 // lives only while there is something to write. Pings and the initialisation's timeout come from one timing wheel.
 //
 // # Guarantees
@@ -25,4 +26,5 @@
 //   - http.Server.Shutdown and the server's BaseContext don't concern WebSockets: call [Transport.Drain].
 //   - The limit on connections counts those of one node.
 //   - Operations see no request headers: credentials in them must have become values of the request's context before.
+//   - Responses with events that encode themselves aren't seen by interceptors of responses.
 package graphqlws

@@ -17,15 +17,14 @@ type leaver struct {
 	client
 	started, finish chan struct{}
 	cut             chan error // why a mutation's context has ended before it was told to finish
-	expire, end     func()     // what Init has returned
+	end             func()     // of what Init has returned
 }
 
 func newLeaver(t *testing.T) *leaver {
 	t.Helper()
-	d := deadline{context.Background(), make(chan struct{})}
-	ctx, end := context.WithCancel(d)
+	ctx, end := context.WithCancel(context.Background())
 	t.Cleanup(end)
-	l := &leaver{started: make(chan struct{}), finish: make(chan struct{}), cut: make(chan error, 1), expire: func() { close(d.passed) }, end: end}
+	l := &leaver{started: make(chan struct{}), finish: make(chan struct{}), cut: make(chan error, 1), end: end}
 	l.server = serve(t, graphqlws.Config{Init: func(context.Context, map[string]any) (context.Context, error) { return ctx, nil }})
 	l.AroundOperations(func(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
 		if graphql.GetOperationContext(ctx).Operation.Operation == ast.Mutation {
@@ -52,7 +51,7 @@ var leavings = map[string]struct {
 	begin func(*leaver)
 	code  int
 }{
-	"credentials expire":    {func(l *leaver) { l.expire() }, 4403},
+	"credentials expire":    {func(l *leaver) { l.transport.Expire() }, 4403},
 	"Init's context ends":   {func(l *leaver) { l.end() }, 1012},
 	"the server is drained": {func(l *leaver) { go l.transport.Drain(context.Background()) }, 1012},
 }

@@ -22,7 +22,8 @@ const CodeTooManyOperations = "TOO_MANY_OPERATIONS"
 // conn.operations, and to ours, as one that is running, until done.
 //
 // It has a goroutine while there is something to do. A subscription whose source can be pulled, see [pull.Channel], has
-// none in between: the source's wake starts one, which takes from it what there is, once.
+// none in between: the source's wake starts one, which takes from it what there is, once. Nor has it an execution as long as its
+// events are JSON already.
 type operation struct {
 	conn *conn
 	id   string
@@ -33,11 +34,25 @@ type operation struct {
 	cancel  context.CancelFunc
 	stage   atomic.Int32
 
-	// The following are of the goroutine.
-	opCtx       *graphql.OperationContext
-	responses   graphql.ResponseHandler
-	responseCtx context.Context
-	fill        func() bool // what responses receives from; nil: it waits by itself
+	// The following are the goroutine's.
+	request   request
+	execution *execution
+	recovered graphql.RecoverFunc // makes an error of a panic; nil before the first execution
+	source    pull.Pulled         // nil: the execution waits by itself
+	head      []byte              // the beginning of a next message with an event that is JSON
+}
+
+// request is what the client asks for.
+type request struct {
+	Query, OperationName  string
+	Variables, Extensions json.RawMessage
+}
+
+// execution is what gqlgen has made of a request.
+type execution struct {
+	opCtx     *graphql.OperationContext
+	responses graphql.ResponseHandler
+	ctx       context.Context // of the responses
 }
 
 // Stages of an operation. After its end it stays in the last one.
@@ -55,7 +70,7 @@ func (c *conn) subscribe(m message) {
 	o := &operation{conn: c, id: m.id, next: fmt.Appendf(nil, `{"id":%s,"type":"next","payload":`, quoted)}
 	limit := c.transport.config.MaxOperations
 	c.mu.Lock()
-	_, duplicate := c.operations[m.id]
+	duplicate := c.operation(m.id) != nil
 	switch {
 	case c.phase >= leaving: // the client asks again on its next connection
 	case c.phase != acknowledged:
@@ -74,11 +89,8 @@ func (c *conn) subscribe(m message) {
 		c.replyText(o.errorMessage(err)...)
 		return
 	default:
-		if c.operations == nil {
-			c.operations = make(map[string]*operation)
-		}
 		o.ctx, o.cancel = context.WithCancel(c.ctx)
-		c.operations[m.id] = o
+		c.operations = append(c.operations, o)
 		c.running++
 		c.finite++
 		c.mu.Unlock()
@@ -96,8 +108,8 @@ func (c *conn) subscribe(m message) {
 // complete ends an operation at the client's wish. Nothing is sent for it any more.
 func (c *conn) complete(id string) {
 	c.mu.Lock()
-	o := c.operations[id]
-	delete(c.operations, id)
+	o := c.operation(id)
+	c.strike(o)
 	c.mu.Unlock()
 	if o != nil {
 		o.cancel()
@@ -107,6 +119,7 @@ func (c *conn) complete(id string) {
 
 // run begins the operation, and works on it.
 func (o *operation) run(payload []byte) {
+	growStack(0)
 	if o.begin(payload) {
 		o.work()
 	} else {
@@ -117,30 +130,50 @@ func (o *operation) run(payload []byte) {
 // begin reports whether there are responses to come.
 func (o *operation) begin(payload []byte) (ok bool) {
 	defer o.recoverPanic(&ok)
+	if json.Unmarshal(payload, &o.request) != nil || o.request.Query == "" {
+		o.conn.shut(CloseInvalidMessage, "Invalid message: subscribe needs a payload with a query, a string, and optionally operationName, "+
+			"a string, and variables and extensions, objects")
+		return false
+	}
+	return o.execute()
+}
+
+// execute has gqlgen begin with the request, or with it again: then its resolver goes on with the source that there is.
+func (o *operation) execute() (ok bool) {
 	start := graphql.Now()
-	params, err := decodeParams(payload)
-	if err != nil {
-		o.conn.shut(CloseInvalidMessage, "Invalid message: "+err.Error())
+	params := &graphql.RawParams{Query: o.request.Query, OperationName: o.request.OperationName}
+	if decodeObject(o.request.Variables, &params.Variables) != nil || decodeObject(o.request.Extensions, &params.Extensions) != nil {
+		o.conn.shut(CloseInvalidMessage, "Invalid message: variables and extensions must be objects")
 		return false
 	}
 	params.ReadTime = graphql.TraceTiming{Start: start, End: graphql.Now()}
 	exec := o.conn.exec
 	ctx := graphql.StartOperationTrace(o.ctx)
 	opCtx, errs := exec.CreateOperationContext(ctx, params)
-	o.opCtx = opCtx
+	o.execution, o.recovered = &execution{opCtx: opCtx}, opCtx.RecoverFunc
 	ctx = graphql.WithOperationContext(ctx, opCtx)
 	if errs != nil {
 		o.fail(exec.DispatchError(ctx, errs).Errors)
 		return false
 	}
 	if opCtx.Operation.Operation == ast.Subscription {
-		if !o.isSubscription() {
+		if !o.endless && !o.isSubscription() {
 			return false
 		}
-		ctx = pull.With(ctx, o)
+		ctx = pull.With(ctx, o, o.ctx)
 	}
-	o.responses, o.responseCtx = exec.DispatchOperation(ctx, opCtx)
+	o.execution.responses, o.execution.ctx = exec.DispatchOperation(ctx, opCtx)
 	return true
+}
+
+// decodeObject decodes an object, or nothing, with its numbers as they are written.
+func decodeObject(data json.RawMessage, into *map[string]any) error {
+	if data == nil {
+		return nil
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	return d.Decode(into)
 }
 
 // isSubscription notes that the operation isn't one to wait for, and reports whether it may go on.
@@ -158,14 +191,14 @@ func (o *operation) isSubscription() bool {
 	return false
 }
 
-// resume works on a goroutine that has just begun. It makes room on the stack first, while there is nothing on it: to grow
-// it later, step by step and from below many calls, costs as much as encoding a response.
+// resume works on a goroutine that has just begun.
 func (o *operation) resume() {
 	growStack(0)
 	o.work()
 }
 
-// growStack grows the stack to hold what a response takes. n is less than the room; the compiler mustn't know it.
+// growStack makes room on the stack of a goroutine that has just begun, while there is nothing on it: to grow it later, step
+// by step and from below many calls, costs as much as encoding a response. n is less than the room; the compiler mustn't know it.
 //
 //go:noinline
 func growStack(n int) byte {
@@ -189,10 +222,26 @@ func (o *operation) respond() (more bool) {
 	defer o.conn.flushNow()
 	defer o.recoverPanic(&more)
 	for o.ctx.Err() == nil {
-		if o.fill != nil && !o.fill() {
-			return true
+		if o.source != nil {
+			event, what := o.source.Fill()
+			switch {
+			case what == pull.Nothing:
+				return true
+			case what == pull.End:
+				o.complete()
+				return false
+			case event != nil:
+				o.rest()
+				if !o.conn.enqueue(o, false, o.head, event, []byte(`}}}`)) {
+					return false
+				}
+				continue
+			}
 		}
-		response := o.responses(o.responseCtx)
+		if o.execution == nil && !o.execute() {
+			return false
+		}
+		response := o.execution.responses(o.execution.ctx)
 		if response == nil {
 			o.complete()
 			return false
@@ -200,15 +249,33 @@ func (o *operation) respond() (more bool) {
 		if !o.tell(response) {
 			return false
 		}
-		if o.fill == nil { // the next one may take a while
+		if o.source == nil { // the next one may take a while
 			o.conn.flushNow()
 		}
 	}
 	return false
 }
 
-// Fill implements pull.Consumer.
-func (o *operation) Fill(fill func() bool) { o.fill = fill }
+// rest lets go of the execution: what the source tells is JSON. One that is made again, for an event that isn't, is kept: to
+// make it costs more than to have it, and others decide what there is to tell.
+func (o *operation) rest() {
+	if o.head != nil {
+		return
+	}
+	opCtx := o.execution.opCtx
+	o.execution = nil
+	o.head = fmt.Appendf(nil, `%s{"data":{"%s":`, o.next, pull.ResponseKey(opCtx))
+	// The document is shared by all who have sent the same text, and so may its text be.
+	if at := opCtx.Operation.Position; at != nil && at.Src != nil && at.Src.Input == o.request.Query {
+		o.request.Query = at.Src.Input
+	}
+}
+
+// Follow implements pull.Consumer.
+func (o *operation) Follow(source pull.Pulled) { o.source = source }
+
+// Following implements pull.Consumer.
+func (o *operation) Following() pull.Pulled { return o.source }
 
 // Wake implements pull.Consumer.
 func (o *operation) Wake() {
@@ -229,17 +296,6 @@ func (o *operation) Wake() {
 	}
 }
 
-// decodeParams decodes the payload of subscribe.
-func decodeParams(payload []byte) (*graphql.RawParams, error) {
-	params := &graphql.RawParams{}
-	d := json.NewDecoder(bytes.NewReader(payload))
-	d.UseNumber()
-	if err := d.Decode(params); err != nil || params.Query == "" {
-		return nil, errors.New("subscribe needs a payload with a query, a string, and optionally operationName, a string, and variables and extensions, objects")
-	}
-	return params, nil
-}
-
 // tell sends a response, and reports whether more are wanted.
 func (o *operation) tell(response *graphql.Response) bool {
 	if len(response.Errors) == 0 && len(response.Extensions) == 0 && response.Data != nil && response.HasNext == nil {
@@ -255,7 +311,7 @@ func (o *operation) tell(response *graphql.Response) bool {
 
 // complete tells the client that there is no more.
 func (o *operation) complete() {
-	o.conn.enqueue(o, true, o.head(), []byte(`"complete"}`))
+	o.conn.enqueue(o, true, o.begun(), []byte(`"complete"}`))
 }
 
 // fail tells the client that the operation can't be executed.
@@ -270,11 +326,11 @@ func (o *operation) fail(errs gqlerror.List) {
 }
 
 func (o *operation) errorMessage(errs []byte) [][]byte {
-	return [][]byte{o.head(), []byte(`"error","payload":`), errs, []byte(`}`)}
+	return [][]byte{o.begun(), []byte(`"error","payload":`), errs, []byte(`}`)}
 }
 
-// head is the beginning of any message, up to the type's value.
-func (o *operation) head() []byte { return bytes.TrimSuffix(o.next, []byte(`"next","payload":`)) }
+// begun is the beginning of any message, up to the type's value.
+func (o *operation) begun() []byte { return bytes.TrimSuffix(o.next, []byte(`"next","payload":`)) }
 
 // recoverPanic is to be deferred. It tells the client no more of a panic than the server's recover function makes of it,
 // and sets ok to false.
@@ -290,10 +346,10 @@ func (o *operation) recoverPanic(ok *bool) {
 			o.conn.transport.config.Panicked(again)
 		}
 	}()
-	if o.opCtx == nil {
+	if o.recovered == nil {
 		panic(p)
 	}
-	err := o.opCtx.Recover(o.ctx, p)
+	err := o.recovered(o.ctx, p)
 	presented, isGraphQL := errors.AsType[*gqlerror.Error](err)
 	if !isGraphQL {
 		presented = gqlerror.Wrap(err)
@@ -304,11 +360,12 @@ func (o *operation) recoverPanic(ok *bool) {
 // done is the end of the operation, told or not.
 func (o *operation) done() {
 	o.cancel()
+	if o.source != nil {
+		o.source.Close()
+	}
 	c := o.conn
 	c.mu.Lock()
-	if c.operations[o.id] == o {
-		delete(c.operations, o.id)
-	}
+	c.strike(o)
 	c.running--
 	if !o.endless {
 		c.finite--

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/99designs/gqlgen/graphql/handler"
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/belfryhq/belfry/internal/pull"
 	"github.com/belfryhq/belfry/realtime/graphqlws"
@@ -24,6 +26,10 @@ import (
 type counter struct {
 	schema  *ast.Schema
 	padding string
+	write   func(int) bool // which numbers are JSON before they are executed; none if nil
+
+	executions atomic.Int64
+	failing    bool // all but the first
 
 	mu      sync.Mutex
 	reached int
@@ -50,7 +56,10 @@ func (n *counter) Exec(ctx context.Context) graphql.ResponseHandler {
 	if graphql.GetOperationContext(ctx).Operation.Operation == ast.Query {
 		return graphql.OneShot(&graphql.Response{Data: []byte(`{"n":0}`)})
 	}
-	numbers, _ := pull.Channel(ctx, func(wake func()) (pull.Next[int], error) { return n.open(ctx, wake), nil })
+	if n.executions.Add(1) > 1 && n.failing {
+		return graphql.OneShot(&graphql.Response{Errors: gqlerror.List{{Message: "not again"}}})
+	}
+	numbers, _ := pull.Channel(ctx, func(wake func()) (pull.Source[any], error) { return n.open(wake), nil })
 	return func(ctx context.Context) *graphql.Response {
 		select {
 		case i, ok := <-numbers:
@@ -64,29 +73,46 @@ func (n *counter) Exec(ctx context.Context) graphql.ResponseHandler {
 	}
 }
 
-func (n *counter) open(ctx context.Context, wake func()) pull.Next[int] {
+// follower is one subscription.
+type follower struct {
+	of        *counter
+	key       int
+	told, end int
+}
+
+// written is a number that is JSON already.
+type written int
+
+func (w written) JSON() []byte { return fmt.Append(nil, int(w)) }
+
+func (n *counter) open(wake func()) *follower {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.opened++
-	key, told, ends := n.opened, n.reached, n.ends
-	n.wakes[key] = wake
-	context.AfterFunc(ctx, func() {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		delete(n.wakes, key)
-	})
-	return func() (int, bool, error) {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		if told == n.reached {
-			if n.ends != ends {
-				return 0, false, io.EOF
-			}
-			return 0, false, nil
+	n.wakes[n.opened] = wake
+	return &follower{n, n.opened, n.reached, n.ends}
+}
+
+func (f *follower) Next() (any, bool, error) {
+	n := f.of
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if f.told == n.reached {
+		if n.ends != f.end {
+			return 0, false, io.EOF
 		}
-		told++
-		return told, true, nil
+		return 0, false, nil
 	}
+	if f.told++; n.write != nil && n.write(f.told) {
+		return written(f.told), true, nil
+	}
+	return f.told, true, nil
+}
+
+func (f *follower) Close() {
+	f.of.mu.Lock()
+	defer f.of.mu.Unlock()
+	delete(f.of.wakes, f.key)
 }
 
 // count counts on, ends all subscriptions if asked to, wakes everybody, and returns what has been reached.
@@ -149,6 +175,71 @@ func TestPulledSubscription(t *testing.T) {
 	n.count(1, true)
 	c.expect(`{"id":"1","type":"next","payload":{"data":{"n":3}}}`)
 	c.expect(`{"id":"1","type":"complete"}`)
+	eventually(t, "the source is let go of", func() bool { return n.listeners() == 0 && ws.Stats().Operations == 0 })
+}
+
+// A subscription whose events are JSON has no execution, and gets one again for an event that isn't.
+func TestEventsThatAreJSONNeedNoExecution(t *testing.T) {
+	t.Parallel()
+	n := newCounter()
+	n.write = func(i int) bool { return i%3 != 0 }
+	ws, url := n.serve(t, graphqlws.Config{})
+	c := dialInit(t, url)
+	c.send(`{"id":"1","type":"subscribe","payload":{"query":"subscription S($b: Boolean! = true) { ... @include(if: $b) { number: n } }","variables":{"b":true},"operationName":"S"}}`)
+	eventually(t, "it listens", func() bool { return n.listeners() == 1 })
+	for i := 1; i <= 7; i++ {
+		n.count(1, false)
+		key := "number"
+		if i%3 == 0 {
+			key = "n" // this schema executes everything as n
+		}
+		c.expect(fmt.Sprintf(`{"id":"1","type":"next","payload":{"data":{"%s":%d}}}`, key, i))
+	}
+	n.count(0, true)
+	c.expect(`{"id":"1","type":"complete"}`)
+	eventually(t, "the source is let go of", func() bool { return n.listeners() == 0 && ws.Stats().Operations == 0 })
+	if got := n.executions.Load(); got != 2 { // at the beginning, and for 3
+		t.Errorf("%d executions, want 2", got)
+	}
+	if n.opened != 1 {
+		t.Errorf("%d sources were opened, want 1", n.opened)
+	}
+}
+
+// What can't be executed again ends the subscription: nothing may be told behind what wasn't.
+func TestAnExecutionThatFailsLaterIsTheEnd(t *testing.T) {
+	t.Parallel()
+	n := newCounter()
+	n.failing, n.write = true, func(i int) bool { return i != 2 }
+	ws, url := n.serve(t, graphqlws.Config{})
+	c := dialInit(t, url)
+	c.send(countAlong)
+	eventually(t, "it listens", func() bool { return n.listeners() == 1 })
+	n.count(3, false)
+	c.expect(`{"id":"1","type":"next","payload":{"data":{"n":1}}}`)
+	c.expect(`{"id":"1","type":"next","payload":{"errors":[{"message":"not again"}],"data":null}}`)
+	c.expect(`{"id":"1","type":"complete"}`)
+	eventually(t, "the source is let go of", func() bool { return n.listeners() == 0 && ws.Stats().Operations == 0 })
+}
+
+// A panic of the source ends the subscription with what the server makes of it, execution or not.
+func TestAPanicOfASourceWithoutExecution(t *testing.T) {
+	t.Parallel()
+	n := newCounter()
+	n.write = func(i int) bool {
+		if i == 2 {
+			panic("a bug")
+		}
+		return true
+	}
+	ws, url := n.serve(t, graphqlws.Config{})
+	c := dialInit(t, url)
+	c.send(countAlong)
+	eventually(t, "it listens", func() bool { return n.listeners() == 1 })
+	n.count(1, false)
+	c.expect(`{"id":"1","type":"next","payload":{"data":{"n":1}}}`)
+	n.count(1, false)
+	c.expect(`{"id":"1","type":"error","payload":[{"message":"internal system error"}]}`)
 	eventually(t, "the source is let go of", func() bool { return n.listeners() == 0 && ws.Stats().Operations == 0 })
 }
 

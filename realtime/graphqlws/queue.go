@@ -1,6 +1,7 @@
 package graphqlws
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -157,14 +158,14 @@ func (c *conn) enqueue(o *operation, last bool, payload ...[]byte) bool {
 	n := size(payload)
 	for {
 		c.mu.Lock()
-		if c.phase == closing || c.operations[o.id] != o || o.ctx.Err() != nil {
+		if c.phase == closing || !slices.Contains(c.operations, o) || o.ctx.Err() != nil {
 			c.mu.Unlock()
 			return false
 		}
 		if c.queue.fits(n) {
 			c.queue.append(func(b []byte) []byte { return appendFrame(b, websocket.TextMessage, payload...) })
 			if last {
-				delete(c.operations, o.id)
+				c.strike(o)
 			}
 			flush := c.queue.size >= flushAt && c.startFlush()
 			c.mu.Unlock()

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -21,46 +22,61 @@ const (
 	MaxIDLength = 256
 )
 
-// read handles what the client sends, until the connection ends. It leaves all work to others, so its stack stays small.
-func (c *conn) read() {
-	answered := false
-	fail := func(err error) { answered = c.fail(err) || answered }
-	defer func() { c.end(answered) }()
+// listen begins to handle what the client sends.
+func (c *conn) listen() {
 	c.ws.SetPongHandler(func(string) error { return c.control() })
 	c.ws.SetPingHandler(func(payload string) error {
 		c.reply(websocket.PongMessage, []byte(payload))
 		return c.control()
 	})
 	c.ws.SetCloseHandler(func(code int, _ string) error {
-		answered = true
+		c.answered = true
 		c.shut(code, "")
 		return nil
 	})
-	for {
-		opcode, r, err := c.ws.NextReader()
-		if err != nil {
-			fail(err)
-			return
-		}
-		c.limitMessage(time.Now().Add(c.transport.config.MessageTimeout))
-		if !c.allow() {
-			continue
-		}
-		limit := c.messageLimit()
-		data, err := io.ReadAll(io.LimitReader(r, limit+1))
-		switch {
-		case err != nil:
-			fail(err)
-			return
-		case int64(len(data)) > limit:
-			c.shut(websocket.CloseMessageTooBig, fmt.Sprintf("A message may have %d bytes", limit))
-		case opcode != websocket.TextMessage:
-			c.shut(CloseInvalidMessage, "Invalid message: "+errNoObject.Error())
-		default:
-			c.handle(data)
-		}
-		c.limitMessage(time.Time{})
+	if socket, ok := c.socket.(syscall.Conn); ok {
+		c.raw, _ = socket.SyscallConn() // nil if it is closed: reading will say so
 	}
+	go c.await()
+}
+
+// read handles what the client sends, until the connection ends or nothing more has come. It leaves all work to others.
+func (c *conn) read() {
+	for c.readMessage() {
+		if c.raw != nil && c.incoming.buffer.Buffered() == 0 {
+			go c.await()
+			return
+		}
+	}
+	c.end()
+}
+
+// readMessage handles one message, and reports whether there may be more.
+func (c *conn) readMessage() bool {
+	opcode, r, err := c.ws.NextReader()
+	if err != nil {
+		c.fail(err)
+		return false
+	}
+	c.limitMessage(time.Now().Add(c.transport.config.MessageTimeout))
+	if !c.allow() {
+		return true
+	}
+	limit := c.messageLimit()
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	switch {
+	case err != nil:
+		c.fail(err)
+		return false
+	case int64(len(data)) > limit:
+		c.shut(websocket.CloseMessageTooBig, fmt.Sprintf("A message may have %d bytes", limit))
+	case opcode != websocket.TextMessage:
+		c.shut(CloseInvalidMessage, "Invalid message: "+errNoObject.Error())
+	default:
+		c.handle(data)
+	}
+	c.limitMessage(time.Time{})
+	return true
 }
 
 // limitMessage sets when the message that is being read must be there; never if zero. Frames without content, without an
@@ -73,25 +89,26 @@ func (c *conn) limitMessage(deadline time.Time) {
 	}
 }
 
-// fail says goodbye because reading has failed, and reports whether there is a close frame to be written for it.
-func (c *conn) fail(err error) bool {
+// fail says goodbye because reading has failed, if there is somebody to say it to.
+func (c *conn) fail(err error) {
 	c.mu.Lock()
 	over := c.phase == closing
 	c.mu.Unlock()
 	if over {
-		return false
+		return
 	}
 	if network, ok := errors.AsType[net.Error](err); ok {
 		if network.Timeout() {
+			c.answered = true
 			c.shut(CloseTryAgainLater, fmt.Sprintf("Slow: a message may take %v", c.transport.config.MessageTimeout))
 		}
-		return network.Timeout()
+		return
 	}
 	if _, gone := errors.AsType[*websocket.CloseError](err); gone || errors.Is(err, io.EOF) {
-		return false
+		return
 	}
+	c.answered = true
 	c.shut(websocket.CloseProtocolError, strings.TrimPrefix(err.Error(), "websocket: ")) // a frame against the rules
-	return true
 }
 
 // control counts a control frame.
@@ -157,6 +174,7 @@ func (c *conn) handle(data []byte) {
 
 // initialise has Init decide about the connection. It has a goroutine of its own: Init may read a database.
 func (c *conn) initialise(payload []byte) {
+	growStack(0)
 	config := &c.transport.config
 	defer func() {
 		if p := recover(); p != nil {
@@ -188,32 +206,31 @@ func (c *conn) initialise(payload []byte) {
 
 // acknowledge lets the client in.
 func (c *conn) acknowledge(ctx context.Context) {
-	cancel := c.cancel
-	// Otherwise it ends with the connection, and not before: nothing to watch, which saves half a kilobyte.
-	own := ctx.Done() != c.ctx.Done()
-	if own {
-		// Operations don't end with it at once: see leave.
-		ended := ctx
-		operations, cancelOperations := context.WithCancel(context.WithoutCancel(ended))
-		unwatch := context.AfterFunc(ended, func() { c.lapse(ended.Err()) })
-		endSocket := c.cancel
-		ctx, cancel = operations, func() { unwatch(); cancelOperations(); endSocket() }
+	values, cancel := context.WithoutCancel(ctx), c.cancel // operations don't end with ctx at once: see leave
+	switch ctx.Done() {
+	case nil: // nothing of the request is needed any more
+		cancel()
+		values, cancel = ctx, func() {}
+	case c.ctx.Done(): // it ends with the connection, and not before
+	default:
+		unwatch, endSocket := context.AfterFunc(ctx, func() { c.leave(CloseServiceRestart, "Service restart") }), c.cancel
+		cancel = func() { unwatch(); endSocket() }
 	}
-	now := time.Now()
+	now, expires := time.Now(), c.transport.config.Expires(ctx)
 	c.mu.Lock()
 	if c.phase == closing {
 		c.mu.Unlock()
 		cancel()
 		return
 	}
-	c.ctx, c.cancel = ctx, cancel
+	c.ctx, c.cancel = values, cancel
 	c.phase = acknowledged
-	c.deadline = firstPing(now, c.transport.config.PingInterval)
+	c.deadline, c.expires = firstPing(now, c.transport.config.PingInterval), expires
 	c.queue.append(func(b []byte) []byte {
 		return appendFrame(b, websocket.TextMessage, []byte(`{"type":"connection_ack"}`))
 	})
 	flush := c.startFlush()
-	c.transport.wheel.schedule(c, c.deadline) // under mu: end, which takes it out of the wheel, comes before or after as a whole
+	c.transport.wheel.schedule(c, c.due()) // under mu: end, which takes it out of the wheel, comes before or after as a whole
 	c.mu.Unlock()
 	if flush {
 		c.flush()

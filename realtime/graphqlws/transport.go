@@ -31,7 +31,7 @@ const (
 const (
 	protocol         = "graphql-transport-ws"
 	handshakeTimeout = 5 * time.Second
-	readBuffer       = 512 // bytes, for each connection: a usual message
+	readBuffer       = 288 // bytes, for each connection: with 256 or fewer the library would make one of its own
 	minTick          = time.Millisecond
 	maxTick          = 100 * time.Millisecond // exact enough for timeouts of seconds
 )
@@ -43,12 +43,16 @@ type Config struct {
 	AllowedOrigins []string
 
 	// Init decides about a connection from the payload of connection_init, nil if the client sent none, and
-	// returns the context whose values all its operations have. When that context ends so does the connection: with
-	// CloseForbidden at its deadline, with CloseServiceRestart otherwise; queries and mutations that are running then
-	// get a second more. An error refuses the connection: a *CloseError with its
-	// own code and reason, any other with CloseForbidden and no more than "Forbidden". The context that Init gets
-	// has the values of the request's, and ends with the connection. Everybody may connect if Init is nil.
+	// returns the context whose values all its operations have. When that context ends so does the connection, with
+	// CloseServiceRestart; queries and mutations that are running then get a second more. An error refuses the
+	// connection: a *CloseError with its own code and reason, any other with CloseForbidden and no more than "Forbidden".
+	// The context that Init gets has the values of the request's, and ends with the connection if what is returned is made of
+	// it. One that has nothing of it, and never ends, saves kilobytes. Everybody may connect if Init is nil.
 	Init func(ctx context.Context, payload map[string]any) (context.Context, error)
+
+	// Expires says when the credentials end, from the context that Init has returned, and with them the connection, with
+	// CloseForbidden: queries and mutations get a second more. Never if zero, or if Expires is nil.
+	Expires func(ctx context.Context) time.Time
 
 	// Owner names whose connection it is, from the context that Init has returned; MaxConnections are counted by it.
 	// Connections of "" aren't counted, and none is if Owner is nil.
@@ -103,6 +107,9 @@ func New(cfg Config) *Transport {
 	if cfg.Owner == nil {
 		cfg.Owner = func(context.Context) string { return "" }
 	}
+	if cfg.Expires == nil {
+		cfg.Expires = func(context.Context) time.Time { return time.Time{} }
+	}
 	if cfg.Panicked == nil {
 		cfg.Panicked = func(any) {}
 	}
@@ -114,7 +121,6 @@ func New(cfg Config) *Transport {
 		HandshakeTimeout: handshakeTimeout,
 		Subprotocols:     []string{protocol},
 		CheckOrigin:      t.allowed,
-		ReadBufferSize:   readBuffer,
 		WriteBufferPool:  &sync.Pool{}, // so that no connection has a buffer of its own for writing: we write ourselves
 		Error: func(w http.ResponseWriter, r *http.Request, status int, reason error) {
 			if status == http.StatusForbidden {
@@ -163,7 +169,7 @@ func (t *Transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.Grap
 		return // it has been answered
 	}
 	c := &conn{
-		transport: t, exec: exec, ws: ws, socket: socket,
+		transport: t, exec: exec, ws: ws, incoming: socket, socket: socket.Conn,
 		deadline: time.Now().Add(t.config.InitTimeout),
 	}
 	// The request's context ends when we return.
@@ -172,7 +178,7 @@ func (t *Transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.Grap
 	if ws.Subprotocol() != protocol {
 		c.shut(CloseSubprotocolNotAcceptable, "Subprotocol not acceptable: want "+protocol)
 	}
-	go c.read()
+	c.listen()
 }
 
 func (t *Transport) isDraining() bool {

@@ -107,11 +107,13 @@ func TestInitWithoutContextIsHarmless(t *testing.T) {
 
 func TestCredentialsExpire(t *testing.T) {
 	t.Parallel()
-	s := serve(t, graphqlws.Config{Init: func(ctx context.Context, _ map[string]any) (context.Context, error) {
-		ctx, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
-		context.AfterFunc(ctx, cancel)
-		return ctx, nil
-	}})
+	type key struct{}
+	s := serve(t, graphqlws.Config{
+		Init: func(ctx context.Context, _ map[string]any) (context.Context, error) {
+			return context.WithValue(ctx, key{}, time.Now().Add(50*time.Millisecond)), nil
+		},
+		Expires: func(ctx context.Context) time.Time { return ctx.Value(key{}).(time.Time) },
+	})
 	c := dialInit(t, s.url)
 	c.expectClose(4403)
 	eventually(t, "the connection has ended", func() bool { return s.transport.Connections() == 0 })

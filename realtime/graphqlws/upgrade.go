@@ -14,6 +14,16 @@ import (
 type readOnly struct {
 	net.Conn
 	upgraded bool // set before there is more than one goroutine
+	ahead    ahead
+	buffer   *bufio.Reader // the library's, of this
+}
+
+// Read implements net.Conn.
+func (s *readOnly) Read(p []byte) (int, error) {
+	if n := s.ahead.take(p); n > 0 {
+		return n, nil
+	}
+	return s.Conn.Read(p)
 }
 
 func (s *readOnly) Write(p []byte) (int, error) {
@@ -42,17 +52,21 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if buffers.Reader.Buffered() > 0 {
+		return socket, buffers, nil // the client hasn't waited for the handshake, and the library closes the socket
+	}
 	h.socket = &readOnly{Conn: socket}
-	return h.socket, buffers, nil
+	h.socket.buffer = bufio.NewReaderSize(h.socket, readBuffer)
+	return h.socket, bufio.NewReadWriter(h.socket.buffer, buffers.Writer), nil
 }
 
-// upgrade shakes hands. It returns what reads frames, and the socket to write them to. A failure has been answered.
-func (t *Transport) upgrade(w http.ResponseWriter, r *http.Request) (*websocket.Conn, net.Conn, error) {
+// upgrade shakes hands. It returns what reads frames, and the socket that it reads them from. A failure has been answered.
+func (t *Transport) upgrade(w http.ResponseWriter, r *http.Request) (*websocket.Conn, *readOnly, error) {
 	h := &hijacker{ResponseWriter: w}
 	ws, err := t.upgrader.Upgrade(h, r, nil)
 	if err != nil {
 		return nil, nil, err
 	}
 	h.socket.upgraded = true
-	return ws, h.socket.Conn, nil
+	return ws, h.socket, nil
 }
