@@ -53,14 +53,26 @@ func (f *feedEvents) Next() (model.FeedEvent, bool, error) {
 	return f.told(&e), true, nil
 }
 
+// JSON implements pull.Encoding.
+func (f *feedEvents) JSON(e model.FeedEvent) []byte {
+	if e, ok := e.(encoded); ok {
+		return e.json
+	}
+	return nil
+}
+
 // watchBadge tells the badge of a feed.
 func (r *Resolver) watchBadge(ctx context.Context, ref feed.Ref) (<-chan *model.BadgeEvent, error) {
 	return pull.Channel(ctx, func(wake func()) (pull.Source[*model.BadgeEvent], error) {
+		selection := encoder.CompileBadge(graphql.GetOperationContext(ctx), graphql.GetFieldContext(ctx).Field.Selections)
 		watch, err := r.Feeds.WatchBadge(pull.Lasting(ctx), ref, wake)
 		if err != nil {
 			return nil, fmt.Errorf("watch the badge: %w", err)
 		}
-		return badgeEvents{watch}, nil
+		if r.selections == nil {
+			return badgeEvents{watch}, nil
+		}
+		return encodedBadges{badgeEvents{watch}, selection}, nil
 	})
 }
 
@@ -75,6 +87,23 @@ func (b badgeEvents) Next() (*model.BadgeEvent, bool, error) {
 	}
 	return &model.BadgeEvent{Badge: badge, Position: at.String()}, true, nil
 }
+
+// encodedBadges are such events, encoded.
+type encodedBadges struct {
+	badgeEvents
+	selection encoder.BadgeSelection
+}
+
+// JSON implements pull.Encoding.
+func (b encodedBadges) JSON(e *model.BadgeEvent) []byte {
+	if json, ok := b.selection.Append(make([]byte, 0, usualBadge), e); ok {
+		return json
+	}
+	return nil
+}
+
+// usualBadge is how many bytes an encoded badge has, or fewer.
+const usualBadge = 112
 
 // teller makes the API's form of a feed's events for one subscription: encoded, as far as what it selects can be.
 func (r *Resolver) teller(ctx context.Context, ref feed.Ref) func(*feed.Event) model.FeedEvent {
@@ -125,13 +154,7 @@ type encoded struct {
 	json []byte
 }
 
-var (
-	_ graphql.Marshaler = encoded{}
-	_ pull.JSON         = encoded{}
-)
-
-// JSON implements pull.JSON.
-func (e encoded) JSON() []byte { return e.json }
+var _ graphql.Marshaler = encoded{}
 
 // MarshalGQL implements graphql.Marshaler.
 func (e encoded) MarshalGQL(w io.Writer) {

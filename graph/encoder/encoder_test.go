@@ -108,6 +108,25 @@ func TestWhatFailsIsLeftToGqlgen(t *testing.T) {
 	}
 }
 
+func TestBadges(t *testing.T) {
+	t.Parallel()
+	for _, query := range []string{
+		`subscription { badge { badge { total unseen unread } position } }`,
+		`subscription ($all: Boolean = false) { badge { ...b } } fragment b on BadgeEvent { __typename at: position badge { n: unseen total @include(if: $all) } }`,
+		`subscription { badge { position @skip(if: true) } }`,
+	} {
+		s := newServer()
+		s.events.badge = model.BadgeEvent{Badge: belfry.Badge{Total: 3, Unseen: 2, Unread: 1}, Position: "1-\"2"}
+		data, failures, invalid := s.answer(graphql.RawParams{Query: query})
+		if invalid != nil {
+			t.Fatal(invalid)
+		}
+		if !s.encoded || `{"badge":`+string(s.badge)+`}` != data || failures != nil {
+			t.Errorf("%s: encoded: %v\nwant %s\ngot  %s", query, s.encoded, data, s.badge)
+		}
+	}
+}
+
 // schemaOnly is a server that is asked for nothing.
 var schemaOnly = sync.OnceValue(newServer)
 

@@ -19,6 +19,7 @@ func TestTablesFollowTheSchema(t *testing.T) {
 	t.Parallel()
 	schema := generated.NewExecutableSchema(generated.Config{}).Schema()
 	compare(t, schema, &badge)
+	compare(t, schema, &badgeEvent)
 	compare(t, schema, &itemUpserted)
 	compare(t, schema, &itemsPatched)
 	compare(t, schema, &itemsRemoved)

@@ -28,12 +28,14 @@ type server struct {
 	executor *executor.Executor
 	compiler *encoder.Compiler // nil: gqlgen executes
 	encoded  bool              // the event was
+	badge    []byte            // as the encoder has it
 }
 
 type events struct {
 	generated.SubscriptionResolver
 	server *server
 	event  model.FeedEvent
+	badge  model.BadgeEvent
 }
 
 type items struct {
@@ -68,6 +70,14 @@ func (s *events) FeedEvents(ctx context.Context, _ model.FeedRef, _ *string, _ *
 	}
 	out := make(chan model.FeedEvent, 1)
 	out <- event
+	return out, nil
+}
+
+func (s *events) Badge(ctx context.Context, _ model.FeedRef) (<-chan *model.BadgeEvent, error) {
+	selection := encoder.CompileBadge(graphql.GetOperationContext(ctx), graphql.GetFieldContext(ctx).Field.Selections)
+	s.server.badge, s.server.encoded = selection.Append(nil, &s.badge)
+	out := make(chan *model.BadgeEvent, 1)
+	out <- &s.badge
 	return out, nil
 }
 

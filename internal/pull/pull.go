@@ -6,7 +6,7 @@
 // end, and a subscription to which nothing happens costs no goroutine. A consumer offers that with [With]; for all
 // others [Channel] works just as well.
 //
-// Such a consumer also gets events that are JSON already, see [JSON], past gqlgen. It may then let go of everything that
+// Such a consumer also gets events that are JSON already, see [Encoding], past gqlgen. It may then let go of everything that
 // gqlgen has made for the subscription, which is more than all the rest, and have it made again when an event isn't JSON:
 // the resolver's call of Channel goes on with the source that there is.
 //
@@ -56,15 +56,18 @@ const (
 	End
 )
 
-// JSON is implemented by events that are what the subscription's field has to answer, as JSON.
-type JSON interface{ JSON() []byte }
-
 // Source is what a subscription tells.
 type Source[T any] interface {
 	// Next returns the next event; ok is false if there is none at present. After an error there are no more.
 	Next() (event T, ok bool, err error)
 	// Close ends the source.
 	Close()
+}
+
+// Encoding is implemented by sources whose events may be JSON already.
+type Encoding[T any] interface {
+	// JSON is what the subscription's field has to answer to an event; nil if that is for gqlgen to find out.
+	JSON(event T) []byte
 }
 
 type key struct{}
@@ -127,8 +130,10 @@ func (f *filler[T]) Fill() (json []byte, what What) {
 	case !ok:
 		return nil, Nothing
 	}
-	if e, ok := any(event).(JSON); ok {
-		return e.JSON(), Event
+	if e, ok := f.Source.(Encoding[T]); ok {
+		if json := e.JSON(event); json != nil {
+			return json, Event
+		}
 	}
 	f.out <- event // there is room
 	return nil, Event

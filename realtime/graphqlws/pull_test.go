@@ -59,7 +59,7 @@ func (n *counter) Exec(ctx context.Context) graphql.ResponseHandler {
 	if n.executions.Add(1) > 1 && n.failing {
 		return graphql.OneShot(&graphql.Response{Errors: gqlerror.List{{Message: "not again"}}})
 	}
-	numbers, _ := pull.Channel(ctx, func(wake func()) (pull.Source[any], error) { return n.open(wake), nil })
+	numbers, _ := pull.Channel(ctx, func(wake func()) (pull.Source[int], error) { return n.open(wake), nil })
 	return func(ctx context.Context) *graphql.Response {
 		select {
 		case i, ok := <-numbers:
@@ -80,11 +80,6 @@ type follower struct {
 	told, end int
 }
 
-// written is a number that is JSON already.
-type written int
-
-func (w written) JSON() []byte { return fmt.Append(nil, int(w)) }
-
 func (n *counter) open(wake func()) *follower {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -93,7 +88,7 @@ func (n *counter) open(wake func()) *follower {
 	return &follower{n, n.opened, n.reached, n.ends}
 }
 
-func (f *follower) Next() (any, bool, error) {
+func (f *follower) Next() (int, bool, error) {
 	n := f.of
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -103,10 +98,15 @@ func (f *follower) Next() (any, bool, error) {
 		}
 		return 0, false, nil
 	}
-	if f.told++; n.write != nil && n.write(f.told) {
-		return written(f.told), true, nil
-	}
+	f.told++
 	return f.told, true, nil
+}
+
+func (f *follower) JSON(i int) []byte {
+	if f.of.write != nil && f.of.write(i) {
+		return fmt.Append(nil, i)
+	}
+	return nil
 }
 
 func (f *follower) Close() {
