@@ -41,7 +41,8 @@ func (c *serveCommand) Run(ctx context.Context, _ io.Writer) error {
 
 // listen opens the port before anything else is started, so that a taken one costs nothing.
 func listen(address string) (net.Listener, error) {
-	l, err := net.Listen("tcp", address)
+	config := net.ListenConfig{Control: boundUnanswered}
+	l, err := config.Listen(context.Background(), "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("%s is taken: stop what listens there, or choose another with --listen (BELFRY_LISTEN)", address)
 	}
