@@ -19,7 +19,7 @@ import (
 // load reads what the claimed runs need to be advanced: versions, people, variables, batches, statuses, cancellations.
 // Everything is one query for all of them.
 func (e *Engine) load(ctx context.Context, tx *postgres.Tx, c *claim) (*surroundings, error) {
-	s := &surroundings{scopes: map[*trigger]Scope{}, vars: map[belfry.EnvironmentID]map[string]any{}}
+	s := &surroundings{scopes: map[*trigger]Scope{}, decided: decisions{}, vars: map[belfry.EnvironmentID]map[string]any{}}
 	for _, r := range c.runs {
 		if err := e.assignVersion(ctx, tx, r); err != nil {
 			return nil, err
@@ -69,6 +69,7 @@ func (e *Engine) load(ctx context.Context, tx *postgres.Tx, c *claim) (*surround
 type surroundings struct {
 	people      map[belfry.RecipientID]*belfry.Recipient
 	preferences *recipient.Preferences
+	decided     decisions
 	reach       map[belfry.RecipientID]reach
 	vars        map[belfry.EnvironmentID]map[string]any
 	scopes      map[*trigger]Scope // what all runs of a trigger see
@@ -276,7 +277,7 @@ func (e *Engine) decide(ctx context.Context, runs []*run, s *surroundings, now t
 			}
 			r := runs[done]
 			r.reset()
-			r.preferences = s.preferences.Of(r.owner(s.people))
+			r.preferences, r.decided = s.preferences.Of(r.owner(s.people)), s.decided
 			r.reach = s.reach[r.recipient]
 			r.prepare(s.scope(r, now), s.people[r.recipient], now)
 			if r.status == "" {

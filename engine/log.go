@@ -51,5 +51,5 @@ type LogEntry struct {
 	Message    string                `json:"message,omitempty"`    // id of the message that was sent
 	Conditions []condition.Evaluated `json:"conditions,omitempty"` // the values that made a condition false
 	// Preferences are the nodes that had a say in whether the message is sent: none if nobody said anything about it.
-	Preferences []recipient.PreferenceReason `json:"preferences,omitempty"`
+	Preferences recipient.PreferenceReasons `json:"preferences,omitempty"`
 }

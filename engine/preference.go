@@ -56,6 +56,28 @@ func (r *run) firstData() map[string]any {
 	return data
 }
 
+// decisions are those of a batch of runs that are the same for all who have the same sets, which people who choose from one page do.
+type decisions map[decisionKey]recipient.Decision
+
+type decisionKey struct {
+	sets    recipient.PreferenceSets
+	version *version
+	message *workflow.MessageTemplate
+}
+
+// wanted decides whether the recipient wants a message.
+func (c *course) wanted(m *workflow.MessageTemplate) recipient.Decision {
+	k := decisionKey{c.preferences, c.version, m}
+	if d, ok := c.decided[k]; ok {
+		return d
+	}
+	d := recipient.Decide(c.preferences, *c.prefers(m))
+	if d.Standing && c.decided != nil {
+		c.decided[k] = d
+	}
+	return d
+}
+
 // prefers is what decides whether the recipient wants a message.
 func (c *course) prefers(m *workflow.MessageTemplate) *recipient.PreferenceQuestion {
 	settings := &c.version.Definition.Settings
@@ -111,12 +133,12 @@ const maxHolds = 32
 
 // hold is until when a message has to wait, for its recipient's quiet hours or the step's send windows, and the reason that
 // it waits for last; the zero time: it can go out at once. false: the windows never open.
-func (c *course) hold(m *workflow.MessageTemplate, d recipient.Decision, q *recipient.PreferenceQuestion) (at time.Time, reason string, ok bool) {
+func (c *course) hold(m *workflow.MessageTemplate, d recipient.Decision) (at time.Time, reason string, ok bool) {
 	if d.NotBefore.IsZero() && len(m.Windows) == 0 {
 		return time.Time{}, "", true
 	}
 	at = c.now
-	later := *q
+	later := *c.prefers(m)
 	for turn := range maxHolds {
 		if len(m.Windows) > 0 {
 			open, _, next, opens := m.Windows.Opening(at, c.zone())
