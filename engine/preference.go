@@ -12,14 +12,19 @@ import (
 )
 
 // loadPreferences reads what the recipients of runs want to be told, and the defaults, with one query for all of them.
-func loadPreferences(ctx context.Context, tx *postgres.Tx, runs []*run, people map[belfry.RecipientID]*belfry.Recipient) (*recipient.Preferences, error) {
-	var owners []recipient.PreferenceOwner
+func loadPreferences(ctx context.Context, tx *postgres.Tx, runs []*run, people map[belfry.RecipientID]*belfry.Recipient, digests recipient.SetDigests) error {
+	owners := make([]recipient.PreferenceOwner, 0, len(runs))
+	asking := make([]*run, 0, len(runs))
 	for _, r := range runs {
 		if r.version.asksPreferences() {
-			owners = append(owners, r.owner(people))
+			owners, asking = append(owners, r.owner(people)), append(asking, r)
 		}
 	}
-	return recipient.LoadPreferences(ctx, tx, owners)
+	sets, err := recipient.LoadPreferences(ctx, tx, owners, digests)
+	for i := range sets {
+		asking[i].preferences = sets[i]
+	}
+	return err
 }
 
 // asksPreferences reports whether runs of the version depend on what their recipients want to be told.

@@ -204,3 +204,29 @@ func TestDecisionsAreSharedWhereTheyAreTheSame(t *testing.T) {
 		}
 	}
 }
+
+// What somebody said before a trigger was accepted counts for it, however well known it is what they said before.
+func TestAChangeOfPreferencesCountsAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.users(3)
+	w.workflow("w", step("a", "", "x"))
+	sent := func(when, tenant string, want int) {
+		t.Helper()
+		a := w.trigger(Request{Workflow: "w", Recipients: refer(0, 3), Tenant: tenant})
+		w.drain()
+		expect(t, when, one[int](w, `SELECT count(*) FROM sent WHERE trigger_id = $1`, a.Trigger.ID), want)
+	}
+	sent("nobody said anything", "acme", 3)
+	w.exec(`INSERT INTO preference_sets SELECT id, s, environment_id, '{"workflows": {"w": true}}', created_at
+		FROM recipients, unnest('{default,acme}'::text[]) s WHERE collection = '$users'`)
+	sent("all want it", "acme", 3)
+	w.exec(`UPDATE preference_sets SET preferences = '{"workflows": {"w": false}}' WHERE set = 'acme' AND recipient_id = (SELECT id FROM recipients WHERE external_id = 'u1')`)
+	sent("one no longer does for the tenant", "acme", 2)
+	sent("but else", "", 3)
+	w.exec(`UPDATE preference_sets SET preferences = '{"workflows": {"w": false}}'`)
+	sent("nobody does", "acme", 0)
+	sent("nowhere", "", 0)
+	w.exec(`DELETE FROM preference_sets WHERE recipient_id = (SELECT id FROM recipients WHERE external_id = 'u2')`)
+	sent("who says nothing any more", "acme", 1)
+}
