@@ -25,6 +25,7 @@ type course struct {
 	now     time.Time
 
 	preferences recipient.PreferenceSets // what its recipient wants to be told
+	decided     decisions                // that runs decided before which may want the same; nil: none, and none are remembered
 	recipient   belfry.RecipientID
 	links       *recipient.Links // makes those to its recipient's preferences; nil: they can't be made
 	firstData   map[string]any   // of the batch that it carries; nil: there is none

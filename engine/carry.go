@@ -19,17 +19,18 @@ import (
 // load reads what the claimed runs need to be advanced: versions, people, variables, batches, statuses, cancellations.
 // Everything is one query for all of them.
 func (e *Engine) load(ctx context.Context, tx *postgres.Tx, c *claim) (*surroundings, error) {
-	s := &surroundings{scopes: map[*trigger]Scope{}, vars: map[belfry.EnvironmentID]map[string]any{}}
+	s := &surroundings{scopes: map[*trigger]Scope{}, decided: decisions{}, vars: map[belfry.EnvironmentID]map[string]any{}}
 	for _, r := range c.runs {
 		if err := e.assignVersion(ctx, tx, r); err != nil {
 			return nil, err
 		}
 	}
 	var err error
-	if s.people, err = loadPeople(ctx, tx, c.runs); err != nil {
+	var digests recipient.SetDigests
+	if s.people, digests, err = loadPeople(ctx, tx, c.runs); err != nil {
 		return nil, err
 	}
-	if s.preferences, err = loadPreferences(ctx, tx, c.runs, s.people); err != nil {
+	if err := loadPreferences(ctx, tx, c.runs, s.people, digests); err != nil {
 		return nil, err
 	}
 	if err := s.loadReach(ctx, tx, c.runs); err != nil {
@@ -67,11 +68,11 @@ func (e *Engine) load(ctx context.Context, tx *postgres.Tx, c *claim) (*surround
 
 // surroundings is what runs of a batch see besides their own.
 type surroundings struct {
-	people      map[belfry.RecipientID]*belfry.Recipient
-	preferences *recipient.Preferences
-	reach       map[belfry.RecipientID]reach
-	vars        map[belfry.EnvironmentID]map[string]any
-	scopes      map[*trigger]Scope // what all runs of a trigger see
+	people  map[belfry.RecipientID]*belfry.Recipient
+	decided decisions
+	reach   map[belfry.RecipientID]reach
+	vars    map[belfry.EnvironmentID]map[string]any
+	scopes  map[*trigger]Scope // what all runs of a trigger see
 }
 
 // assignVersion gives the run the version that it goes on with: the one that its trigger pinned, or, behind a batch that
@@ -95,7 +96,7 @@ func (e *Engine) assignVersion(ctx context.Context, tx *postgres.Tx, r *run) (er
 	return err
 }
 
-func loadPeople(ctx context.Context, tx *postgres.Tx, runs []*run) (map[belfry.RecipientID]*belfry.Recipient, error) {
+func loadPeople(ctx context.Context, tx *postgres.Tx, runs []*run) (map[belfry.RecipientID]*belfry.Recipient, recipient.SetDigests, error) {
 	ids := make([]belfry.RecipientID, 0, len(runs)+2)
 	seen := map[*trigger]bool{}
 	for _, r := range runs {
@@ -112,11 +113,11 @@ func loadPeople(ctx context.Context, tx *postgres.Tx, runs []*run) (map[belfry.R
 			}
 		}
 	}
-	people, err := recipient.Load(ctx, tx, environmentsOf(runs), ids)
+	people, digests, err := recipient.LoadWithDigests(ctx, tx, environmentsOf(runs), ids)
 	if err != nil {
-		return nil, fmt.Errorf("load recipients: %w", err)
+		return nil, nil, fmt.Errorf("load recipients: %w", err)
 	}
-	return people, nil
+	return people, digests, nil
 }
 
 // loadReach reads where recipients have devices and connections, if any of the programs sends to those.
@@ -139,7 +140,9 @@ func (s *surroundings) loadReach(ctx context.Context, tx *postgres.Tx, runs []*r
 
 // loadVariables reads the environments' variables, if any of the programs mentions them, or a preference.
 func (s *surroundings) loadVariables(ctx context.Context, tx *postgres.Tx, runs []*run) error {
-	mentioned := s.preferences.Variables || slices.ContainsFunc(runs, func(r *run) bool { return r.version.program != nil && r.version.program.Variables })
+	mentioned := slices.ContainsFunc(runs, func(r *run) bool {
+		return r.version.program != nil && r.version.program.Variables || r.preferences.Variables()
+	})
 	if !mentioned {
 		return nil
 	}
@@ -157,7 +160,7 @@ func (e *Engine) loadMemberships(ctx context.Context, tx *postgres.Tx, runs []*r
 		if r.version.program == nil {
 			continue
 		}
-		wanted := slices.Concat(r.version.program.Audiences, s.preferences.Audiences(r.owner(s.people)))
+		wanted := slices.Concat(r.version.program.Audiences, r.preferences.Audiences())
 		if len(wanted) > 0 {
 			asking, who = append(asking, r), append(who, r.recipient)
 			keys = append(keys, wanted...)
@@ -276,7 +279,7 @@ func (e *Engine) decide(ctx context.Context, runs []*run, s *surroundings, now t
 			}
 			r := runs[done]
 			r.reset()
-			r.preferences = s.preferences.Of(r.owner(s.people))
+			r.decided = s.decided
 			r.reach = s.reach[r.recipient]
 			r.prepare(s.scope(r, now), s.people[r.recipient], now)
 			if r.status == "" {

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/belfryhq/belfry/recipient"
@@ -50,6 +52,41 @@ type LogEntry struct {
 	Until      *time.Time            `json:"until,omitempty"`
 	Message    string                `json:"message,omitempty"`    // id of the message that was sent
 	Conditions []condition.Evaluated `json:"conditions,omitempty"` // the values that made a condition false
-	// Preferences are the nodes that had a say in whether the message is sent: none if nobody said anything about it.
-	Preferences []recipient.PreferenceReason `json:"preferences,omitempty"`
+	// Preferences are the nodes that had a say in whether the message is sent: none if nobody said anything about it. They come
+	// last: see encodeLog.
+	Preferences recipient.PreferenceReasons `json:"preferences,omitempty"`
+}
+
+// encodeLog is the JSON that is stored of a log, as json.Marshal would make it. Reasons that runs share are encoded once for all of
+// them, and put behind the rest of the entry.
+func (c *runColumns) encodeLog(log []LogEntry) (string, error) {
+	out := append(c.buffer[:0], '[')
+	for i, e := range log {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		reasons := e.Preferences
+		e.Preferences = nil
+		b, err := json.Marshal(&e)
+		if err != nil {
+			return "", err
+		}
+		if out = append(out, b...); len(reasons) == 0 {
+			continue
+		}
+		encoded := c.reasons[&reasons[0]]
+		if encoded == nil {
+			if encoded, err = json.Marshal(reasons); err != nil {
+				return "", err
+			}
+			if c.reasons == nil {
+				c.reasons = map[*recipient.PreferenceReason][]byte{}
+			}
+			c.reasons[&reasons[0]] = encoded
+		}
+		out = append(append(append(out[:len(out)-1], `,"preferences":`...), encoded...), '}')
+	}
+	c.buffer = append(out, ']')
+	// A json column takes the character, and whoever looks into it with SQL then fails.
+	return strings.ReplaceAll(string(c.buffer), `\u0000`, `\ufffd`), nil
 }

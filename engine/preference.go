@@ -12,14 +12,19 @@ import (
 )
 
 // loadPreferences reads what the recipients of runs want to be told, and the defaults, with one query for all of them.
-func loadPreferences(ctx context.Context, tx *postgres.Tx, runs []*run, people map[belfry.RecipientID]*belfry.Recipient) (*recipient.Preferences, error) {
-	var owners []recipient.PreferenceOwner
+func loadPreferences(ctx context.Context, tx *postgres.Tx, runs []*run, people map[belfry.RecipientID]*belfry.Recipient, digests recipient.SetDigests) error {
+	owners := make([]recipient.PreferenceOwner, 0, len(runs))
+	asking := make([]*run, 0, len(runs))
 	for _, r := range runs {
 		if r.version.asksPreferences() {
-			owners = append(owners, r.owner(people))
+			owners, asking = append(owners, r.owner(people)), append(asking, r)
 		}
 	}
-	return recipient.LoadPreferences(ctx, tx, owners)
+	sets, err := recipient.LoadPreferences(ctx, tx, owners, digests)
+	for i := range sets {
+		asking[i].preferences = sets[i]
+	}
+	return err
 }
 
 // asksPreferences reports whether runs of the version depend on what their recipients want to be told.
@@ -54,6 +59,28 @@ func (r *run) firstData() map[string]any {
 		data = map[string]any{}
 	}
 	return data
+}
+
+// decisions are those of a batch of runs that are the same for all who have the same sets, which people who choose from one page do.
+type decisions map[decisionKey]recipient.Decision
+
+type decisionKey struct {
+	sets    recipient.PreferenceSets
+	version *version
+	message *workflow.MessageTemplate
+}
+
+// wanted decides whether the recipient wants a message.
+func (c *course) wanted(m *workflow.MessageTemplate) recipient.Decision {
+	k := decisionKey{c.preferences, c.version, m}
+	if d, ok := c.decided[k]; ok {
+		return d
+	}
+	d := recipient.Decide(c.preferences, *c.prefers(m))
+	if d.Standing && c.decided != nil {
+		c.decided[k] = d
+	}
+	return d
 }
 
 // prefers is what decides whether the recipient wants a message.
@@ -111,12 +138,12 @@ const maxHolds = 32
 
 // hold is until when a message has to wait, for its recipient's quiet hours or the step's send windows, and the reason that
 // it waits for last; the zero time: it can go out at once. false: the windows never open.
-func (c *course) hold(m *workflow.MessageTemplate, d recipient.Decision, q *recipient.PreferenceQuestion) (at time.Time, reason string, ok bool) {
+func (c *course) hold(m *workflow.MessageTemplate, d recipient.Decision) (at time.Time, reason string, ok bool) {
 	if d.NotBefore.IsZero() && len(m.Windows) == 0 {
 		return time.Time{}, "", true
 	}
 	at = c.now
-	later := *q
+	later := *c.prefers(m)
 	for turn := range maxHolds {
 		if len(m.Windows) > 0 {
 			open, _, next, opens := m.Windows.Opening(at, c.zone())

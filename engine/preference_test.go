@@ -181,3 +181,52 @@ func TestPreferencesAskForAudiences(t *testing.T) {
 		})
 	}
 }
+
+// Who has the same sets shares a decision with others of the batch, unless it asks what they are like.
+func TestDecisionsAreSharedWhereTheyAreTheSame(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.users(4)
+	w.exec(`UPDATE recipients SET properties = jsonb_build_object('n', id % 2) WHERE collection = '$users'`)
+	w.exec(`INSERT INTO preference_sets SELECT id, s, environment_id, '{"workflows": {"asks": {"condition": "recipient.n == 1"}, "off": false, "on": true}}', created_at
+		FROM recipients, unnest('{default,acme}'::text[]) s WHERE collection = '$users'`)
+	for workflow, want := range map[string]int{"asks": 2, "off": 0, "on": 4, "else": 4} {
+		w.workflow(workflow, step("a", "", "x"))
+		for _, tenant := range []string{"", "acme"} {
+			a := w.trigger(Request{Workflow: workflow, Recipients: refer(0, 4), Tenant: tenant})
+			w.drain()
+			expect(t, workflow+" for "+tenant, one[int](w, `SELECT count(*) FROM sent WHERE trigger_id = $1`, a.Trigger.ID), want)
+			for user, run := range w.runs(a.Trigger.ID) {
+				if reasons := run.Log[0].Preferences; workflow != "else" && (len(reasons) != 1 || reasons[0].Node != "workflows."+workflow) {
+					t.Errorf("%s, %s: %+v", workflow, user, reasons)
+				}
+			}
+		}
+	}
+}
+
+// What somebody said before a trigger was accepted counts for it, however well known it is what they said before.
+func TestAChangeOfPreferencesCountsAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.users(3)
+	w.workflow("w", step("a", "", "x"))
+	sent := func(when, tenant string, want int) {
+		t.Helper()
+		a := w.trigger(Request{Workflow: "w", Recipients: refer(0, 3), Tenant: tenant})
+		w.drain()
+		expect(t, when, one[int](w, `SELECT count(*) FROM sent WHERE trigger_id = $1`, a.Trigger.ID), want)
+	}
+	sent("nobody said anything", "acme", 3)
+	w.exec(`INSERT INTO preference_sets SELECT id, s, environment_id, '{"workflows": {"w": true}}', created_at
+		FROM recipients, unnest('{default,acme}'::text[]) s WHERE collection = '$users'`)
+	sent("all want it", "acme", 3)
+	w.exec(`UPDATE preference_sets SET preferences = '{"workflows": {"w": false}}' WHERE set = 'acme' AND recipient_id = (SELECT id FROM recipients WHERE external_id = 'u1')`)
+	sent("one no longer does for the tenant", "acme", 2)
+	sent("but else", "", 3)
+	w.exec(`UPDATE preference_sets SET preferences = '{"workflows": {"w": false}}'`)
+	sent("nobody does", "acme", 0)
+	sent("nowhere", "", 0)
+	w.exec(`DELETE FROM preference_sets WHERE recipient_id = (SELECT id FROM recipients WHERE external_id = 'u2')`)
+	sent("who says nothing any more", "acme", 1)
+}

@@ -66,6 +66,7 @@ type run struct {
 	statuses  map[belfry.MessageID]belfry.MessageStatus // of the messages that it sent before
 
 	preferences recipient.PreferenceSets // what its recipient wants to be told
+	decided     decisions                // of its batch
 	links       *recipient.Links         // makes those to its recipient's preferences; nil: they can't be made
 
 	scope  Scope
@@ -187,7 +188,7 @@ func (r *run) end(s Status, e LogEntry) {
 func (r *run) advance(ctx context.Context, now time.Time) {
 	r.ask = nil
 	c := course{ctx: ctx, program: r.version.program, version: r.version, trigger: r.trigger, scope: r.scope, now: now,
-		recipient: r.recipient, links: r.links, preferences: r.preferences, firstData: r.firstData(), reach: r.reach, statuses: r.statuses, wake: r.wake, answer: r.answer, decision: r.decision}
+		recipient: r.recipient, links: r.links, preferences: r.preferences, decided: r.decided, firstData: r.firstData(), reach: r.reach, statuses: r.statuses, wake: r.wake, answer: r.answer, decision: r.decision}
 	c.advance()
 	r.wake, r.decision = c.wake, c.decision
 	if stays := r.status == Waiting && len(r.log) == 0; !r.trigger.active && !stays {

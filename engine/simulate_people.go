@@ -61,17 +61,18 @@ func (s *simulation) load(ctx context.Context) error {
 		}
 	}
 	owner := recipient.PreferenceOwner{Environment: s.env, Recipient: s.ids[r.Recipient], Tenant: s.ids[tenantRef(r.Tenant)], TenantID: r.Tenant}
-	var err error
-	if s.wishes, err = recipient.LoadPreferences(ctx, s.engine.Pool, []recipient.PreferenceOwner{owner}); err != nil {
+	sets, err := recipient.LoadPreferences(ctx, s.engine.Pool, []recipient.PreferenceOwner{owner}, nil)
+	if err != nil {
 		return err
 	}
-	keys := slices.Concat(s.version.program.Audiences, s.wishes.Audiences(owner))
+	s.wishes = sets[0]
+	keys := slices.Concat(s.version.program.Audiences, s.wishes.Audiences())
 	if len(keys) > 0 {
 		if s.memberships, err = s.engine.Recipients.LoadMemberships(ctx, s.engine.Pool, []belfry.EnvironmentID{s.env}, keys, []belfry.RecipientID{owner.Recipient}); err != nil {
 			return err
 		}
 	}
-	if !s.version.program.Variables && !s.wishes.Variables {
+	if !s.version.program.Variables && !s.wishes.Variables() {
 		return nil
 	}
 	s.vars, err = s.engine.Variables(ctx, s.env)

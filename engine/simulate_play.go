@@ -23,8 +23,8 @@ type simulation struct {
 	request *TestRequest
 	version *version
 	vars    map[string]any
-	links   *recipient.Links // examples
-	wishes  *recipient.Preferences
+	links   *recipient.Links         // examples
+	wishes  recipient.PreferenceSets // of the recipient
 	ids     map[belfry.RecipientRef]belfry.RecipientID
 	people  map[belfry.RecipientID]*belfry.Recipient
 	reach   map[belfry.RecipientID]reach
@@ -198,7 +198,7 @@ func (s *simulation) reachOf(r *run) reach {
 // carry takes a run as far as it gets, and notes what it decided.
 func (s *simulation) carry(ctx context.Context, r *simulatedRun) error {
 	r.reset()
-	r.preferences = s.wishes.Of(r.owner(s.people))
+	r.preferences = s.wishes
 	r.reach = s.reachOf(r.run)
 	r.memberships = s.memberships
 	r.links = s.links

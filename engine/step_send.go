@@ -6,15 +6,13 @@ import (
 	"strings"
 
 	"github.com/belfryhq/belfry"
-	"github.com/belfryhq/belfry/recipient"
 	"github.com/belfryhq/belfry/workflow"
 )
 
 // send renders a message and sends it: at once, or when the recipient's clock allows it. The run doesn't wait for that.
 func (c *course) send(op *workflow.Op) flow {
 	m := op.Message
-	question := c.prefers(m)
-	wanted := recipient.Decide(c.preferences, *question)
+	wanted := c.wanted(m)
 	if !wanted.Allowed {
 		return c.skip(LogEntry{Step: op.Step, Reason: "preference", Detail: denial(wanted), Preferences: wanted.Because})
 	}
@@ -28,7 +26,7 @@ func (c *course) send(op *workflow.Op) flow {
 	}
 	e := effect{step: op.Step, message: m, entry: len(c.log)}
 	entry := LogEntry{Step: op.Step, Outcome: OutcomeSent, Preferences: wanted.Because}
-	at, reason, ok := c.hold(m, wanted, question)
+	at, reason, ok := c.hold(m, wanted)
 	if !ok {
 		return c.skip(LogEntry{Step: op.Step, Reason: "send_window", Detail: "the window never opens"})
 	}

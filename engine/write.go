@@ -1,9 +1,7 @@
 package engine
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -12,6 +10,7 @@ import (
 
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/postgres"
+	"github.com/belfryhq/belfry/recipient"
 	"github.com/belfryhq/belfry/workflow"
 )
 
@@ -123,6 +122,9 @@ type runColumns struct {
 	statuses, logs             []string
 	states, kinds              []*string
 	dues                       []*time.Time
+
+	reasons map[*recipient.PreferenceReason][]byte // those of preferences that are encoded, by the first of them
+	buffer  []byte
 }
 
 func (c *runColumns) add(r *run, now time.Time) error {
@@ -131,14 +133,10 @@ func (c *runColumns) add(r *run, now time.Time) error {
 			r.log[i].At = &now
 		}
 	}
-	if r.log == nil {
-		r.log = []LogEntry{} // null would become an entry
-	}
-	log, err := json.Marshal(r.log)
+	log, err := c.encodeLog(r.log)
 	if err != nil {
 		return fmt.Errorf("encode run log: %w", err)
 	}
-	log = bytes.ReplaceAll(log, []byte(`\u0000`), []byte(`\ufffd`)) // a json column takes it, and whoever looks into it with SQL then fails
 	var state, kind *string
 	var due *time.Time
 	if r.status == Waiting {
@@ -157,7 +155,7 @@ func (c *runColumns) add(r *run, now time.Time) error {
 	}
 	c.recipients, c.envs = append(c.recipients, int64(r.recipient)), append(c.envs, int64(r.trigger.env))
 	c.versions, c.triggers = append(c.versions, r.version.ID), append(c.triggers, r.trigger.id)
-	c.statuses, c.logs = append(c.statuses, string(r.status)), append(c.logs, string(log))
+	c.statuses, c.logs = append(c.statuses, string(r.status)), append(c.logs, log)
 	c.states, c.kinds, c.dues = append(c.states, state), append(c.kinds, kind), append(c.dues, due)
 	return nil
 }

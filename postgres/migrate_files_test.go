@@ -120,3 +120,34 @@ func TestEnvironmentsGetSecretsForLinks(t *testing.T) {
 		t.Errorf("%d different secrets, %v; want 4", secrets, err)
 	}
 }
+
+// Sets of before are known by their digests, like those that are written from then on.
+func TestStoredPreferencesGetDigests(t *testing.T) {
+	t.Parallel()
+	pool := open(t, postgres.Config{URL: pgtest.EmptyURL(t)})
+	if err := postgres.MigrateFiles(t.Context(), pool, before(t, "0023")); err != nil {
+		t.Fatal(err)
+	}
+	_, err := pool.Exec(t.Context(), `
+		INSERT INTO environments (key, created_at) VALUES ('production', '2026-01-01Z');
+		INSERT INTO recipients (environment_id, collection, external_id, created_at, updated_at)
+			SELECT 1, '$users', 'u' || n, '2026-01-01Z', '2026-01-01Z' FROM generate_series(1, 3) n;
+		INSERT INTO preference_sets VALUES (1, 'default', 1, '{"a": "\u00e9é"}', '2026-01-01Z'), (1, 'acme', 1, '{}', '2026-01-01Z'), (2, 'default', 1, '{}', '2026-01-01Z')`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := postgres.Migrate(t.Context(), pool); err != nil {
+		t.Fatal(err)
+	}
+	rows, _ := pool.Query(t.Context(), `SELECT coalesce(length(set_digests), -1) FROM recipients ORDER BY id`)
+	got, err := pgx.CollectRows(rows, pgx.RowTo[int])
+	if err != nil || len(got) != 3 || got[0] != 2*24 || got[1] != 24 || got[2] != -1 {
+		t.Fatalf("bytes of digests = %v, %v; want those of two sets, of one, and none", got, err)
+	}
+	var same bool
+	err = pool.QueryRow(t.Context(), `SELECT set_digests = substring(sha256('acme') FOR 8) || substring(sha256('{}') FOR 16)
+		|| substring(sha256('default') FOR 8) || substring(sha256(convert_to('{"a": "\u00e9é"}', 'UTF8')) FOR 16) FROM recipients WHERE id = 1`).Scan(&same)
+	if err != nil || !same {
+		t.Errorf("they are those of the names and texts: %v, %v", same, err)
+	}
+}

@@ -167,7 +167,7 @@ func (s *Service) bulkPreferences(ctx context.Context, tx *postgres.Tx, env belf
 			continue
 		}
 		for set, content := range items[n].Preferences {
-			writes = append(writes, preferenceWrite{setKey{who.id, set}, &PreferenceSet{content}, belfry.ReplacePreferences, fields[n] + ".preferences"})
+			writes = append(writes, preferenceWrite{setKey{who.id, set}, &PreferenceSet{content: content}, belfry.ReplacePreferences, fields[n] + ".preferences"})
 		}
 	}
 	_, err = s.writePreferences(ctx, tx, env, writes)

@@ -18,6 +18,8 @@
 //     them: rows are locked in the order of (collection, external id), and not against foreign keys, which lock in another.
 //     Deleting and merging lock against those, too: they, and subscribing, are done again if they are a victim.
 //   - Decide is pure, and the only one who knows the rules: docs/preferences.md has them, and their order.
+//   - Preference sets that LoadPreferences takes from memory are those that are stored: recipients' rows carry their digests, which
+//     triggers of the database write with whatever statement changes a set.
 //   - A Link opens what it was made for, of the recipient it was made for, and nothing else; it dies with the recipient, or with
 //     whoever that one was merged into, and is only made by whoever has the environment's secret.
 //   - A Source is read in chunks, in memory that doesn't depend on its size, and comes to an end however many join meanwhile.

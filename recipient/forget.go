@@ -231,9 +231,8 @@ func (s *Service) forget(ctx context.Context, tx *postgres.Tx, group []forgotten
 	if _, err := tx.Exec(ctx, deleteAllChannelData, env, ids); err != nil { // preferences go with the row
 		return false, fmt.Errorf("forget channel data: %w", err)
 	}
-	tag, err := tx.Exec(ctx, deleteTenantPreferences, env, tenants, gone, forgetChunk)
-	if err != nil || tag.RowsAffected() > 0 {
-		return err == nil, err
+	if more, err := forgetTenants(ctx, tx, env, tenants, gone); err != nil || more {
+		return more, err
 	}
 	for _, forget := range s.Forget {
 		if more, err := forget(ctx, tx, env, ids); err != nil || more {
@@ -245,12 +244,42 @@ func (s *Service) forget(ctx context.Context, tx *postgres.Tx, group []forgotten
 
 const deleteAllChannelData = `DELETE FROM channel_data WHERE environment_id = $1 AND recipient_id = ANY ($2)`
 
-// deleteTenantPreferences leaves those that were written for a later tenant of the same id.
-const deleteTenantPreferences = `DELETE FROM preference_sets WHERE ctid = ANY (ARRAY(
-  SELECT p.ctid FROM unnest($2::text[], $3::timestamptz[]) AS t (id, at)
-   CROSS JOIN LATERAL (SELECT ctid FROM preference_sets
-     WHERE environment_id = $1 AND set = t.id AND set <> 'default' AND updated_at <= t.at LIMIT $4) p
-   LIMIT $4))`
+// forgetTenants deletes what anybody wanted in the name of tenants that are gone since some times, but not what was written for
+// a later tenant of the same id. The recipients are locked before, as by whoever writes a set: a set that changes changes their row.
+func forgetTenants(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, tenants []string, gone []time.Time) (more bool, err error) {
+	if len(tenants) == 0 {
+		return false, nil
+	}
+	rows, err := tx.Query(ctx, lockTenantPreferences, env, tenants, gone, forgetChunk)
+	if err != nil {
+		return false, err
+	}
+	var who []belfry.RecipientID
+	var sets []string
+	var ats []time.Time
+	var id belfry.RecipientID
+	var set string
+	var at time.Time
+	if _, err := pgx.ForEachRow(rows, []any{&id, &set, &at}, func() error {
+		who, sets, ats = append(who, id), append(sets, set), append(ats, at)
+		return nil
+	}); err != nil || len(who) == 0 {
+		return false, err
+	}
+	_, err = tx.Exec(ctx, deleteTenantPreferences, env, who, sets, ats)
+	return err == nil, err
+}
+
+const lockTenantPreferences = `SELECT r.id, p.set, p.at
+  FROM (SELECT s.recipient_id, s.set, t.at FROM unnest($2::text[], $3::timestamptz[]) AS t (id, at)
+         CROSS JOIN LATERAL (SELECT recipient_id, set FROM preference_sets
+           WHERE environment_id = $1 AND set = t.id AND set <> 'default' AND updated_at <= t.at LIMIT $4) s
+         LIMIT $4) p
+  JOIN recipients r ON r.id = p.recipient_id
+ ORDER BY r.collection, r.external_id FOR NO KEY UPDATE OF r`
+
+const deleteTenantPreferences = `DELETE FROM preference_sets p USING unnest($2::bigint[], $3::text[], $4::timestamptz[]) AS t (recipient_id, set, at)
+ WHERE p.recipient_id = t.recipient_id AND p.set = t.set AND p.environment_id = $1 AND p.updated_at <= t.at`
 
 const selectForgotten = `SELECT recipient_id, environment_id, collection, external_id FROM forgotten WHERE at >= $1 ORDER BY at DESC LIMIT $2`
 

@@ -32,6 +32,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{pool: pgtest.New(t)}
+	t.Cleanup(func() { checkDigests(t, w.pool) })
 	var mu sync.Mutex
 	clock := time.Date(2026, 5, 4, 9, 0, 0, 0, time.UTC)
 	w.Service = New(w.pool, func() time.Time {

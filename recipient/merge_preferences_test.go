@@ -62,7 +62,7 @@ func TestMergedUsersKeepWhatEitherWants(t *testing.T) {
 				t.Fatal(err)
 			}
 			if row.tenant {
-				if _, err := w.SetDefaults(t.Context(), w.production, "acme", &PreferenceSet{map[string]any{"channelTypes": map[string]any{"sms": false}}}, belfry.ReplacePreferences, "input"); err != nil {
+				if _, err := w.SetDefaults(t.Context(), w.production, "acme", &PreferenceSet{content: map[string]any{"channelTypes": map[string]any{"sms": false}}}, belfry.ReplacePreferences, "input"); err != nil {
 					t.Fatal(err)
 				}
 			}

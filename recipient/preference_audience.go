@@ -43,20 +43,23 @@ func (s *PreferenceSet) audiences() (keys []string) {
 }
 
 // Audiences are the keys of the audiences that conditions may ask for, each once.
-func (s PreferenceSets) Audiences() []string {
-	keys := slices.Concat(s.Recipient.audiences(), s.RecipientTenant.audiences(), s.Tenant.audiences(), s.Environment.audiences())
+func (s PreferenceSets) Audiences() (keys []string) {
+	for _, set := range [...]*PreferenceSet{s.Recipient, s.RecipientTenant, s.Tenant, s.Environment} {
+		switch {
+		case set == nil:
+		case set.asks == nil:
+			keys = append(keys, set.audiences()...)
+		default:
+			keys = append(keys, set.asks.audiences...)
+		}
+	}
 	slices.Sort(keys)
 	return slices.Compact(keys)
 }
 
-// Audiences are the keys of the audiences that conditions may ask for, of a recipient's preferences.
-func (p *Preferences) Audiences(o PreferenceOwner) (keys []string) {
-	if p == nil || len(p.audiences) == 0 {
-		return nil
-	}
-	sets := p.Of(o)
-	for _, set := range []*PreferenceSet{sets.Recipient, sets.RecipientTenant, sets.Tenant, sets.Environment} {
-		keys = append(keys, p.audiences[set]...)
-	}
-	return keys
+// Variables is whether a condition may look at the environment's variables. The sets are stored ones.
+func (s PreferenceSets) Variables() bool {
+	return slices.ContainsFunc([]*PreferenceSet{s.Recipient, s.RecipientTenant, s.Tenant, s.Environment}, func(set *PreferenceSet) bool {
+		return set != nil && set.asks != nil && set.asks.variables
+	})
 }

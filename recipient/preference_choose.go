@@ -110,7 +110,7 @@ func contentOf(wishes []PreferenceWish) (about, person *PreferenceSet) {
 			one[section] = map[string]any{w.Key: entry}
 		}
 		personal := w.Rule == belfry.CommercialRule
-		sets[personal] = sets[personal].Merge(&PreferenceSet{one})
+		sets[personal] = sets[personal].Merge(&PreferenceSet{content: one})
 	}
 	return sets[false], sets[true]
 }
@@ -121,7 +121,7 @@ func (s *PreferenceSet) aboutTopics() *PreferenceSet {
 	for _, key := range []string{commercialKey, mutesKey, quietHoursKey} {
 		delete(out, key)
 	}
-	return &PreferenceSet{out}
+	return &PreferenceSet{content: out}
 }
 
 // lockLinked locks whom a link is about: whoever took over, if they were merged since it was opened.

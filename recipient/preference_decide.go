@@ -35,20 +35,12 @@ type Decision struct {
 	// isn't specified is allowed. What follows upon what (docs/preferences.md):
 	//
 	//	commercial, override, mutes (objects, workflow, categories), channel, workflow, categories, quiet hours
-	Because []PreferenceReason
+	Because PreferenceReasons
 	// NotBefore is when quiet hours end that the message has to wait for; zero: it need not. Only if it is allowed.
 	NotBefore time.Time
-}
-
-// PreferenceReason is a node that had a say. Runs store them as JSON in this shape.
-type PreferenceReason struct {
-	Rule       belfry.PreferenceRule  `json:"rule"`
-	Level      belfry.PreferenceLevel `json:"level,omitempty"`  // whose set; empty: the workflow says so
-	Node       string                 `json:"node,omitempty"`   // path in the set, such as categories.news.channelTypes.email
-	Allows     bool                   `json:"allows,omitempty"` // one that doesn't is enough to deny
-	Detail     string                 `json:"detail,omitempty"` // why its condition can't be evaluated
-	Until      *time.Time             `json:"until,omitempty"`  // mutes and quiet hours; nil: for good
-	Conditions []condition.Evaluated  `json:"conditions,omitempty"`
+	// Standing is that it depends on nothing but the sets, the workflow and the channel: neither on the time, nor on what a
+	// message is about or its recipient is like. It is the same for every message of the kind.
+	Standing bool
 }
 
 // maxExplained is how many false conditions of one decision are shown with what they saw.
@@ -57,7 +49,7 @@ const maxExplained = 3
 // Decide decides whether a message is sent, and when at the earliest. It is pure, and the only one who knows the rules: the
 // engine, explanations and tests ask it.
 func Decide(sets PreferenceSets, q PreferenceQuestion) Decision {
-	d := decider{PreferenceSets: sets, chain: sets.chain(), q: &q, out: Decision{Allowed: true}}
+	d := decider{PreferenceSets: sets, chain: sets.chain(), q: &q, out: Decision{Allowed: true, Standing: true}}
 	if q.Commercial {
 		d.commercial()
 	}
@@ -138,6 +130,7 @@ func (d *decider) say(rule belfry.PreferenceRule, l belfry.PreferenceLevel, node
 	case bool:
 		r.Allows = v
 	case map[string]any:
+		d.out.Standing = false
 		if d.choosing {
 			d.conditional, r.Allows = true, true
 			break
@@ -179,6 +172,7 @@ func (d *decider) mutes() {
 		if muted == nil {
 			continue
 		}
+		d.out.Standing = false // some end, others are of what the message is about
 		for _, o := range d.q.Objects {
 			d.mute(l.level, muted, objectsKey, o.Collection+"/"+o.ExternalID)
 		}
@@ -274,6 +268,7 @@ func (d *decider) settle(rule belfry.PreferenceRule, l belfry.PreferenceLevel, p
 // quiet lets the message wait for the end of quiet hours.
 func (d *decider) quiet() {
 	until, l := d.QuietUntil(d.q)
+	d.out.Standing = d.out.Standing && l == ""
 	if until.IsZero() {
 		return
 	}
@@ -281,7 +276,8 @@ func (d *decider) quiet() {
 	d.reason(PreferenceReason{Rule: belfry.QuietHoursRule, Level: l, Node: quietHoursKey, Allows: true, Until: &until})
 }
 
-// QuietUntil is when the quiet hours end in which q.Now lies, and whose they are; the zero time if the message need not wait.
+// QuietUntil is when the quiet hours end in which q.Now lies, the zero time if the message need not wait; and whose quiet hours
+// count, "" if nobody has any, or the message isn't held up by them.
 // In-app messages disturb nobody. The first level that has quiet hours counts, even if it has none: an empty list.
 func (s *PreferenceSets) QuietUntil(q *PreferenceQuestion) (time.Time, belfry.PreferenceLevel) {
 	if q.Critical || q.Override || q.ChannelType == belfry.InApp {
@@ -294,7 +290,7 @@ func (s *PreferenceSets) QuietUntil(q *PreferenceQuestion) (time.Time, belfry.Pr
 		}
 		hours, err := parseQuietHours(v, quietHoursKey)
 		if err != nil { // a release became stricter
-			return time.Time{}, ""
+			return time.Time{}, l.level
 		}
 		zone := q.Zone
 		if zone == nil {

@@ -1,7 +1,6 @@
 package recipient
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 
@@ -19,40 +18,18 @@ type PreferenceOwner struct {
 	TenantID    string             // external id of the tenant
 }
 
-// Preferences are the sets of many recipients, with the defaults that count for them.
-type Preferences struct {
-	sets         map[setKey]*PreferenceSet
-	tenants      map[belfry.RecipientID]*PreferenceSet
-	environments map[belfry.EnvironmentID]*PreferenceSet
-	audiences    map[*PreferenceSet][]string // that conditions ask for; of sets that do
-	// Variables is whether a condition may look at the environment's variables.
-	Variables bool
-}
-
-// Of is the sets that count for a recipient.
-func (p *Preferences) Of(o PreferenceOwner) PreferenceSets {
-	if p == nil {
-		return PreferenceSets{}
-	}
-	out := PreferenceSets{Recipient: p.sets[setKey{o.Recipient, belfry.DefaultPreferences}], Environment: p.environments[o.Environment]}
-	if o.Tenant != 0 {
-		out.RecipientTenant, out.Tenant = p.sets[setKey{o.Recipient, o.TenantID}], p.tenants[o.Tenant]
-	}
-	return out
-}
-
-// LoadPreferences reads what counts for recipients, with one query for all of them.
-func LoadPreferences(ctx context.Context, q querier, owners []PreferenceOwner) (*Preferences, error) {
-	out := &Preferences{sets: map[setKey]*PreferenceSet{}, tenants: map[belfry.RecipientID]*PreferenceSet{}, environments: map[belfry.EnvironmentID]*PreferenceSet{},
-		audiences: map[*PreferenceSet][]string{}}
+// LoadPreferences reads what counts for each of some recipients, side by side, with one query for all of them. If digests aren't nil
+// they are those of the recipients, as LoadWithDigests has read them: sets of which this process knows what is in them aren't read.
+func LoadPreferences(ctx context.Context, q querier, owners []PreferenceOwner, digests SetDigests) ([]PreferenceSets, error) {
+	out := make([]PreferenceSets, len(owners))
 	if len(owners) == 0 {
 		return out, nil
 	}
-	a := preferenceArguments{seen: make(map[setKey]struct{}, 2*len(owners)), seenDefaults: map[tenantKey]struct{}{}}
-	for _, o := range owners {
-		a.add(o)
+	r := preferenceReading{digests: digests, names: map[string]nameDigest{}, defaults: map[defaultKey]*PreferenceSet{}}
+	for i := range owners {
+		r.want(&owners[i], &out[i])
 	}
-	rows, err := q.Query(ctx, selectPreferences, a.recipients, a.sets, a.recipientEnvs, a.envs, a.tenants)
+	rows, err := q.Query(ctx, selectPreferences, r.recipients, r.sets, r.recipientEnvs, r.envs, r.tenants)
 	if err != nil {
 		return nil, fmt.Errorf("read preferences: %w", err)
 	}
@@ -60,64 +37,78 @@ func LoadPreferences(ctx context.Context, q querier, owners []PreferenceOwner) (
 	var stored []byte
 	if _, err := pgx.ForEachRow(rows, []any{&i, (*pgtype.DriverBytes)(&stored)}, func() error {
 		set, err := decodePreferences(stored)
-		out.Variables = out.Variables || bytes.Contains(stored, []byte("vars"))
-		if bytes.Contains(stored, []byte(audienceOperator)) && out.audiences[set] == nil {
-			out.audiences[set] = set.audiences()
-		}
-		switch {
-		case i > 0:
-			out.sets[setKey{belfry.RecipientID(a.recipients[i-1]), a.sets[i-1]}] = set
-		case a.tenants[-i-1] == 0:
-			out.environments[belfry.EnvironmentID(a.envs[-i-1])] = set
-		default:
-			out.tenants[belfry.RecipientID(a.tenants[-i-1])] = set
+		if i > 0 {
+			*r.slots[i-1] = set
+		} else {
+			r.defaults[defaultKey{belfry.EnvironmentID(r.envs[-i-1]), belfry.RecipientID(r.tenants[-i-1])}] = set
 		}
 		return err
 	}); err != nil {
 		return nil, fmt.Errorf("read preferences: %w", err)
 	}
+	for i := range owners {
+		o := &owners[i]
+		if out[i].Environment = r.defaults[defaultKey{o.Environment, 0}]; o.Tenant != 0 {
+			out[i].Tenant = r.defaults[defaultKey{o.Environment, o.Tenant}]
+		}
+	}
 	return out, nil
 }
 
-// preferenceArguments are the keys of what is to be read, each once.
-type preferenceArguments struct {
+// preferenceReading is what is to be read: sets of recipients, with where they go, and defaults, each of them once.
+type preferenceReading struct {
+	digests SetDigests
+	names   map[string]nameDigest
+
 	recipients, recipientEnvs []int64
 	sets                      []string
-	envs, tenants             []int64
-	seen                      map[setKey]struct{}
-	seenDefaults              map[tenantKey]struct{}
+	slots                     []**PreferenceSet
+
+	envs, tenants []int64
+	defaults      map[defaultKey]*PreferenceSet // nil: there is none, or it is yet to be read
 }
 
-// tenantKey names a default.
-type tenantKey struct {
+// defaultKey names a default: of the environment if tenant is 0.
+type defaultKey struct {
 	env    belfry.EnvironmentID
 	tenant belfry.RecipientID
 }
 
-func (a *preferenceArguments) add(o PreferenceOwner) {
-	a.addSet(o, belfry.DefaultPreferences)
-	a.addDefault(tenantKey{o.Environment, 0})
+func (r *preferenceReading) want(o *PreferenceOwner, out *PreferenceSets) {
+	r.wantSet(o, belfry.DefaultPreferences, &out.Recipient)
+	r.wantDefault(defaultKey{o.Environment, 0})
 	if o.Tenant != 0 {
-		a.addSet(o, o.TenantID)
-		a.addDefault(tenantKey{o.Environment, o.Tenant})
+		r.wantSet(o, o.TenantID, &out.RecipientTenant)
+		r.wantDefault(defaultKey{o.Environment, o.Tenant})
 	}
 }
 
-func (a *preferenceArguments) addSet(o PreferenceOwner, name string) {
-	k := setKey{o.Recipient, name}
-	if _, ok := a.seen[k]; ok {
-		return
+// wantSet fills a slot with a set of a recipient, at once if it is known what is in it.
+func (r *preferenceReading) wantSet(o *PreferenceOwner, name string, slot **PreferenceSet) {
+	if r.digests != nil {
+		digest, ok := r.names[name]
+		if !ok {
+			digest = digestName(name)
+			r.names[name] = digest
+		}
+		content, ok := r.digests.find(o.Recipient, digest)
+		if !ok {
+			return
+		}
+		if set, ok := decodedSets.Get(content); ok {
+			*slot = set
+			return
+		}
 	}
-	a.seen[k] = struct{}{}
-	a.recipients, a.recipientEnvs, a.sets = append(a.recipients, int64(o.Recipient)), append(a.recipientEnvs, int64(o.Environment)), append(a.sets, name)
+	r.recipients, r.recipientEnvs, r.sets = append(r.recipients, int64(o.Recipient)), append(r.recipientEnvs, int64(o.Environment)), append(r.sets, name)
+	r.slots = append(r.slots, slot)
 }
 
-func (a *preferenceArguments) addDefault(k tenantKey) {
-	if _, ok := a.seenDefaults[k]; ok {
-		return
+func (r *preferenceReading) wantDefault(k defaultKey) {
+	if _, ok := r.defaults[k]; !ok {
+		r.defaults[k] = nil
+		r.envs, r.tenants = append(r.envs, int64(k.env)), append(r.tenants, int64(k.tenant))
 	}
-	a.seenDefaults[k] = struct{}{}
-	a.envs, a.tenants = append(a.envs, int64(k.env)), append(a.tenants, int64(k.tenant))
 }
 
 // PreferenceSetsOf reads what counts for a recipient in the name of a tenant; without one if tenant is empty. A recipient
@@ -140,8 +131,11 @@ func (s *Service) PreferenceSetsOf(ctx context.Context, env belfry.EnvironmentID
 }
 
 func readPreferences(ctx context.Context, q querier, o PreferenceOwner) (PreferenceSets, error) {
-	loaded, err := LoadPreferences(ctx, q, []PreferenceOwner{o})
-	return loaded.Of(o), err
+	loaded, err := LoadPreferences(ctx, q, []PreferenceOwner{o}, nil)
+	if err != nil {
+		return PreferenceSets{}, err
+	}
+	return loaded[0], nil
 }
 
 const lockRecipient = `SELECT id FROM recipients WHERE environment_id = $1 AND collection = $2 AND external_id = $3 FOR NO KEY UPDATE`

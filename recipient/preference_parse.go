@@ -16,7 +16,7 @@ func ParsePreferences(content map[string]any, level belfry.PreferenceLevel, fiel
 	if err := belfry.ValidateJSON(content, field); err != nil {
 		return nil, err
 	}
-	set := &PreferenceSet{content}
+	set := &PreferenceSet{content: content}
 	if _, err := set.encode(field); err != nil {
 		return nil, err
 	}

@@ -152,7 +152,7 @@ func TestMergePreferences(t *testing.T) {
 					t.Fatal(err)
 				}
 				if s == nil {
-					s = &PreferenceSet{decoded(t, text)}
+					s = &PreferenceSet{content: decoded(t, text)}
 				}
 				return s
 			}

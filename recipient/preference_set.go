@@ -6,8 +6,6 @@ import (
 	"maps"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
-
 	"github.com/belfryhq/belfry"
 )
 
@@ -48,7 +46,16 @@ const (
 //	Setting  true, false, or one of {"condition": <expression>} and {"conditions": <group>}
 //	Entry    true, false, or {"channelTypes": …, "channels": …, "otherwise": bool} with or without a condition
 //	Until    a timestamp, or true
-type PreferenceSet struct{ content map[string]any }
+type PreferenceSet struct {
+	content map[string]any
+	asks    *asks // nil: nobody has looked
+}
+
+// asks is what conditions of a stored set look at. Whoever reads sets reads it for them.
+type asks struct {
+	variables bool // maybe: the environment's variables
+	audiences []string
+}
 
 // Map is the set as JSON. Nobody may write to it.
 func (s *PreferenceSet) Map() map[string]any {
@@ -65,32 +72,6 @@ func (s *PreferenceSet) section(name string) map[string]any {
 	}
 	m, _ := s.content[name].(map[string]any)
 	return m
-}
-
-// decodedSets keeps sets by what is stored. Decoding one costs as much as half a run, and people who choose from the same page
-// make few different ones.
-var decodedSets = func() *lru.Cache[string, *PreferenceSet] {
-	cache, err := lru.New[string, *PreferenceSet](5000)
-	if err != nil {
-		panic(err) // only a size below 1 is refused
-	}
-	return cache
-}()
-
-// maxCachedSet bounds what is kept decoded, in bytes.
-const maxCachedSet = 2 << 10
-
-// decodePreferences reads a stored set.
-func decodePreferences(stored []byte) (*PreferenceSet, error) {
-	if set, ok := decodedSets.Get(string(stored)); ok {
-		return set, nil
-	}
-	content, err := decode(stored)
-	set := &PreferenceSet{content}
-	if err == nil && len(stored) <= maxCachedSet {
-		decodedSets.Add(string(stored), set)
-	}
-	return set, err
 }
 
 // encode returns the JSON to store, and refuses too much of it.
@@ -142,7 +123,7 @@ func (s *PreferenceSet) Merge(news *PreferenceSet) *PreferenceSet {
 			delete(out, key)
 		}
 	}
-	return &PreferenceSet{out}
+	return &PreferenceSet{content: out}
 }
 
 // current is the set without the mutes that have ended: that is when they are dropped, for they say nothing any more.
@@ -164,7 +145,7 @@ func (s *PreferenceSet) current(now time.Time) *PreferenceSet {
 	if out[mutesKey] = kept; len(kept) == 0 {
 		delete(out, mutesKey)
 	}
-	return &PreferenceSet{out}
+	return &PreferenceSet{content: out}
 }
 
 // latter is what counts of two values that can't be merged.
@@ -303,5 +284,5 @@ func (s *PreferenceSet) without(tenant *PreferenceSet) *PreferenceSet {
 			out[key] = kept
 		}
 	}
-	return &PreferenceSet{out}
+	return &PreferenceSet{content: out}
 }

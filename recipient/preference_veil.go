@@ -19,7 +19,7 @@ func (s *PreferenceSet) WithoutConditions() *PreferenceSet {
 			out[key] = veil(v)
 		}
 	}
-	return &PreferenceSet{out}
+	return &PreferenceSet{content: out}
 }
 
 // veilEach veils every value of a map.

@@ -75,7 +75,7 @@ func (s *Service) mergeInline(ctx context.Context, tx *postgres.Tx, env belfry.E
 	for n := range identities {
 		i := &identities[n]
 		for _, set := range slices.Sorted(maps.Keys(i.Preferences)) {
-			writes = append(writes, preferenceWrite{setKey{ids[i.RecipientRef], set}, &PreferenceSet{i.Preferences[set]}, belfry.MergePreferences, fields[n] + ".preferences"})
+			writes = append(writes, preferenceWrite{setKey{ids[i.RecipientRef], set}, &PreferenceSet{content: i.Preferences[set]}, belfry.MergePreferences, fields[n] + ".preferences"})
 		}
 	}
 	_, err := s.writePreferences(ctx, tx, env, writes)

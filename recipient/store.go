@@ -72,13 +72,13 @@ const selectKnownByID = `SELECT ` + columns + `, created_at, updated_at
 const selectKnownByIDs = `SELECT ` + columns + `, created_at, updated_at
   FROM recipients WHERE environment_id = $1 AND id = ANY ($2)`
 
-const selectByIDs = `SELECT ` + columns + ` FROM recipients WHERE environment_id = ANY ($1) AND id = ANY ($2)`
+const selectByIDs = `SELECT ` + columns + `, set_digests FROM recipients WHERE environment_id = ANY ($1) AND id = ANY ($2)`
 
 var statements = map[string]string{
 	"selectID": selectID, "selectIDs": selectIDs, "lockIDs": lockIDs, "insertMissing": insertMissing, "lockProperties": lockProperties, "lockRows": lockRows,
 	"updateProperties": updateProperties, "selectKnown": selectKnown, "selectKnownByID": selectKnownByID, "selectByIDs": selectByIDs, "selectKnownByIDs": selectKnownByIDs,
 	"insertForgotten": insertForgotten, "deleteRecipients": deleteRecipients, "selectForgotten": selectForgotten, "claimForgotten": claimForgotten,
-	"deleteForgotten": deleteForgotten, "postponeForgotten": postponeForgotten, "mergeForgotten": mergeForgotten, "deleteTenantPreferences": deleteTenantPreferences, "settleForgotten": settleForgotten, "deleteAllChannelData": deleteAllChannelData,
+	"deleteForgotten": deleteForgotten, "postponeForgotten": postponeForgotten, "mergeForgotten": mergeForgotten, "lockTenantPreferences": lockTenantPreferences, "deleteTenantPreferences": deleteTenantPreferences, "settleForgotten": settleForgotten, "deleteAllChannelData": deleteAllChannelData,
 	"insertBulk": insertBulk, "deleteOldBulks": deleteOldBulks, "selectBulk": selectBulk, "claimBulk": claimBulk, "postponeBulk": postponeBulk, "moveBulk": moveBulk,
 	"upsertChannelData": upsertChannelData, "selectReach": selectReach, "countChannels": countChannels, "deleteChannelData": deleteChannelData, "selectChannelData": selectChannelData,
 	"absorbChannelData": absorbChannelData, "selectSetsOfBoth": selectSetsOfBoth, "selectPage": selectPage, "selectByEmail": selectByEmail, "selectByPhone": selectByPhone,
@@ -169,23 +169,32 @@ func collectKnown(rows pgx.Rows) ([]Known, error) {
 
 // Load reads recipients by internal id; those that are gone are missing from the result. Environments scope the read.
 func Load(ctx context.Context, q querier, envs []belfry.EnvironmentID, ids []belfry.RecipientID) (map[belfry.RecipientID]*belfry.Recipient, error) {
-	out := make(map[belfry.RecipientID]*belfry.Recipient, len(ids))
+	people, _, err := LoadWithDigests(ctx, q, envs, ids)
+	return people, err
+}
+
+// LoadWithDigests is Load for whoever asks for their preferences, too: see LoadPreferences.
+func LoadWithDigests(ctx context.Context, q querier, envs []belfry.EnvironmentID, ids []belfry.RecipientID) (map[belfry.RecipientID]*belfry.Recipient, SetDigests, error) {
+	people, digests := make(map[belfry.RecipientID]*belfry.Recipient, len(ids)), SetDigests{}
 	if len(ids) == 0 {
-		return out, nil
+		return people, digests, nil
 	}
 	rows, err := q.Query(ctx, selectByIDs, envs, ids)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		r := &belfry.Recipient{}
-		if err := rows.Scan(&r.ID, &r.Collection, &r.ExternalID, &r.Properties); err != nil {
-			return nil, err
+		var sets []byte
+		if err := rows.Scan(&r.ID, &r.Collection, &r.ExternalID, &r.Properties, &sets); err != nil {
+			return nil, nil, err
 		}
-		out[r.ID] = r
+		if people[r.ID] = r; sets != nil {
+			digests[r.ID] = sets
+		}
 	}
-	return out, rows.Err()
+	return people, digests, rows.Err()
 }
 
 // Load reads recipients of one environment by internal id, outside of a transaction.
