@@ -39,7 +39,7 @@ type options struct {
 var (
 	full = options{rounds: 3, users: 10_000, durable: true,
 		loads: []load{
-			{&plain, "1000 a call", 60_000, 1000, 2, time.Millisecond}, {&plain, "1 a call", 9000, 1, 16, 100 * time.Millisecond},
+			{&plain, "1000 a call", 240_000, 1000, 2, time.Millisecond}, {&plain, "1 a call", 9000, 1, 16, 100 * time.Millisecond},
 			{&gathered, "1000 a call", 30_000, 1000, 2, time.Millisecond}, {&delayed, "1000 a call", 30_000, 1000, 2, time.Millisecond}},
 		sockets: fullSockets,
 		pace:    pace{rate: 500, duration: 8 * time.Second, subscribers: 50},
@@ -48,7 +48,7 @@ var (
 		flood:   flood{triggers: 100, recipients: 1000, rounds: 2, pace: pace{rate: 50, duration: 5 * time.Second, subscribers: 20}},
 		crowd:   crowd{subscribers: 1_000_000, pace: pace{rate: 50, duration: 5 * time.Second, subscribers: 20}},
 
-		preferred: load{&plain, "1000 a call", 60_000, 1000, 2, 0},
+		preferred: load{&plain, "1000 a call", 240_000, 1000, 2, 0},
 		feeds:     collection{small: 100_000, large: 10_000_000, each: 1000, calls: 1000}}
 	quick = options{rounds: 1, users: 1000, durable: true,
 		loads: []load{
