@@ -69,12 +69,13 @@ func (e *Engine) acceptAtOnce(ctx context.Context, env belfry.EnvironmentID, r *
 	return &Accepted{Trigger: r.accepted(id, guess, recipients, now)}, nil
 }
 
-// insertAtOnce stores a trigger and its fan-out, if the version is still current, the workflow active, and everybody known.
+// insertAtOnce stores a trigger and its fan-out, if the version is still current, the workflow active, and everybody known. OFFSET 0
+// has them looked up one by one, also before anybody has counted how many recipients the environment has.
 const insertAtOnce = `WITH w AS MATERIALIZED (SELECT id FROM workflows WHERE environment_id = $2 AND key = $3 AND version_id = $4 AND active),
 who AS MATERIALIZED (
   SELECT q.i, p.id
     FROM unnest($5::text[], $6::text[]) WITH ORDINALITY AS q (collection, external_id, i)
-    JOIN recipients p ON p.environment_id = $2 AND p.collection = q.collection AND p.external_id = q.external_id),
+   CROSS JOIN LATERAL (SELECT id FROM recipients WHERE environment_id = $2 AND collection = q.collection AND external_id = q.external_id OFFSET 0) p),
 everybody AS (SELECT array_agg(id ORDER BY i) FILTER (WHERE i <= $7::int) AS ids, count(*) AS n FROM who),
 t AS (
   INSERT INTO triggers (id, environment_id, workflow_id, version_id, actor_id, tenant_id, data, recipients, recipient_ids, source, priority,

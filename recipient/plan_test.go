@@ -2,6 +2,7 @@ package recipient
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -28,6 +29,8 @@ func TestChunksOfSourcesAreReadByKeys(t *testing.T) {
 		t.Helper()
 		exec("DEALLOCATE ALL")
 		exec("PREPARE q AS " + statements[name])
+		exec("BEGIN")
+		defer exec("ROLLBACK") // what is explained is done
 		results, err := conn.Conn().PgConn().Exec(t.Context(), "EXPLAIN (ANALYZE, TIMING off, SUMMARY off, COSTS off) EXECUTE q"+args).ReadAll()
 		if err != nil {
 			t.Fatal(err)
@@ -41,6 +44,13 @@ func TestChunksOfSourcesAreReadByKeys(t *testing.T) {
 	exec(`SET plan_cache_mode = force_generic_plan`)
 	exec(`INSERT INTO environments (key, created_at) VALUES ('a', 'epoch')`)
 	exec(`INSERT INTO audiences (environment_id, key, name, created_at, updated_at) SELECT 1, 'a' || i, '', 'epoch', 'epoch' FROM generate_series(1, 10) i`)
+	// For 500 people as in imports, who are found one by one.
+	var ids, collections, externals []string
+	for i := range 500 {
+		ids, collections, externals = append(ids, strconv.Itoa(1000+i)), append(collections, "$users"), append(externals, fmt.Sprint("user-", 1000+i))
+	}
+	list := func(of []string) string { return "'{" + strings.Join(of, ",") + "}'" }
+	named := "(1, " + list(collections) + ", " + list(externals)
 	check := func(when string) {
 		for name, c := range map[string]struct{ args, index string }{
 			"selectDirect":            {"('{0}', '{1}', '{0}', '{1000}', '{1000000000}', '{500}')", "subscriptions_pkey"},
@@ -59,6 +69,11 @@ func TestChunksOfSourcesAreReadByKeys(t *testing.T) {
 			"selectMerged":            {"(1, 100)", "merged_pkey"},
 			"selectMemberships":       {"('{1}', '{1000, 2000}')", "audience_members_of_recipient"},
 			"selectByEmail":           {"(1, '$users', '', '', U&'\\+10FFFF', 'USER-20000@example.com', '')", "recipients_email"},
+			"selectIDs":               {named + ")", "recipients_environment_id_collection_external_id_key"},
+			"lockIDs":                 {named + ")", "recipients_environment_id_collection_external_id_key"},
+			"lockProperties":          {named + ")", "recipients_environment_id_collection_external_id_key"},
+			"insertMissing":           {named + ", '2026-05-04')", "recipients_environment_id_collection_external_id_key"},
+			"updateProperties":        {"(1, " + list(ids) + ", array_fill('{}'::jsonb, '{500}'), '2026-05-04')", "recipients_pkey"},
 			"selectByPhone":           {"(1, '$users', '', '', U&'\\+10FFFF', '+4920000')", "recipients_phone"},
 		} {
 			if list := name == "selectSubscribers" || name == "selectSubscribedTo"; list && when != "on analysed tables" {
@@ -80,8 +95,8 @@ func TestChunksOfSourcesAreReadByKeys(t *testing.T) {
 		}
 	}
 	check("on new tables")
-	exec(`INSERT INTO recipients (environment_id, collection, external_id, properties, created_at, updated_at)
-		SELECT 1, CASE WHEN i <= 300 THEN 'teams' ELSE '$users' END, 'user-' || i,
+	exec(`INSERT INTO recipients (id, environment_id, collection, external_id, properties, created_at, updated_at)
+		OVERRIDING SYSTEM VALUE SELECT i, 1, CASE WHEN i <= 300 THEN 'teams' ELSE '$users' END, 'user-' || i,
 		       jsonb_build_object('email', 'user-' || i || '@Example.com', 'phone_number', '+49' || i), 'epoch', 'epoch' FROM generate_series(1, 30000) i`)
 	exec(`INSERT INTO subscriptions (object_id, recipient_id, environment_id, nested, properties, created_at, updated_at)
 		SELECT 1, i, 1, i <= 300, '{}', 'epoch', 'epoch' FROM generate_series(2, 30000) i`)

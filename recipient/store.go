@@ -32,36 +32,40 @@ const columns = `id, collection, external_id, properties`
 
 const selectID = `SELECT id FROM recipients WHERE environment_id = $1 AND collection = $2 AND external_id = $3`
 
-const selectIDs = `SELECT r.id, r.collection, r.external_id
-  FROM unnest($2::text[], $3::text[]) AS t (collection, external_id)
-  JOIN recipients r ON r.environment_id = $1 AND r.collection = t.collection AND r.external_id = t.external_id`
+// lookedUp finds recipients by their keys, one by one: OFFSET 0 keeps the planner from walking through the environment for each of
+// them, as it does before anybody has counted how many there are in it.
+const lookedUp = `unnest($2::text[], $3::text[]) AS t (collection, external_id)
+ CROSS JOIN LATERAL (SELECT id, collection, external_id FROM recipients
+                      WHERE environment_id = $1 AND collection = t.collection AND external_id = t.external_id OFFSET 0) r`
+
+const selectIDs = `SELECT r.id, r.collection, r.external_id FROM ` + lookedUp
 
 // lockIDs keeps those from being deleted who are about to be referred to.
-const lockIDs = selectIDs + ` ORDER BY r.collection, r.external_id FOR KEY SHARE OF r`
+const lockIDs = `SELECT id, collection, external_id FROM recipients WHERE id = ANY (ARRAY(SELECT r.id FROM ` + lookedUp + `))
+ ORDER BY collection, external_id FOR KEY SHARE`
 
 // insertMissing waits for whoever is creating the same recipient, so it inserts in a fixed order. It only inserts
 // what seems to be missing: ids are not used up by each identification of a known recipient.
 const insertMissing = `INSERT INTO recipients (environment_id, collection, external_id, created_at, updated_at)
 SELECT $1, t.collection, t.external_id, $4, $4
   FROM unnest($2::text[], $3::text[]) AS t (collection, external_id)
- WHERE NOT EXISTS (SELECT FROM recipients r WHERE r.environment_id = $1 AND r.collection = t.collection AND r.external_id = t.external_id)
+ WHERE NOT EXISTS (SELECT FROM recipients r WHERE r.environment_id = $1 AND r.collection = t.collection AND r.external_id = t.external_id OFFSET 0)
  ORDER BY t.collection COLLATE "C", t.external_id COLLATE "C"
 ON CONFLICT (environment_id, collection, external_id) DO NOTHING`
 
-const selectProperties = `SELECT r.id, r.collection, r.external_id, r.properties
-  FROM unnest($2::text[], $3::text[]) AS t (collection, external_id)
-  JOIN recipients r ON r.environment_id = $1 AND r.collection = t.collection AND r.external_id = t.external_id
- ORDER BY r.collection, r.external_id`
+const selectProperties = `SELECT id, collection, external_id, properties FROM recipients WHERE id = ANY (ARRAY(SELECT r.id FROM ` + lookedUp + `))
+ ORDER BY collection, external_id`
 
 // lockProperties lets others refer to the rows meanwhile: foreign keys lock them in whatever order.
-const lockProperties = selectProperties + ` FOR NO KEY UPDATE OF r`
+const lockProperties = selectProperties + ` FOR NO KEY UPDATE`
 
 // lockRows is for those that delete them.
-const lockRows = selectProperties + ` FOR UPDATE OF r`
+const lockRows = selectProperties + ` FOR UPDATE`
 
+// updateProperties compares the environment in a way for which there is no index: see lookedUp.
 const updateProperties = `UPDATE recipients r SET properties = t.properties, updated_at = $4
   FROM unnest($2::bigint[], $3::jsonb[]) AS t (id, properties)
- WHERE r.environment_id = $1 AND r.id = t.id AND r.properties <> t.properties`
+ WHERE r.id = t.id AND r.environment_id IS NOT DISTINCT FROM $1 AND r.properties <> t.properties`
 
 const selectKnown = `SELECT ` + columns + `, created_at, updated_at
   FROM recipients WHERE environment_id = $1 AND collection = $2 AND external_id = $3`
