@@ -23,20 +23,68 @@ type PreferenceReason struct {
 }
 
 // PreferenceReasons are every node that had a say in a decision. Runs store them as JSON, with each message: a reason that is no
-// more than four words is one text, as "+CHANNEL RECIPIENT channelTypes.email" (- denies), and all else an object with the
-// members of PreferenceReason. As objects the three reasons of a usual message would be half of what is stored of a run.
+// more than rule, level and node is one short text, as "+R channelTypes.email", and all else an object with the members of
+// PreferenceReason. As objects the three reasons of a usual message would be half of what is stored of a run.
+//
+// The text is + (allows) or - (denies), a letter for the level (R the recipient's set, P theirs for the tenant, T the tenant's, E the
+// environment's; none: the workflow says so), the rule if the node doesn't tell it, and the node.
 type PreferenceReasons []PreferenceReason
+
+var levelLetters = map[belfry.PreferenceLevel]string{belfry.RecipientLevel: "R", belfry.RecipientTenantLevel: "P", belfry.TenantLevel: "T", belfry.EnvironmentLevel: "E", "": ""}
+
+// ruleOf is the rule of nodes in most sections.
+func ruleOf(node string) belfry.PreferenceRule {
+	switch section, _, _ := strings.Cut(node, "."); section {
+	case "channelTypes", "channels":
+		return belfry.ChannelRule
+	case "workflows":
+		return belfry.WorkflowRule
+	case "categories":
+		return belfry.CategoryRule
+	}
+	return ""
+}
 
 // short is the text for a reason; false if there is more to it.
 func (r *PreferenceReason) short() (string, bool) {
-	if r.Detail != "" || r.Until != nil || len(r.Conditions) > 0 {
+	level, known := levelLetters[r.Level]
+	if r.Detail != "" || r.Until != nil || len(r.Conditions) > 0 || !known {
 		return "", false
 	}
-	sign := "-"
+	text := "-"
 	if r.Allows {
-		sign = "+"
+		text = "+"
 	}
-	return sign + string(r.Rule) + " " + string(r.Level) + " " + r.Node, true
+	if text += level + " "; r.Rule != ruleOf(r.Node) {
+		text += string(r.Rule) + " "
+	}
+	return text + r.Node, true
+}
+
+// parseShort reads such a text.
+func parseShort(text string) (r PreferenceReason, ok bool) {
+	if text == "" || text[0] != '+' && text[0] != '-' {
+		return r, false
+	}
+	r.Allows = text[0] == '+'
+	letter, rest, ok := strings.Cut(text[1:], " ")
+	if !ok {
+		return r, false
+	}
+	known := false
+	for level, l := range levelLetters {
+		if l == letter {
+			r.Level, known = level, true
+		}
+	}
+	if r.Node, r.Rule = rest, ruleOf(rest); r.Rule == "" {
+		var rule string
+		if rule, r.Node, ok = strings.Cut(rest, " "); !ok {
+			return r, false
+		}
+		r.Rule = belfry.PreferenceRule(rule)
+	}
+	return r, known && r.Rule != ""
 }
 
 // MarshalJSON writes what runs store.
@@ -70,11 +118,11 @@ func (r *PreferenceReasons) UnmarshalJSON(b []byte) error {
 		if err := json.Unmarshal(one, &text); err != nil {
 			return err
 		}
-		words := strings.SplitN(text, " ", 3) // a node may have spaces
-		if len(words) != 3 || text[0] != '+' && text[0] != '-' {
-			return fmt.Errorf("reason %q is not of the form +RULE LEVEL node", text)
+		reason, ok := parseShort(text)
+		if !ok {
+			return fmt.Errorf("reason %q is not of the form +R node", text)
 		}
-		(*r)[i] = PreferenceReason{Rule: belfry.PreferenceRule(words[0][1:]), Level: belfry.PreferenceLevel(words[1]), Node: words[2], Allows: text[0] == '+'}
+		(*r)[i] = reason
 	}
 	return nil
 }

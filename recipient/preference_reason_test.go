@@ -22,11 +22,15 @@ func TestReasonsAreStoredInFewWords(t *testing.T) {
 	}{
 		"plain": {
 			PreferenceReasons{{Rule: belfry.ChannelRule, Level: belfry.RecipientTenantLevel, Node: "channelTypes.in_app", Allows: true}, {Rule: belfry.CategoryRule, Level: belfry.EnvironmentLevel, Node: "categories.big news"}},
-			`["+CHANNEL RECIPIENT_TENANT channelTypes.in_app","-CATEGORY ENVIRONMENT categories.big news"]`,
+			`["+P channelTypes.in_app","-E categories.big news"]`,
 			`[{"rule": "CHANNEL", "level": "RECIPIENT_TENANT", "node": "channelTypes.in_app", "allows": true}, {"rule": "CATEGORY", "level": "ENVIRONMENT", "node": "categories.big news"}]`},
 		"of the workflow": {
 			PreferenceReasons{{Rule: belfry.OverrideRule, Allows: true}},
-			`["+OVERRIDE  "]`, `[{"rule": "OVERRIDE", "allows": true}]`},
+			`["+ OVERRIDE "]`, `[{"rule": "OVERRIDE", "allows": true}]`},
+		"of a rule that the node doesn't tell": {
+			PreferenceReasons{{Rule: belfry.CommercialRule, Level: belfry.TenantLevel, Node: "commercialSubscribed"}, {Rule: belfry.MuteRule, Level: belfry.RecipientLevel, Node: "workflows.w"}},
+			`["-T COMMERCIAL commercialSubscribed","-R MUTE workflows.w"]`,
+			`[{"rule": "COMMERCIAL", "level": "TENANT", "node": "commercialSubscribed"}, {"rule": "MUTE", "level": "RECIPIENT", "node": "workflows.w"}]`},
 		"with more to it": {
 			PreferenceReasons{{Rule: belfry.MuteRule, Level: belfry.RecipientLevel, Node: "mutes.workflows.w", Until: &until},
 				{Rule: belfry.WorkflowRule, Level: belfry.TenantLevel, Node: "workflows.w", Detail: "no", Conditions: []condition.Evaluated{{Source: "a"}}}},
@@ -50,7 +54,7 @@ func TestReasonsAreStoredInFewWords(t *testing.T) {
 			}
 		}
 	}
-	for _, bad := range []string{`["CHANNEL RECIPIENT x"]`, `["+CHANNEL"]`, `[""]`, `[1]`, `{}`} {
+	for _, bad := range []string{`["R channels.x"]`, `["+R"]`, `["+R x"]`, `["+X channels.x"]`, `[""]`, `[1]`, `{}`} {
 		if err := json.Unmarshal([]byte(bad), new(PreferenceReasons)); err == nil {
 			t.Errorf("%s is read as reasons", bad)
 		}
