@@ -11,6 +11,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/validator/rules"
 	"go.uber.org/goleak"
 
 	"github.com/belfryhq/belfry/internal/pull"
@@ -221,7 +222,7 @@ func TestResponseKey(t *testing.T) {
 		`subscription { ... on S { number: n } }`:             "number",
 		`subscription { ...f } fragment f on S { number: n }`: "number",
 	} {
-		doc, errs := gqlparser.LoadQuery(schema, document)
+		doc, errs := gqlparser.LoadQueryWithRules(schema, document, rules.NewDefaultRules())
 		if errs != nil {
 			t.Fatal(errs)
 		}
