@@ -47,7 +47,7 @@ type Pulled interface {
 	Close()
 }
 
-// What there is for a consumer.
+// What says what Fill had for the consumer.
 type What uint8
 
 const (
@@ -94,7 +94,8 @@ func Lasting(ctx context.Context) context.Context {
 }
 
 // Channel returns a channel of the events of a source. It is closed after the source's last, or when ctx ends, unless there is
-// a consumer, which hears of the end. open begins with the source, which is to call wake whenever Next may have something. Its error is returned.
+// a consumer, which hears of the end. open begins with the source, which is to call wake whenever Next may have something.
+// Its error is returned.
 func Channel[T any](ctx context.Context, open func(wake func()) (Source[T], error)) (<-chan T, error) {
 	consumer, ok := ctx.Value(key{}).(*consumption)
 	if !ok {

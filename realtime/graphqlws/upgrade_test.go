@@ -1,6 +1,8 @@
 package graphqlws_test
 
 import (
+	"io"
+	"log"
 	"net"
 	"net/http/httptest"
 	"strings"
@@ -82,4 +84,53 @@ func TestAProtocolErrorIsSaidBetweenFrames(t *testing.T) {
 		t.Errorf("closed because %q", reason)
 	}
 	eventually(t, "the connection has ended", func() bool { return ws.Connections() == 0 })
+}
+
+// Whoever doesn't wait for the handshake gets no connection, and nobody's log a line: anybody could fill it.
+func TestAClientThatDoesNotWaitForTheHandshake(t *testing.T) {
+	t.Parallel()
+	ws := graphqlws.New(graphqlws.Config{})
+	gql := handler.New(newCounter())
+	gql.AddTransport(ws)
+	srv := httptest.NewUnstartedServer(gql)
+	logged := &lines{}
+	srv.Config.ErrorLog = log.New(logged, "", 0)
+	srv.Start()
+	defer srv.Close()
+	conn, err := net.Dial("tcp", srv.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	request := "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
+	if _, err := conn.Write(append([]byte(request), clientFrame(final|1, []byte(`{"type":"connection_init"}`))...)); err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.SetReadDeadline(time.Now().Add(patience))
+	if got, _ := io.ReadAll(conn); len(got) != 0 { // ended, or reset for what wasn't read
+		t.Errorf("it was answered: %s", got)
+	}
+	srv.Close() // its handlers have returned
+	if got := logged.String(); got != "" || ws.Connections() != 0 {
+		t.Errorf("%d connections, and logged: %s", ws.Connections(), got)
+	}
+}
+
+// lines is what several goroutines have written.
+type lines struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
