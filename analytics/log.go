@@ -19,11 +19,14 @@ const MaxMessagesPerEvent = 1000
 type Log struct{}
 
 // Record appends one event per change in the caller's transaction, in one round trip. Changes that touched nothing
-// (no message, or All with a Count of 0) leave no event.
+// (no message, or All with a Count of 0) leave no event, nor do those whose messages are told of one by one (Each).
 func (*Log) Record(ctx context.Context, tx *postgres.Tx, changes []belfry.StatusChange) error {
 	var batch pgx.Batch
 	for i := range changes {
 		c := &changes[i]
+		if c.Each {
+			continue
+		}
 		if c.All {
 			if len(c.Messages) != 1 {
 				return fmt.Errorf("record %s: a change with All set must hold 1 message, not %d", c.Kind, len(c.Messages))

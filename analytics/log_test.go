@@ -37,7 +37,9 @@ func TestRecord(t *testing.T) {
 		Environment: f.env, Kind: belfry.Seen.Event(), At: start, Channel: "in-app", ChannelType: belfry.InApp,
 		Messages: []belfry.MessageRef{{Recipient: 4, UserID: "dan", Seq: 99}}, All: true, Count: 42,
 	}
-	f.record(f.sent(1, 2), all)
+	each := all
+	each.Each = true // its messages come one by one
+	f.record(f.sent(1, 2), each, all)
 	want := []event{
 		{id: 1, kind: "message.sent", at: start, channel: "in-app", channelType: "in_app", workflow: "comments", stepRef: "inbox",
 			count: 2, recipients: []int64{1, 2}, users: []string{"user-1", "user-2"}, seqs: []int64{7, 7}},

@@ -111,9 +111,12 @@ func newFeedSide(ctx context.Context, s *server, title string, items, each int, 
 		}
 	}
 	f.Service = &feed.Service{Pool: f.pool, Bus: quietBus{}, UserID: f.userID, Now: time.Now, Log: slog.New(slog.DiscardHandler),
-		Observe: func(context.Context, *postgres.Tx, []belfry.StatusChange) error { return nil }}
+		Observe: unobserved, ObserveEach: unobserved}
 	return f, nil
 }
+
+// unobserved takes what happens to messages, and does nothing about it.
+func unobserved(context.Context, *postgres.Tx, []belfry.StatusChange) error { return nil }
 
 // userID is looked up in the database, as a node does that doesn't know the user yet.
 func (f *feedSide) userID(ctx context.Context, env belfry.EnvironmentID, user string) (id belfry.RecipientID, err error) {

@@ -67,6 +67,10 @@ func openNode(ctx context.Context, database string, sent func([]belfry.Message))
 				return err
 			}
 			return n.engine.MessagesChanged(ctx, tx, changes)
+		},
+		ObserveEach: func(ctx context.Context, tx *postgres.Tx, changes []belfry.StatusChange) error {
+			tx.AfterCommit(segment.Wake)
+			return events.Record(ctx, tx, changes)
 		}}
 	messages := delivery.New(delivery.Config{Pool: pool, Observe: feeds.Observe, Now: time.Now, Log: log,
 		InApp: func(ctx context.Context, tx *postgres.Tx, messages []belfry.Message) error {

@@ -64,7 +64,7 @@ func serveFeeds(ctx context.Context, c peerConfig, interpret bool, sockets func(
 	people := recipient.New(pool, time.Now)
 	access := &auth.Service{Pool: pool, Now: time.Now}
 	feeds := &feed.Service{Pool: pool, Bus: exchange{hub}, UserID: people.UserID, TenantIDs: people.TenantIDs, Now: time.Now, Log: log,
-		Observe: func(context.Context, *postgres.Tx, []belfry.StatusChange) error { return nil }}
+		Observe: unobserved, ObserveEach: unobserved}
 	messages := delivery.New(delivery.Config{Pool: pool, Observe: feeds.Observe, InApp: feeds.Append, Now: time.Now, Log: log})
 	runs := engine.New(engine.Config{Pool: pool, Recipients: people, Enqueue: messages.Enqueue, Now: time.Now, Log: log})
 	for part, run := range map[string]func(context.Context) error{"hub": hub.Run, "feeds": feeds.Run} {

@@ -81,7 +81,7 @@ func (s *Service) heal(ctx context.Context, tx *postgres.Tx, k key) error {
 	was := h.cells
 	h.cells, h.pins, h.groupedTo = truth.cells, truth.pins, 0 // groups are made anew when somebody asks
 	h.version++
-	if err := writeHeader(ctx, tx, h); err != nil {
+	if err := s.writeHeader(ctx, tx, h); err != nil {
 		return err
 	}
 	tx.AfterCommit(func() {

@@ -16,6 +16,9 @@
 //   - Marking everything, or what a filter selects, costs a row and a change, however many items there are (see Watermarks).
 //     Of what has to be written to the items later no mark writes more than a piece; beyond that, marks are refused.
 //
+//   - Whoever counts engagement is told of each message that such a mark changed, once, in the order in which things happened to it
+//     (see expand.go).
+//
 //   - Pages, counts, marks and subscriptions know one kind of Filter, and mean the same by it.
 //
 //   - Items of a merged user come at the end of the feed that gets them, at new positions: no position or id of before
@@ -29,6 +32,7 @@
 //     them. A single statement that waits for the lock still sees the items of before, and the counters drift.
 //   - The columns of feed_items that say whether an item is seen, read or archived are not the whole truth: a
 //     watermark may have overtaken them. Read them through Watermarks.Effective only.
+//   - Whoever writes the state of an item, or removes it, tells first what marks on everything did to it (header.tell).
 //   - Whoever changes items that are there keeps the feed's groups true, or drops them (see groups in group.go).
 //   - An event that was published, with its item and data, is shared by all who are told of it: nobody may change it,
 //     nor the message that it was made of.

@@ -29,13 +29,18 @@ type Service struct {
 		items []belfry.MessageID, last belfry.RecipientID, more bool, err error)
 	// Observe records what happens to messages, in the transaction in which it happens.
 	Observe func(context.Context, *postgres.Tx, []belfry.StatusChange) error
-	Now     func() time.Time
-	Log     *slog.Logger
+	// ObserveEach records what marks on everything did to each message, of which Observe has heard as a whole (StatusChange.Each):
+	// in the same transaction, or in later ones. The last of what a feed has too much of is told as a number.
+	ObserveEach func(context.Context, *postgres.Tx, []belfry.StatusChange) error
+	Now         func() time.Time
+	Log         *slog.Logger
 
 	drift     atomic.Int64
 	mu        sync.Mutex
 	followers map[*follower]struct{}
 	scans     scans
+
+	expandAtOnce, expandPiece int // 0: the constants of these names; tests look at less at a time
 }
 
 const (

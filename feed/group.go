@@ -202,7 +202,7 @@ func (s *Service) prepare(ctx context.Context, ref Ref, selections ...selection)
 			if h, err = readHeader(ctx, tx, lockHeader, k); err != nil || h.groupedTo < 0 {
 				return err
 			}
-			return groupNext(ctx, tx, h)
+			return s.groupNext(ctx, tx, h)
 		})
 	}
 	if err != nil {
@@ -212,7 +212,7 @@ func (s *Service) prepare(ctx context.Context, ref Ref, selections ...selection)
 }
 
 // groupNext counts the next items by group.
-func groupNext(ctx context.Context, tx pgx.Tx, h *header) error {
+func (s *Service) groupNext(ctx context.Context, tx *postgres.Tx, h *header) error {
 	t := newTally()
 	var err error
 	if h.groupedTo > 0 {
@@ -235,7 +235,7 @@ func groupNext(ctx context.Context, tx pgx.Tx, h *header) error {
 	if err := writeGroups(ctx, tx, h, t); err != nil {
 		return err
 	}
-	return writeHeader(ctx, tx, h)
+	return s.writeHeader(ctx, tx, h)
 }
 
 // tallyItems adds the items between two sequence numbers (the first excluded). The database puts those together that are

@@ -55,7 +55,9 @@ type world struct {
 	clock    time.Time
 	people   map[string]belfry.RecipientID
 	observed []belfry.StatusChange
+	events   []event                                   // of each message, in the order of their commits if there is one caller
 	inTx     func(context.Context, *postgres.Tx) error // what Observe does besides, if anything
+	eachInTx func(context.Context, *postgres.Tx) error // and ObserveEach
 }
 
 func newWorld(t testing.TB) *world { return newWorldOn(pgtest.New(t)) }
@@ -66,7 +68,7 @@ func newWorldOn(pool *pgxpool.Pool) *world {
 		clock:  time.Date(2026, 5, 4, 9, 0, 0, 0, time.UTC),
 		people: make(map[string]belfry.RecipientID),
 	}
-	w.Service = &Service{Pool: pool, Bus: w.bus, UserID: w.userID, TenantIDs: w.tenantIDs, Recipients: w.recipients, ItemsOf: w.itemsOf, Observe: w.observe, Now: w.tick, Log: slog.New(slog.DiscardHandler)}
+	w.Service = &Service{Pool: pool, Bus: w.bus, UserID: w.userID, TenantIDs: w.tenantIDs, Recipients: w.recipients, ItemsOf: w.itemsOf, Observe: w.observe, ObserveEach: w.observeEach, Now: w.tick, Log: slog.New(slog.DiscardHandler)}
 	return w
 }
 
@@ -82,6 +84,7 @@ func (w *world) observe(ctx context.Context, tx *postgres.Tx, changes []belfry.S
 	w.mu.Lock()
 	w.observed = append(w.observed, changes...)
 	w.mu.Unlock()
+	w.remember(tx, changes)
 	if w.inTx != nil {
 		return w.inTx(ctx, tx)
 	}

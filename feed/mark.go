@@ -54,9 +54,9 @@ func (s *Service) markThese(ctx context.Context, tx *postgres.Tx, h *header, ref
 		after := it.Apply(m, at)
 		after.Version = h.version + 1
 		h.recount(moved, &it.stored, after)
+		h.tell(ref.User, &it)
 		states, changed = append(states, stored{seq: it.seq, State: after}), append(changed, it.seq)
-		done.Add(&belfry.StatusChange{Environment: h.env, Kind: m.Event(), At: at, Channel: h.channel, ChannelType: belfry.InApp,
-			Workflow: it.Workflow, StepRef: it.step}, belfry.MessageRef{Recipient: h.recipient, UserID: ref.User, Seq: it.seq})
+		h.addTo(&done, m, at, ref.User, &it)
 	}
 	if len(states) == 0 {
 		return 0, nil
@@ -68,6 +68,15 @@ func (s *Service) markThese(ctx context.Context, tx *postgres.Tx, h *header, ref
 		return 0, err
 	}
 	return len(states), s.record(ctx, tx, h, ref, Event{Kind: Patched, Mark: m, Recipient: h.recipient, Seqs: changed, At: at}, done)
+}
+
+// addTo adds an item to the changes that a mark made. Nobody is there to tell of if the user is gone.
+func (h *header) addTo(done *belfry.StatusChanges, m belfry.Mark, at time.Time, user string, it *markable) {
+	if user == "" {
+		return
+	}
+	done.Add(&belfry.StatusChange{Environment: h.env, Kind: m.Event(), At: at, Channel: h.channel, ChannelType: belfry.InApp,
+		Workflow: it.Workflow, StepRef: it.step}, belfry.MessageRef{Recipient: h.recipient, UserID: user, Seq: it.seq})
 }
 
 // own is the sequence numbers of those ids that are of this feed.
@@ -106,7 +115,7 @@ func (s *Service) change(ctx context.Context, ref Ref, fn func(*postgres.Tx, *he
 func (s *Service) record(ctx context.Context, tx *postgres.Tx, h *header, ref Ref, e Event, done []belfry.StatusChange) error {
 	h.version++
 	e.Position, e.Badge = h.position(), h.cells.Badge()
-	if err := writeHeader(ctx, tx, h); err != nil {
+	if err := s.writeHeader(ctx, tx, h); err != nil {
 		return err
 	}
 	what, seqs, upTo := e.change()
@@ -124,10 +133,20 @@ func (s *Service) record(ctx context.Context, tx *postgres.Tx, h *header, ref Re
 	return nil
 }
 
-// markable is what Mark needs to know of an item: its true state, and whom to tell.
+// markable is what whoever changes an item needs to know of it: its true state, and what to tell.
 type markable struct {
 	stored
-	step string
+	step       string
+	unexpanded []int // those of the feed's watermarks that changed it, of which nobody has been told; see header.tell
+}
+
+// allFields is where the columns of selectMarkable and its like go.
+func (m *markable) allFields() []any { return append(m.stored.allFields(), &m.step) }
+
+// overtake gives it its true state.
+func (m *markable) overtake(by Watermarks) {
+	m.unexpanded = by.unexpanded(&m.stored)
+	m.State = by.Effective(m.seq, &m.Attributes, m.State)
 }
 
 func readMarkable(ctx context.Context, tx pgx.Tx, h *header, seqs []int64) ([]markable, error) {
@@ -140,8 +159,8 @@ func readMarkable(ctx context.Context, tx pgx.Tx, h *header, seqs []int64) ([]ma
 
 func collectMarkable(rows pgx.Rows, h *header) ([]markable, error) {
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (m markable, err error) {
-		err = row.Scan(append(m.allFields(), &m.step)...)
-		m.State = h.watermarks.Effective(m.seq, &m.Attributes, m.State)
+		err = row.Scan(m.allFields()...)
+		m.overtake(h.watermarks)
 		return m, err
 	})
 }

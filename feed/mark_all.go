@@ -68,10 +68,10 @@ func (s *Service) orSettle(ctx context.Context, ref Ref, marked Marked, refused 
 		if len(h.watermarks) == 0 { // somebody else has
 			return Marked{}, nil
 		}
-		if err := settle(ctx, tx, h, settlePiece); err != nil {
+		if err := settle(ctx, tx, h, ref.User, settlePiece); err != nil {
 			return Marked{}, fmt.Errorf("settle watermarks: %w", err)
 		}
-		return Marked{}, writeHeader(ctx, tx, h)
+		return Marked{}, s.writeHeader(ctx, tx, h)
 	})
 	return Marked{}, cmp.Or(err, refused)
 }
@@ -97,7 +97,7 @@ func (s *Service) markLong(ctx context.Context, ref Ref, mark *markAll) (Marked,
 			if err != nil {
 				return err
 			}
-			if _, err := mark.push(h, last, time.Time{}); err != nil {
+			if _, err := mark.watermark(h, last, time.Time{}); err != nil {
 				return err
 			}
 			counted, err := readCoverage(ctx, tx, h, mark.scope, last)
@@ -147,20 +147,20 @@ func (a *markAll) reach(h *header) (int64, error) {
 	return min(h.lastSeq, a.upTo.Version), nil
 }
 
-// push is the feed's watermarks with this one, or TOO_LARGE if they have become too many. Marks on everything up to now are
-// always taken: of those never more than five remain.
-func (a *markAll) push(h *header, last int64, at time.Time) (Watermarks, error) {
+// watermark is the mark as one of the feed's watermarks, or TOO_LARGE if they have become too many. Marks on everything up to
+// now are always taken: of those never more than five remain.
+func (a *markAll) watermark(h *header, last int64, at time.Time) (Watermark, error) {
 	w := Watermark{Mark: a.mark, UpTo: last, Version: h.version + 1, At: at, Scope: a.scope, Condition: a.Condition}
 	pushed := h.watermarks.Push(w)
 	simple := w.Scope == nil && w.Condition == Condition{} && last == h.lastSeq
 	if simple || len(pushed) <= len(h.watermarks) || !h.watermarks.overfull() {
-		return pushed, nil
+		return w, nil
 	}
 	e := belfry.Errorf(belfry.TooLarge, "this feed is still busy with %d other marks: use one of their filters, mark everything up to now, or try again", len(h.watermarks))
 	if e.Limit = maxOpenWatermarks; a.filter != nil {
-		return nil, e.At("input.filter")
+		return w, e.At("input.filter")
 	}
-	return nil, e.At("input.upTo")
+	return w, e.At("input.upTo")
 }
 
 // applyAll makes the mark. The feed is locked.
@@ -169,7 +169,10 @@ func (s *Service) applyAll(ctx context.Context, tx *postgres.Tx, h *header, ref 
 	if err != nil || a.nothing {
 		return Marked{}, err
 	}
-	watermarks, err := a.push(h, last, at)
+	if h.watermarks.waiting() >= maxUnexpanded || h.watermarks.full() {
+		h.tellRest(ref.User)
+	}
+	mark, err := a.watermark(h, last, at)
 	if err != nil {
 		return Marked{}, err
 	}
@@ -192,21 +195,31 @@ func (s *Service) applyAll(ctx context.Context, tx *postgres.Tx, h *header, ref 
 	if err := meant.markGroups(ctx, tx, h, a.mark, a.Condition); err != nil {
 		return Marked{}, err
 	}
-	if h.watermarks = watermarks; watermarks.full() {
-		if err := settle(ctx, tx, h, settlePiece); err != nil {
+	if err := s.expandNew(ctx, tx, h, ref.User, &mark, changed, at); err != nil {
+		return Marked{}, fmt.Errorf("expand a mark: %w", err)
+	}
+	if h.watermarks = h.watermarks.Push(mark); h.watermarks.full() {
+		if err := settle(ctx, tx, h, ref.User, settlePiece); err != nil {
 			return Marked{}, fmt.Errorf("settle watermarks: %w", err)
 		}
 	}
-	all := []belfry.StatusChange{{Environment: h.env, Kind: a.mark.Event(), At: at, Channel: h.channel, ChannelType: belfry.InApp,
-		Messages: []belfry.MessageRef{{Recipient: h.recipient, UserID: ref.User, Seq: last}}, All: true, Some: a.filter != nil, Count: changed}}
-	if changed == 0 { // only archived items changed: nothing that a person did
-		all = nil
+	var all []belfry.StatusChange
+	if changed > 0 { // otherwise only archived items changed: nothing that a person did
+		whole := h.whole(&mark, ref.User, last, changed)
+		whole.Each = true
+		all = append(all, whole)
 	}
 	e := Event{Kind: MarkedAll, Mark: a.mark, UpTo: last, At: at}
 	if a.filter != nil {
 		e.Kind, e.Filter = MarkedWhere, a.filter
 	}
 	return Marked{Changed: changed}, s.record(ctx, tx, h, ref, e, all)
+}
+
+// whole is the change that a mark made to so many messages, up to one, none of which it names.
+func (h *header) whole(w *Watermark, user string, last int64, changed int) belfry.StatusChange {
+	return belfry.StatusChange{Environment: h.env, Kind: w.Mark.Event(), At: w.At, Channel: h.channel, ChannelType: belfry.InApp,
+		Messages: []belfry.MessageRef{{Recipient: h.recipient, UserID: user, Seq: last}}, All: true, Some: w.Scope != nil || w.Condition != Condition{}, Count: changed}
 }
 
 // coverage is which items a mark means, whatever the condition on their state.

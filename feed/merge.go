@@ -48,10 +48,11 @@ func (s *Service) mergeFeed(ctx context.Context, tx *postgres.Tx, from key, m be
 		return err
 	}
 	var moved []stored
-	var it stored // in the end, the last one
+	var it markable // in the end, the last one
 	woken := false
 	if _, err := pgx.ForEachRow(rows, it.allFields(), func() error {
-		it.State = old.watermarks.Effective(it.seq, &it.Attributes, it.State)
+		it.overtake(old.watermarks)
+		old.tell(m.User, &it)
 		old.cells.Add(it.State, -1)
 		if it.SnoozedUntil != nil { // in the other feed it is news, like all
 			it.State, it.SnoozedUntil = it.Apply(belfry.Unseen, it.CreatedAt), nil
@@ -85,7 +86,7 @@ func (s *Service) mergeFeed(ctx context.Context, tx *postgres.Tx, from key, m be
 		return err
 	}
 	old.groupedTo = 0
-	if err := writeHeader(ctx, tx, old); err != nil || len(moved) == 0 {
+	if err := s.writeHeader(ctx, tx, old); err != nil || len(moved) == 0 {
 		return err
 	}
 	into.version += int64(len(moved))
@@ -93,7 +94,7 @@ func (s *Service) mergeFeed(ctx context.Context, tx *postgres.Tx, from key, m be
 	tx.AfterCommit(func() {
 		s.publish([]addressed{{env: from.env, channel: from.channel, user: m.User, version: into.version}})
 	})
-	return writeHeader(ctx, tx, into)
+	return s.writeHeader(ctx, tx, into)
 }
 
 // lockTwo locks two feeds in the order of their keys, and makes the latter if there is none.
@@ -121,7 +122,7 @@ func (s *Service) lockTwo(ctx context.Context, tx *postgres.Tx, from, into key) 
 
 const selectAnyItem = `SELECT channel FROM feed_items WHERE recipient_id = $1 AND environment_id = $2 LIMIT 1`
 
-const selectOldest = `SELECT ` + stateColumns + `, ` + attributeColumns + `, CASE WHEN $5 THEN content->'data' END
+const selectOldest = `SELECT ` + stateColumns + `, ` + attributeColumns + `, CASE WHEN $5 THEN content->'data' END, step_ref
   FROM feed_items WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 ORDER BY seq LIMIT $4`
 
 const insertEmpty = `INSERT INTO feeds (recipient_id, channel, environment_id, epoch, version, last_seq, unseen)

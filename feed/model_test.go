@@ -28,17 +28,20 @@ type step struct {
 	back  int64   // with all: up to this many versions ago; -1: no bound
 	group bool    // count it by group, whether there is any need or not
 	pace  int     // settle so many items, whether there is any need or not
+	fire  bool    // expand some of the marks that wait for it
 	seqs  []int64 // by id: items, unknown and doubled ids among them; 0 is an item of another feed
 }
 
 func drawStep(t *rapid.T, feeds int) step {
 	s := step{feed: rapid.IntRange(0, feeds-1).Draw(t, "feed")}
-	switch rapid.SampledFrom([]string{"append", "ids", "all", "all", "group", "settle"}).Draw(t, "step") {
+	switch rapid.SampledFrom([]string{"append", "ids", "all", "all", "group", "settle", "expand"}).Draw(t, "step") {
 	case "append":
 		s.to = rapid.SliceOfN(rapid.IntRange(0, feeds-1), 1, 6).Draw(t, "to")
 	case "ids":
 		s.mark = rapid.SampledFrom(marks).Draw(t, "mark")
 		s.seqs = rapid.SliceOfN(rapid.Int64Range(0, 25), 0, 8).Draw(t, "items")
+	case "expand":
+		s.fire = true
 	case "group":
 		s.group = true
 	case "settle":
@@ -172,7 +175,7 @@ func (w *world) groupIn(t *testing.T, f testingT, ref Ref) {
 		if err != nil || h.lastSeq == 0 {
 			return err
 		}
-		return groupNext(t.Context(), tx, h)
+		return w.groupNext(t.Context(), tx, h)
 	})
 	if err != nil {
 		f.Fatalf("group: %v", err)
@@ -186,13 +189,27 @@ func (w *world) settleIn(t *testing.T, f testingT, ref Ref, n int) {
 		if h.epoch == 0 { // it isn't there, so it isn't locked
 			return Marked{}, nil
 		}
-		if err := settle(t.Context(), tx, h, n); err != nil {
+		if err := settle(t.Context(), tx, h, ref.User, n); err != nil {
 			return Marked{}, err
 		}
-		return Marked{}, writeHeader(t.Context(), tx, h)
+		return Marked{}, w.writeHeader(t.Context(), tx, h)
 	})
 	if err != nil {
 		f.Fatalf("settle: %v", err)
+	}
+}
+
+// hurry says how many items are looked at at a time, to expand marks.
+func (w *world) hurry(r *rapid.T) {
+	w.expandAtOnce = rapid.SampledFrom([]int{1, 3, expandAtOnce}).Draw(r, "at once")
+	w.expandPiece = rapid.IntRange(1, 4).Draw(r, "in the background")
+}
+
+// fire expands some of the marks that wait for it.
+func (w *world) fire(t *testing.T, f testingT) {
+	f.Helper()
+	if err := w.FireTimers(t.Context()); err != nil {
+		f.Fatalf("expand: %v", err)
 	}
 }
 
@@ -224,6 +241,7 @@ func TestFeedAgreesWithOracle(t *testing.T) {
 	w := newWorld(t)
 	rapid.Check(t, func(r *rapid.T) {
 		refs, oracles := w.newFeeds(2), []*oracle{{}, {}}
+		w.hurry(r)
 		for n := range rapid.IntRange(1, 25).Draw(r, "steps") {
 			s := drawStep(r, len(refs))
 			if s.to != nil {
@@ -235,6 +253,8 @@ func TestFeedAgreesWithOracle(t *testing.T) {
 				w.groupIn(t, r, refs[s.feed])
 			} else if s.pace > 0 {
 				w.settleIn(t, r, refs[s.feed], s.pace)
+			} else if s.fire {
+				w.fire(t, r)
 			} else {
 				d, o := s.markIn(t, r, w, refs[s.feed]), oracles[s.feed]
 				changed := d.apply(o, w.changes(t, refs[s.feed])[d.Position.Version].at)
@@ -249,6 +269,7 @@ func TestFeedAgreesWithOracle(t *testing.T) {
 		}
 		for i, ref := range refs {
 			w.verify(t, r, ref, oracles[i], 1, 3, 100)
+			w.wantTold(t, r, ref, oracles[i], true)
 		}
 	})
 }
@@ -279,6 +300,7 @@ func TestConcurrentFeedAgreesWithOracle(t *testing.T) {
 	w := newWorld(t)
 	rapid.Check(t, func(r *rapid.T) {
 		refs := w.newFeeds(3)
+		w.hurry(r)
 		plans := rapid.SliceOfN(rapid.SliceOfN(rapid.Custom(func(r *rapid.T) step { return drawStep(r, len(refs)) }), 3, 8), 6, 6).Draw(r, "plans")
 		results := make([][]done, len(plans))
 		var callers sync.WaitGroup
@@ -291,6 +313,8 @@ func TestConcurrentFeedAgreesWithOracle(t *testing.T) {
 						w.groupIn(t, t, refs[s.feed])
 					} else if s.pace > 0 {
 						w.settleIn(t, t, refs[s.feed], s.pace)
+					} else if s.fire {
+						w.fire(t, t)
 					} else {
 						results[p] = append(results[p], s.markIn(t, t, w, refs[s.feed]))
 					}
@@ -310,6 +334,7 @@ func TestConcurrentFeedAgreesWithOracle(t *testing.T) {
 			}
 			o := w.replay(t, r, ref, marked)
 			w.verify(t, r, ref, o, 7, 100)
+			w.wantTold(t, r, ref, o, false)
 		}
 	})
 }
@@ -379,6 +404,7 @@ func TestGroupsAreWhatWatermarksSay(t *testing.T) {
 	w := newWorld(t)
 	rapid.Check(t, func(r *rapid.T) {
 		ref := w.newFeeds(1)[0]
+		w.hurry(r)
 		w.fillKinds(t, ref, 12)
 		for range rapid.IntRange(2, 10).Draw(r, "steps") {
 			switch s := drawStep(r, 1); {
@@ -386,6 +412,8 @@ func TestGroupsAreWhatWatermarksSay(t *testing.T) {
 				w.fillKinds(t, ref, 2)
 			case s.pace > 0:
 				w.settleIn(t, r, ref, s.pace)
+			case s.fire:
+				w.fire(t, r)
 			case !s.group:
 				s.markIn(t, r, w, ref)
 			}

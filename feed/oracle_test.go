@@ -18,6 +18,7 @@ import (
 type oracle struct {
 	items   []*Item // oldest first
 	version int64
+	events  []event
 }
 
 func (o *oracle) add(label string, k kind, at time.Time) {
@@ -34,6 +35,7 @@ func (o *oracle) mark(m belfry.Mark, at time.Time, seqs []int64) (changed int) {
 		if slices.Contains(seqs, it.ID.Seq) && it.State.Changes(m) {
 			it.State = it.State.Apply(m, at)
 			changed++
+			o.events = append(o.events, event{Seq: it.ID.Seq, Kind: m.Event(), At: at})
 		}
 	}
 	if changed > 0 {
@@ -46,6 +48,7 @@ func (o *oracle) mark(m belfry.Mark, at time.Time, seqs []int64) (changed int) {
 func (o *oracle) markAll(m belfry.Mark, f Filter, at time.Time, upTo int64) (changed int) {
 	var meant []*Item
 	any := false
+	var events []event
 	selected := o.list(f)
 	for _, it := range o.items {
 		if it.ID.Seq > upTo || it.State.SnoozedUntil != nil || !slices.Contains(selected, it) {
@@ -56,11 +59,13 @@ func (o *oracle) markAll(m belfry.Mark, f Filter, at time.Time, upTo int64) (cha
 			any = true
 			if !it.State.Archived || !it.State.Apply(m, at).Archived {
 				changed++
+				events = append(events, event{Seq: it.ID.Seq, Kind: m.Event(), At: at})
 			}
 		}
 	}
 	if any {
 		o.version++
+		o.events = append(o.events, events...)
 		for _, it := range meant {
 			it.State = it.State.Apply(m, at)
 		}
@@ -69,7 +74,7 @@ func (o *oracle) markAll(m belfry.Mark, f Filter, at time.Time, upTo int64) (cha
 }
 
 func (o *oracle) clone() *oracle {
-	c := &oracle{version: o.version}
+	c := &oracle{version: o.version, events: slices.Clone(o.events)}
 	for _, it := range o.items {
 		dup := *it
 		c.items = append(c.items, &dup)

@@ -38,6 +38,8 @@ func TestHotQueriesUseThePrimaryKey(t *testing.T) {
 		{"page of a short feed", selectItems, `7, 'in-app', 1, 9223372036854775807, 0, NULL, NULL, 26, NULL, NULL, NULL`, "feed_items_pkey"},
 		{"count after", selectStates, `1, 'in-app', 1, 19990, 20000, 200, false`, "feed_items_pkey"},
 		{"scan of a stretch", selectStates, `1, 'in-app', 1, 0, 20000, NULL, true`, "feed_items_pkey"},
+		{"stretch to be settled", selectStretch, `1, 'in-app', 1, 0, 20000, 200, true`, "feed_items_pkey"},
+		{"to be expanded", selectBefore, `1, 'in-app', 1, 20000, 100, true`, "feed_items_pkey"},
 		{"end of a chunk", selectChunkEnd, `1, 'in-app', 1, 500, 10000`, "feed_items_pkey"},
 		{"groups", selectGroups, `7, 'in-app', 1`, "feed_groups_pkey"},
 		{"any item", selectAnyItem, `1, 1`, "feed_items_pkey"},

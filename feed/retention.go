@@ -143,6 +143,10 @@ func (s *Service) trimSome(ctx context.Context, tx *postgres.Tx, e excess) (more
 	if err != nil || h.epoch == 0 {
 		return false, err
 	}
+	owners, err := s.owners(ctx, tx, []key{e.key})
+	if err != nil {
+		return false, err
+	}
 	at := s.now()
 	tooMany := 0
 	if e.keep.MaxItems > 0 {
@@ -153,14 +157,15 @@ func (s *Service) trimSome(ctx context.Context, tx *postgres.Tx, e excess) (more
 	if err != nil {
 		return false, err
 	}
-	var it stored
+	var it markable
 	n, counted, stays := 0, 0, false
 	moved := newTally()
 	if _, err := pgx.ForEachRow(rows, it.allFields(), func() error {
 		stays = stays || counted >= tooMany && (e.keep.MaxAge == 0 || !it.CreatedAt.Before(at.Add(-e.keep.MaxAge)))
 		if !stays {
-			it.State = h.watermarks.Effective(it.seq, &it.Attributes, it.State)
-			h.uncount(moved, &it)
+			it.overtake(h.watermarks)
+			h.uncount(moved, &it.stored)
+			h.tell(owners[e.key].User, &it)
 			last = it.seq
 			n++
 			if it.SnoozedUntil == nil { // the counters, which say how many are too many, don't know the others
@@ -177,10 +182,6 @@ func (s *Service) trimSome(ctx context.Context, tx *postgres.Tx, e excess) (more
 	}
 	h.thinned() // few at a time come to many, and rounds are an hour apart
 	h.pins = slices.DeleteFunc(h.pins, func(p Pin) bool { return p.Seq <= last })
-	owners, err := s.owners(ctx, tx, []key{e.key})
-	if err != nil {
-		return false, err
-	}
 	batch := &pgx.Batch{}
 	batch.Queue(trimItems, h.recipient, h.channel, h.env, last, at, Retention, at.Add(-changeRetention))
 	batch.Queue(trimTimers, h.recipient, h.channel, last)

@@ -129,7 +129,7 @@ const settlePiece = 2000
 // settle writes what the watermarks say to the next n items, at most, and drops the watermarks that are done with. The first is
 // done with when all the items that it reaches were written since it was made; what was made in between takes part in the next
 // round, and is written along in this one, for it comes after.
-func settle(ctx context.Context, tx pgx.Tx, h *header, n int) error {
+func settle(ctx context.Context, tx pgx.Tx, h *header, user string, n int) error {
 	if len(h.watermarks) == 0 {
 		return nil
 	}
@@ -140,12 +140,12 @@ func settle(ctx context.Context, tx pgx.Tx, h *header, n int) error {
 	after := from
 	for n > 0 && after < reach {
 		size := min(n, scanChunk)
-		rows, err := tx.Query(ctx, selectStates, h.recipient, h.channel, h.env, after, reach, size, h.watermarks.needData())
+		rows, err := tx.Query(ctx, selectStretch, h.recipient, h.channel, h.env, after, reach, size, h.watermarks.needData())
 		if err != nil {
 			return err
 		}
-		chunk, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (s stored, err error) {
-			return s, row.Scan(s.allFields()...)
+		chunk, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (m markable, err error) {
+			return m, row.Scan(m.allFields()...)
 		})
 		if err != nil {
 			return err
@@ -154,7 +154,7 @@ func settle(ctx context.Context, tx pgx.Tx, h *header, n int) error {
 			after = chunk[size-1].seq
 		}
 		n -= size
-		if err := writeStates(ctx, tx, h.key, settled(h, chunk)); err != nil {
+		if err := writeStates(ctx, tx, h.key, settled(h, user, chunk)); err != nil {
 			return err
 		}
 	}
@@ -163,15 +163,20 @@ func settle(ctx context.Context, tx pgx.Tx, h *header, n int) error {
 }
 
 // settled is those of some items to which the watermarks did anything, as they are.
-func settled(h *header, items []stored) []stored {
-	changed := items[:0]
+func settled(h *header, user string, items []markable) (changed []stored) {
 	for _, it := range items {
 		if !h.watermarks.changes(it.seq, &it.Attributes, it.State) {
 			continue
 		}
-		after := h.watermarks.Effective(it.seq, &it.Attributes, it.State)
-		after.Version = h.watermarks[len(h.watermarks)-1].Version
-		changed = append(changed, stored{seq: it.seq, State: after})
+		it.overtake(h.watermarks)
+		h.tell(user, &it)
+		it.Version = h.watermarks[len(h.watermarks)-1].Version
+		changed = append(changed, stored{seq: it.seq, State: it.State})
 	}
 	return changed
 }
+
+// selectStretch reads what settling a stretch of a feed needs, oldest first.
+const selectStretch = `SELECT ` + stateColumns + `, ` + attributeColumns + `, CASE WHEN $7 THEN content->'data' END, step_ref
+  FROM feed_items WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3 AND seq > $4 AND seq <= $5
+ ORDER BY seq LIMIT $6`

@@ -17,7 +17,7 @@ func (w *world) giveWatermarks(t *testing.T, ref Ref, n int) {
 			h.watermarks = append(h.watermarks, Watermark{Mark: belfry.Archived, UpTo: h.lastSeq, Version: h.version, At: at,
 				Scope: &Scope{Workflows: []string{fmt.Sprint("unknown ", i)}}})
 		}
-		return Marked{}, writeHeader(t.Context(), tx, h)
+		return Marked{}, w.writeHeader(t.Context(), tx, h)
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -69,12 +69,12 @@ func TestPlainFeedsTakeFewStatements(t *testing.T) {
 		{"mark", func() error { _, err := w.Mark(t.Context(), ann, belfry.Read, ids); return err },
 			[]string{"lockHeader", "selectMarkable", "updateStates", "updateHeader", "insertChange"}},
 		{"mark all", func() error { _, err := w.MarkAll(t.Context(), ann, belfry.Read, nil); return err },
-			[]string{"lockHeader", "updateHeader", "insertChange"}},
+			[]string{"lockHeader", "selectBefore", "updateHeader", "insertChange"}},
 		{"mark by status", func() error {
 			_, err := w.MarkWhere(t.Context(), ann, belfry.Archived, Filter{Status: StatusRead}, nil)
 			return err
 		},
-			[]string{"lockHeader", "updateHeader", "insertChange"}},
+			[]string{"lockHeader", "selectBefore", "updateHeader", "insertChange"}},
 		{"count by status", func() error { _, err := w.Count(t.Context(), ann, []Filter{{Status: StatusUnread}, {}}); return err }, []string{"selectHeader"}},
 	} {
 		if err := row.do(); err != nil {

@@ -3,11 +3,14 @@ package feed
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/postgres"
 )
 
 // header is a row of feeds.
@@ -18,7 +21,8 @@ type header struct {
 	lastSeq    int64
 	cells      Cells
 	watermarks Watermarks
-	groupedTo  int64 // feed_groups counts the items up to this seq; 0: there is nothing to be found; see group.go
+	told       belfry.StatusChanges // what marks did to items, of which ObserveEach isn't told yet: writing the row does it
+	groupedTo  int64                // feed_groups counts the items up to this seq; 0: there is nothing to be found; see group.go
 	pins       Pins
 }
 
@@ -66,7 +70,15 @@ const updateHeader = `UPDATE feeds
        last_seq = $12, grouped_to = $13, pins = $14
  WHERE recipient_id = $1 AND channel = $2 AND environment_id = $3`
 
-func writeHeader(ctx context.Context, tx pgx.Tx, h *header) error {
+// writeHeader writes a feed's row, and tells what is to be told of its items.
+func (s *Service) writeHeader(ctx context.Context, tx *postgres.Tx, h *header) error {
+	if len(h.told) > 0 {
+		slices.SortStableFunc(h.told, func(a, b belfry.StatusChange) int { return a.At.Compare(b.At) }) // of one item, in its order
+		if err := s.ObserveEach(ctx, tx, h.told); err != nil {
+			return fmt.Errorf("observe what marks on everything did: %w", err)
+		}
+		h.told = nil
+	}
 	c := &h.cells
 	_, err := tx.Exec(ctx, updateHeader, h.recipient, h.channel, h.env, h.version,
 		c.Active[Unseen], c.Active[Seen], c.Active[Read],
@@ -285,7 +297,7 @@ var statements = map[string]string{
 	"selectAnyItem": selectAnyItem, "selectOldest": selectOldest, "insertEmpty": insertEmpty, "moveItems": moveItems, "deleteOlder": deleteOlder,
 	"forgetItems": forgetItems, "forgetGroups": forgetGroups, "forgetChanges": forgetChanges, "forgetFeeds": forgetFeeds,
 	"selectHeader": selectHeader, "lockHeader": lockHeader, "updateHeader": updateHeader, "selectItems": selectItems,
-	"selectMarkable": selectMarkable, "selectStates": selectStates, "updateStates": updateStates,
+	"selectMarkable": selectMarkable, "selectStates": selectStates, "selectStretch": selectStretch, "selectBefore": selectBefore, "updateStates": updateStates,
 	"insertChange": insertChange, "selectChanges": selectChanges, "deleteChanges": deleteChanges,
 	"selectVersions": selectVersions, "bumpFeeds": bumpFeeds, "insertItems": insertItems, "insertItemsWithOptions": insertItemsWithOptions,
 	"selectStatuses": selectStatuses,

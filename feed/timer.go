@@ -17,6 +17,7 @@ import (
 const (
 	expireTimer = "expire" // it is removed
 	returnTimer = "return" // it comes back after it was snoozed
+	expandTimer = "expand" // not to an item: marks of the feed are expanded; see expand.go
 )
 
 const (
@@ -45,7 +46,7 @@ func setTimers(ctx context.Context, tx pgx.Tx, messages []*belfry.Message, at ti
 	return err
 }
 
-// FireTimers does what is due: items expire, and come back. Run calls it.
+// FireTimers does what is due: items expire, and come back; marks are expanded. Run calls it.
 //
 // Whatever of a feed is due is found again under the feed's lock, which comes first, as everywhere: nodes that fire the same
 // timers wait for each other, and all but one find nothing. What is due of a feed that fails is put off, so that it holds up no
@@ -129,8 +130,10 @@ func (s *Service) fire(ctx context.Context, tx *postgres.Tx, k key) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.bringBack(ctx, tx, h, owners[k], returned, at)
-	return err
+	if _, err = s.bringBack(ctx, tx, h, owners[k], returned, at); err != nil || seqs[expandTimer] == nil {
+		return err
+	}
+	return s.expandNext(ctx, tx, h, owners[k].User, at)
 }
 
 const insertTimers = `INSERT INTO feed_timers (recipient_id, channel, environment_id, seq, due_at, kind)

@@ -48,9 +48,7 @@ func (s *Service) Update(ctx context.Context, ref Ref, id *belfry.MessageID, res
 		}
 		item = items[0]
 		if c.Data != nil && h.watermarks.needData() { // they looked at the data that it had until now
-			state := item.State
-			state.Version = h.version + 1
-			if err := writeStates(ctx, tx, h.key, []stored{{seq: item.ID.Seq, State: state}}); err != nil {
+			if err := writeDown(ctx, tx, h, ref, seqs); err != nil {
 				return Marked{}, err
 			}
 		}
@@ -63,6 +61,21 @@ func (s *Service) Update(ctx context.Context, ref Ref, id *belfry.MessageID, res
 		return Marked{Changed: 1}, s.record(ctx, tx, h, ref, e, nil)
 	})
 	return item, marked.Position, err
+}
+
+// writeDown writes to items what watermarks say of them.
+func writeDown(ctx context.Context, tx *postgres.Tx, h *header, ref Ref, seqs []int64) error {
+	items, err := readMarkable(ctx, tx, h, seqs)
+	if err != nil {
+		return err
+	}
+	states := make([]stored, len(items))
+	for i, it := range items {
+		h.tell(ref.User, &it)
+		it.Version = h.version + 1
+		states[i] = it.stored
+	}
+	return writeStates(ctx, tx, h.key, states)
 }
 
 // target is which item an update means.

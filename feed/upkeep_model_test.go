@@ -61,7 +61,7 @@ func (k *keeper) draw(r *rapid.T, n int) act {
 			return k.pins(rapid.SampledFrom([]belfry.Mark{belfry.Pinned, belfry.Unpinned}).Draw(r, "pin"), seqs)
 		},
 		func() act { return k.updates(resource, n) }, func() act { return k.trims(r) },
-		func() act { return k.passes(rapid.IntRange(1, 3).Draw(r, "hours")) },
+		k.expands, func() act { return k.passes(rapid.IntRange(1, 3).Draw(r, "hours")) },
 	}).Draw(r, "act")()
 }
 
@@ -121,6 +121,11 @@ func (k *keeper) marksWhere(m belfry.Mark, f Filter) act {
 		got, err := k.MarkWhere(k.t.Context(), k.ref, m, f, nil)
 		return got.Changed, err
 	}, func() int { return k.o.markAll(m, f, k.changedAt(), k.o.version) }}
+}
+
+// expands tells what some of the marks did: nothing changes by that.
+func (k *keeper) expands() act {
+	return act{"expand", func() (int, error) { return 0, k.FireTimers(k.t.Context()) }, func() int { return 0 }}
 }
 
 // groups counts the feed by group: what is done from then on keeps that true.
@@ -341,6 +346,7 @@ func TestUpkeepAgreesWithOracle(t *testing.T) {
 		one.Lock()
 		defer one.Unlock()
 		ref := w.newFeeds(1)[0]
+		w.hurry(r)
 		k := &keeper{w, t, ref, &oracle{}, 0, map[int64]int{}}
 		asleep := []*client{{items: map[int64]*Item{}, asOf: map[int64]int64{}}}
 		for n := range rapid.IntRange(1, 25).Draw(r, "acts") {
@@ -363,6 +369,7 @@ func TestUpkeepAgreesWithOracle(t *testing.T) {
 			}
 		}
 		w.verify(t, r, ref, k.o, 1, 3, 100)
+		w.wantTold(t, r, ref, k.o, true)
 		for _, c := range asleep {
 			w.wake(t, c, ref)
 		}
@@ -409,6 +416,7 @@ func TestUpkeepIsToldToEveryDevice(t *testing.T) {
 		bad.Lock()
 		bad.Rand = rand.New(rand.NewPCG(faults, 0))
 		bad.Unlock()
+		w.hurry(r)
 		k := &keeper{w, t, ref, &oracle{}, 0, map[int64]int{}}
 		plans := make([][]act, 4)
 		for p := range plans {

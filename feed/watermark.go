@@ -18,6 +18,10 @@ type Watermark struct {
 	Scope   *Scope      `json:"s,omitempty"` // which items; nil: all
 	// Settled is how far it has been written to the items: those up to this seq need it no more. Never more than its elders'.
 	Settled int64 `json:"d,omitempty"`
+	// Unexpanded is how many of the messages that it changed nobody has been told of yet, one by one; see expand.go.
+	Unexpanded int `json:"n,omitempty"`
+	// Expanded is from which seq on they have been; 0: there is none.
+	Expanded int64 `json:"e,omitempty"`
 	// Condition is on the state in which the mark finds an item, when its turn comes.
 	Condition
 }
@@ -89,6 +93,23 @@ func (ws Watermarks) needData() bool {
 
 // Push returns the list with a new mark, without those that it makes superfluous.
 func (ws Watermarks) Push(w Watermark) Watermarks {
+	return append(slices.Clone(ws), w).compact()
+}
+
+// compact returns the list without what later marks make superfluous. As long as a mark isn't expanded it needs those before it,
+// and neither it nor later ones make any superfluous.
+func (ws Watermarks) compact() Watermarks {
+	kept := make(Watermarks, 0, len(ws))
+	for i := range ws {
+		if ws[i].Unexpanded > 0 {
+			return append(kept, ws[i:]...)
+		}
+		kept = kept.push(ws[i])
+	}
+	return kept
+}
+
+func (ws Watermarks) push(w Watermark) Watermarks {
 	kept := make(Watermarks, 0, len(ws)+1)
 	var since later
 	for i := len(ws) - 1; i >= 0; i-- {

@@ -181,7 +181,7 @@ func TestWatermarksSurviveJSON(t *testing.T) {
 	t.Parallel()
 	at := instant(3)
 	want := Watermarks{}.Push(Watermark{Mark: belfry.Read, UpTo: 1 << 60, Version: 1<<60 + 1, At: instant(1)}).
-		Push(Watermark{Mark: belfry.Seen, UpTo: 7, Version: 9, At: instant(2), Condition: Condition{StatusUnread, ArchivedOnly}, Scope: &Scope{
+		Push(Watermark{Mark: belfry.Seen, UpTo: 7, Version: 9, At: instant(2), Settled: 3, Unexpanded: 2, Expanded: 5, Condition: Condition{StatusUnread, ArchivedOnly}, Scope: &Scope{
 			Workflows: []string{"a"}, Categories: []string{"b"}, Tenants: []belfry.RecipientID{0, 1 << 60}, From: &at, Before: &at,
 			Data: map[string]any{"t": "x", "n": 1.5, "b": true, "z": nil}}})
 	b, err := json.Marshal(want)

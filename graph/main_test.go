@@ -56,6 +56,9 @@ func (postOffice) Send(context.Context, *delivery.Outgoing) (delivery.Receipt, e
 	return delivery.Receipt{ID: "parcel"}, nil
 }
 
+// unobserved takes what happens to messages, and does nothing about it.
+func unobserved(context.Context, *postgres.Tx, []belfry.StatusChange) error { return nil }
+
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	pool := pgtest.New(t)
@@ -64,7 +67,7 @@ func newWorld(t *testing.T) *world {
 		Recipients: func(ctx context.Context, tx *postgres.Tx, env belfry.EnvironmentID, ids []belfry.RecipientID) (map[belfry.RecipientID]*belfry.Recipient, error) {
 			return recipient.Load(ctx, tx, []belfry.EnvironmentID{env}, ids)
 		},
-		Observe: func(context.Context, *postgres.Tx, []belfry.StatusChange) error { return nil }}
+		Observe: unobserved, ObserveEach: unobserved}
 	deliveries := delivery.New(delivery.Config{Pool: pool, InApp: feeds.Append, Observe: feeds.Observe, Now: time.Now, Log: feeds.Log,
 		Providers: map[belfry.ChannelType]delivery.Provider{belfry.Email: postOffice{}}, PollInterval: 50 * time.Millisecond})
 	runs := engine.New(engine.Config{

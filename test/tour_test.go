@@ -47,11 +47,11 @@ func TestTheTour(t *testing.T) {
 	tour.connectsTwoDevices()
 	first := tour.itemArrivesOnBothDevices()
 	tour.markOnOneDeviceShowsOnTheOther(first)
-	tour.markAllSparesWhatCameLater()
+	second := tour.markAllSparesWhatCameLater()
 	tour.archivedItemsDontCount(first)
 	tour.deviceThatComesBackIsToldWhatItMissed()
 	tour.positionOfAnotherFeedIsReset()
-	tour.segmentLearnsOfIt(segment, first)
+	tour.segmentLearnsOfIt(segment, first, second)
 }
 
 func (t *tour) identifiesTwoUsers() {
@@ -137,7 +137,7 @@ func (t *tour) markOnOneDeviceShowsOnTheOther(it item) {
 	}
 }
 
-func (t *tour) markAllSparesWhatCameLater() {
+func (t *tour) markAllSparesWhatCameLater() (marked item) {
 	t.Helper()
 	t.writes("second")
 	onScreen := t.both("FeedItemUpserted", badge{2, 1, 1})
@@ -152,6 +152,7 @@ func (t *tour) markAllSparesWhatCameLater() {
 	if len(unread) != 1 || !strings.Contains(unread[0].text(), "third") {
 		t.Errorf("unread are %+v, want the third alone", unread)
 	}
+	return onScreen.Item
 }
 
 func (t *tour) archivedItemsDontCount(it item) {
@@ -201,22 +202,29 @@ func (t *tour) positionOfAnotherFeedIsReset() {
 	}
 }
 
-func (t *tour) segmentLearnsOfIt(segment *collector, first item) {
+func (t *tour) segmentLearnsOfIt(segment *collector, first, second item) {
 	t.Helper()
-	t.mark(vars{"as": "INTERACTED", "ids": []string{first.ID}})
-	var got []string
-	eventually(t, "Segment has the events of the first item", func() bool {
-		got = nil
-		for _, e := range segment.accepted() {
-			if e.Properties["messageId"] == first.ID && e.UserID == "ana" && e.Properties["environment"] == "production" {
-				got = append(got, e.Event)
+	t.mark(vars{"as": "INTERACTED", "ids": []string{first.ID, second.ID}})
+	for _, row := range []struct {
+		item
+		want []string
+	}{
+		{first, []string{"Notification sent", "Notification seen", "Notification read", "Notification archived", "Notification unarchived", "Notification interacted"}},
+		{second, []string{"Notification sent", "Notification read", "Notification interacted"}}, // read by a mark on everything
+	} {
+		var got []string
+		eventually(t, "Segment has the events of an item", func() bool {
+			got = nil
+			for _, e := range segment.accepted() {
+				if e.Properties["messageId"] == row.ID && e.UserID == "ana" && e.Properties["environment"] == "production" {
+					got = append(got, e.Event)
+				}
 			}
+			return slices.Contains(got, "Notification interacted")
+		})
+		if !slices.Equal(got, row.want) {
+			t.Errorf("Segment has %q, want %q", got, row.want)
 		}
-		return slices.Contains(got, "Notification interacted")
-	})
-	want := []string{"Notification sent", "Notification seen", "Notification read", "Notification archived", "Notification interacted"}
-	if !slices.Equal(got, want) {
-		t.Errorf("Segment has %q, want %q", got, want)
 	}
 	seen := make(map[string]bool)
 	for _, e := range segment.accepted() {

@@ -86,9 +86,10 @@ func build(ctx context.Context, config node, o options, log *slog.Logger) (_ *be
 	if n.segment, err = analytics.NewSegment(analytics.SegmentConfig{Pool: n.pool, EnvironmentKey: n.auth.EnvironmentKey, Log: log}); err != nil {
 		return nil, err
 	}
-	n.feeds = &feed.Service{Pool: n.pool, Bus: bell{n.hub}, UserID: n.people.UserID, TenantIDs: n.people.TenantIDs, Recipients: recipientsIn, ItemsOf: n.itemsOf, Observe: n.observe(), Now: time.Now, Log: log}
+	n.feeds = &feed.Service{Pool: n.pool, Bus: bell{n.hub}, UserID: n.people.UserID, TenantIDs: n.people.TenantIDs, Recipients: recipientsIn, ItemsOf: n.itemsOf,
+		Observe: n.observe, ObserveEach: n.record, Now: time.Now, Log: log}
 	n.delivery = delivery.New(delivery.Config{
-		Pool: n.pool, Providers: providers(log), InApp: n.append, Observe: n.observe(), Now: time.Now, Log: log,
+		Pool: n.pool, Providers: providers(log), InApp: n.append, Observe: n.observe, Now: time.Now, Log: log,
 	})
 	n.engine = engine.New(engine.Config{
 		Pool: n.pool, Recipients: n.people, Enqueue: n.delivery.Enqueue, Statuses: n.statuses, Now: time.Now, Log: log,
@@ -212,17 +213,19 @@ func (n *belfryNode) statuses(ctx context.Context, tx *postgres.Tx, env belfry.E
 	return out, nil
 }
 
-// observe records what happens to messages, in the transaction in which it happens, tells runs that wait for it, and the
-// sink once it is durable.
-func (n *belfryNode) observe() func(context.Context, *postgres.Tx, []belfry.StatusChange) error {
-	log := &analytics.Log{}
-	return func(ctx context.Context, tx *postgres.Tx, changes []belfry.StatusChange) error {
-		tx.AfterCommit(n.segment.Wake)
-		if err := log.Record(ctx, tx, changes); err != nil {
-			return err
-		}
-		return n.engine.MessagesChanged(ctx, tx, changes)
+// observe records what happens to messages, in the transaction in which it happens, and tells runs that wait for it.
+func (n *belfryNode) observe(ctx context.Context, tx *postgres.Tx, changes []belfry.StatusChange) error {
+	if err := n.record(ctx, tx, changes); err != nil {
+		return err
 	}
+	return n.engine.MessagesChanged(ctx, tx, changes)
+}
+
+// record keeps what happens to messages, and wakes the sink once it is durable.
+func (n *belfryNode) record(ctx context.Context, tx *postgres.Tx, changes []belfry.StatusChange) error {
+	tx.AfterCommit(n.segment.Wake)
+	var log analytics.Log
+	return log.Record(ctx, tx, changes)
 }
 
 // initConnection tells the transport how to refuse a connection: for good reasons with the reason, otherwise so that
