@@ -291,7 +291,7 @@ var statements = map[string]string{
 	"upsertRetention": upsertRetention, "deleteRetention": deleteRetention, "selectRetention": selectRetention, "selectExcessive": selectExcessive,
 	"trimItems": trimItems, "trimTimers": trimTimers, "snoozeItems": snoozeItems, "deleteReturns": deleteReturns, "selectReturns": selectReturns, "updateContent": updateContent, "selectContent": selectContent,
 	"selectOfTrigger": selectOfTrigger, "selectOfResource": selectOfResource, "selectThese": selectThese, "deleteItems": deleteItems, "deleteTimersOf": deleteTimersOf,
-	"insertTimers": insertTimers, "selectDue": selectDue, "takeDue": takeDue, "postponeTimers": postponeTimers, "forgetTimers": forgetTimers, "moveTimers": moveTimers, "wakeItems": wakeItems,
+	"insertTimers": insertTimers, "selectDue": selectDue, "selectOldestDue": selectOldestDue, "takeDue": takeDue, "postponeTimers": postponeTimers, "forgetTimers": forgetTimers, "moveTimers": moveTimers, "wakeItems": wakeItems,
 	"insertOperation": insertOperation, "deleteOldOperations": deleteOldOperations, "selectOperation": selectOperation, "claimThis": claimThis,
 	"claimDue": claimDue, "moveOperation": moveOperation, "postponeOperation": postponeOperation, "selectFeedsOfResource": selectFeedsOfResource,
 	"selectAnyItem": selectAnyItem, "selectOldest": selectOldest, "insertEmpty": insertEmpty, "moveItems": moveItems, "deleteOlder": deleteOlder,

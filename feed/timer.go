@@ -136,6 +136,17 @@ func (s *Service) fire(ctx context.Context, tx *postgres.Tx, k key) error {
 	return s.expandNext(ctx, tx, h, owners[k].User, at)
 }
 
+// Lag is for how long what is to be done to feeds in the background has been due: by time, or by an operation. 0 if nothing is.
+func (s *Service) Lag(ctx context.Context) (time.Duration, error) {
+	var oldest *time.Time
+	if err := s.Pool.QueryRow(ctx, selectOldestDue).Scan(&oldest); err != nil || oldest == nil {
+		return 0, err
+	}
+	return max(0, s.now().Sub(*oldest)), nil
+}
+
+const selectOldestDue = `SELECT least((SELECT min(due_at) FROM feed_timers), (SELECT min(due_at) FROM feed_operations WHERE finished_at IS NULL))`
+
 const insertTimers = `INSERT INTO feed_timers (recipient_id, channel, environment_id, seq, due_at, kind)
 SELECT *, $6 FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::timestamptz[])
     ON CONFLICT (recipient_id, channel, kind, seq) DO UPDATE SET due_at = excluded.due_at`

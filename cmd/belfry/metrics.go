@@ -51,6 +51,7 @@ func (n *belfryNode) newMetrics() *prometheus.Registry {
 	counter("belfry_bus_partitions_moved_total", "Partitions found on another server of the Redis cluster than before.", nil, func() float64 { return float64(n.hub.Stats().Bus.Moved) })
 	gauge("belfry_bus_connections", "Redis servers that this node is subscribed to at the moment; 0 without Redis.", func() float64 { return float64(n.hub.Stats().Bus.Connections) })
 	counter("belfry_badge_drift_total", "Feeds whose counters were not what their items say, and were put right: must stay 0.", nil, func() float64 { return float64(n.feeds.Stats().BadgeDrift) })
+	gauge("belfry_feed_lag_seconds", "For how long what happens to items by itself (they expire, come back), what marks on everything did, or operations on feeds have been due; -1 if unknown.", seconds(n.feeds.Lag))
 	counter("belfry_segment_messages_total", "Messages delivered to Segment by this node.", nil, func() float64 { return float64(n.segment.Stats().Sent) })
 	counter("belfry_segment_failures_total", "Attempts to deliver to Segment that failed.", nil, func() float64 { return float64(n.segment.Stats().Failed) })
 	gauge("belfry_segment_lag_seconds", "Age of the oldest event that Segment still misses; -1 if unknown.", seconds(n.segment.Lag))
