@@ -92,8 +92,8 @@ type StatusChange struct {
 	All bool
 	// Some is set besides when the mark covered only what a filter selected of them.
 	Some bool
-	// Each is set besides when each of the messages is told of by a change of its own, at the same time or later: this one is
-	// for those who have to know at once.
+	// Each is set besides when what it did to each of the messages is told too, at the same time or later: this change is for
+	// those who have to know at once.
 	Each  bool
 	Count int
 }
@@ -105,7 +105,7 @@ type StatusChanges []StatusChange
 func (c *StatusChanges) Add(group *StatusChange, m MessageRef) {
 	for i := range *c { // few: one a step and kind that is dealt with at the same time
 		g := &(*c)[i]
-		if g.Kind == group.Kind && g.At.Equal(group.At) && g.Environment == group.Environment && g.Channel == group.Channel && g.ChannelType == group.ChannelType &&
+		if g.Kind == group.Kind && g.Environment == group.Environment && g.Channel == group.Channel && g.ChannelType == group.ChannelType &&
 			g.Workflow == group.Workflow && g.StepRef == group.StepRef {
 			g.Messages = append(g.Messages, m)
 			g.Count++

@@ -16,8 +16,8 @@
 //   - Marking everything, or what a filter selects, costs a row and a change, however many items there are (see Watermarks).
 //     Of what has to be written to the items later no mark writes more than a piece; beyond that, marks are refused.
 //
-//   - Whoever counts engagement is told of each message that such a mark changed, once, in the order in which things happened to it
-//     (see expand.go).
+//   - Whoever counts engagement is told of each message that such a mark changed, once, in the order in which things happened to it;
+//     where marks come too fast, of their number (see expand.go).
 //
 //   - Pages, counts, marks and subscriptions know one kind of Filter, and mean the same by it.
 //

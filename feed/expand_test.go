@@ -3,7 +3,9 @@ package feed
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 // event is what is told of one message; or of so many, if Seq is 0.
 type event struct {
 	Recipient belfry.RecipientID
+	User      string
 	Seq       int64
 	Kind      belfry.EventKind
 	At        time.Time
@@ -38,10 +41,10 @@ func (w *world) remember(tx *postgres.Tx, changes []belfry.StatusChange) {
 		switch {
 		case c.Kind == belfry.MessageSent, c.Each:
 		case c.All:
-			events = append(events, event{c.Messages[0].Recipient, 0, c.Kind, c.At, c.Count})
+			events = append(events, event{c.Messages[0].Recipient, c.Messages[0].UserID, 0, c.Kind, c.At, c.Count})
 		default:
 			for _, m := range c.Messages {
-				events = append(events, event{m.Recipient, m.Seq, c.Kind, c.At, 1})
+				events = append(events, event{m.Recipient, m.UserID, m.Seq, c.Kind, c.At, 1})
 			}
 		}
 	}
@@ -72,7 +75,8 @@ func (w *world) expandAll(t testing.TB, ref Ref) {
 		if w.header(t, ref).watermarks.waiting() == 0 {
 			return
 		}
-		if err := w.FireTimers(t.Context()); err != nil {
+		w.sleep(expandPace)
+		if err := w.ExpandMarks(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -89,7 +93,7 @@ func (w *world) wantTold(t testing.TB, f testingT, ref Ref, o *oracle, oneCaller
 	together := map[event]int{} // of a mark
 	mark := func(e event) event { e.Seq = 0; return e }
 	for _, e := range o.events {
-		e.Recipient, e.At = id, e.At.UTC()
+		e.Recipient, e.User, e.At = id, ref.User, e.At.UTC()
 		left[e]++
 		together[mark(e)]++
 	}
@@ -118,7 +122,7 @@ func (w *world) wantTold(t testing.TB, f testingT, ref Ref, o *oracle, oneCaller
 // brief is events without what is always the same.
 func brief(events []event) (out []event) {
 	for _, e := range events {
-		e.Recipient, e.At = 0, time.Time{}
+		e.Recipient, e.User, e.At = 0, "", time.Time{}
 		out = append(out, e)
 	}
 	return out
@@ -198,9 +202,9 @@ func TestALongMarkIsExpandedInTheBackground(t *testing.T) {
 	if after.position() != before.position() || after.cells != before.cells || len(after.watermarks) != 2 {
 		t.Errorf("expanding changed the feed: %+v, was %+v", after, before)
 	}
-	var timers int
-	if err := w.Pool.QueryRow(t.Context(), `SELECT count(*) FROM feed_timers`).Scan(&timers); err != nil || timers != 0 {
-		t.Errorf("%d timers are left, %v", timers, err)
+	var left int
+	if err := w.Pool.QueryRow(t.Context(), `SELECT count(*) FROM feed_expansions`).Scan(&left); err != nil || left != 0 {
+		t.Errorf("%d feeds are left to be expanded, %v", left, err)
 	}
 }
 
@@ -208,7 +212,7 @@ func TestALongMarkIsExpandedInTheBackground(t *testing.T) {
 func TestMarksThatAreTooManyToBeExpandedAreToldAsNumbers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.expandAtOnce = 1
+	w.lookAtOnce = 1
 	ann := w.know(env, "ann")
 	w.fill(t, ann, 5)
 	w.events = nil
@@ -239,67 +243,138 @@ func TestMarksThatAreTooManyToBeExpandedAreToldAsNumbers(t *testing.T) {
 	}
 }
 
-// What can't be recorded isn't lost: it is told when it can be.
+// What can't be recorded isn't lost: it is told when it can be, and nothing else waits for it.
 func TestExpandingIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.expandAtOnce = 1
+	w.lookAtOnce = 1
 	ann := w.know(env, "ann")
-	w.fill(t, ann, 3)
+	if err := w.append(t.Context(), w.message(ann, "1"), w.about(ann, "2", belfry.ItemOptions{ExpiresAfter: 10}), w.message(ann, "3"), w.message(ann, "4")); err != nil {
+		t.Fatal(err)
+	}
 	w.events = nil
 	w.markAll(t, ann, belfry.Read)
 	down := errors.New("no disk")
 	w.eachInTx = func(context.Context, *postgres.Tx) error { return down }
-	if err := w.FireTimers(t.Context()); !errors.Is(err, down) {
+	if err := w.ExpandMarks(t.Context()); !errors.Is(err, down) {
 		t.Errorf("%v, want it to say so", err)
 	}
 	w.eachInTx = nil
+	w.sleep(20 * time.Second)
+	if err := w.FireTimers(t.Context()); err != nil || w.page(t, ann, 1).Badge.Total != 3 {
+		t.Errorf("%v; an item should have expired meanwhile", err)
+	}
+	if err := w.ExpandMarks(t.Context()); err != nil || len(w.toldOf(ann)) != 2 {
+		t.Errorf("%v; it should be tried later, told %+v", err, w.toldOf(ann))
+	}
 	w.sleep(timerRetry)
-	if err := w.FireTimers(t.Context()); err != nil {
+	if err := w.ExpandMarks(t.Context()); err != nil {
 		t.Error(err)
 	}
-	want := []event{{Seq: 3, Kind: "message.read", Count: 1}, {Seq: 2, Kind: "message.read", Count: 1}, {Seq: 1, Kind: "message.read", Count: 1}}
+	read := func(seq int64) event { return event{Seq: seq, Kind: "message.read", Count: 1} }
+	if diff := cmp.Diff([]event{read(4), read(2), read(3), read(1)}, brief(w.toldOf(ann))); diff != "" {
+		t.Errorf("told (-want +got):\n%s", diff)
+	}
+}
+
+// What somebody did is told of as theirs, also if they have become somebody else since, or are gone.
+func TestMarksOfThoseWhoAreGoneAreExpanded(t *testing.T) {
+	t.Parallel()
+	for name, merged := range map[string]bool{"merged": true, "gone": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.lookAtOnce, w.lookLater = 1, 1
+			ann, work := w.know(env, "ann"), w.know(env, "ann@work")
+			w.fill(t, work, 4)
+			w.events = nil
+			w.markAll(t, work, belfry.Read)
+			w.Recipients = func(context.Context, *postgres.Tx, belfry.EnvironmentID, []belfry.RecipientID) (map[belfry.RecipientID]*belfry.Recipient, error) {
+				return nil, nil
+			}
+			if err := w.ExpandMarks(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			for merged && w.merge(t, work, ann, time.Time{}) {
+			}
+			w.expandAll(t, work)
+			var got []int64
+			for _, e := range w.toldOf(work) {
+				if got = append(got, e.Seq); e.User != "ann@work" || e.Kind != "message.read" {
+					t.Errorf("told %+v", e)
+				}
+			}
+			slices.Sort(got)
+			if diff := cmp.Diff([]int64{1, 2, 3, 4}, got); diff != "" {
+				t.Errorf("told (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Nodes may do the same: a piece of a feed is told by one of them, and the next one a while later.
+func TestNodesShareTheExpandingOfMarks(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.lookAtOnce, w.lookLater = 1, 2
+	ann := w.know(env, "ann")
+	w.fill(t, ann, 10)
+	w.markAll(t, ann, belfry.Read)
+	w.events = nil
+	var nodes sync.WaitGroup
+	for range 4 {
+		nodes.Go(func() {
+			if err := w.ExpandMarks(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	nodes.Wait()
+	if told := w.toldOf(ann); len(told) != 2 {
+		t.Errorf("told %+v, want a piece", told)
+	}
+	w.expandAll(t, ann)
+	if told := w.toldOf(ann); len(told) != 9 {
+		t.Errorf("told %+v, want the others", told)
+	}
+}
+
+// Events are in the order of the marks, whatever nodes' clocks say.
+func TestMarksAreToldInTheirOrder(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.lookAtOnce = 1
+	ann := w.know(env, "ann")
+	ids := w.fill(t, ann, 3)
+	w.markAll(t, ann, belfry.Read)
+	w.sleep(-time.Hour)
+	w.markAll(t, ann, belfry.Unread)
+	w.events = nil
+	w.mark(t, ann, belfry.Archived, ids[0])
+	want := []event{{Seq: 1, Kind: "message.read", Count: 1}, {Seq: 1, Kind: "message.unread", Count: 1}, {Seq: 1, Kind: "message.archived", Count: 1}}
 	if diff := cmp.Diff(want, brief(w.toldOf(ann))); diff != "" {
 		t.Errorf("told (-want +got):\n%s", diff)
 	}
 }
 
-// What somebody did before they became somebody else is told of as theirs, with the ids that the messages had.
-func TestMarksOnMergedFeedsAreExpanded(t *testing.T) {
+// A list that is full of marks that wait refuses none that it took otherwise: they are told as numbers.
+func TestMarksThatWaitRefuseNoOthers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.expandAtOnce = 1
-	ann, work := w.know(env, "ann"), w.know(env, "ann@work")
-	w.fill(t, work, 3)
-	w.events = nil
-	w.markAll(t, work, belfry.Read)
-	for w.merge(t, work, ann, time.Time{}) {
-	}
-	want := []event{{Seq: 3, Kind: "message.read", Count: 1}, {Seq: 1, Kind: "message.read", Count: 1}, {Seq: 2, Kind: "message.read", Count: 1}}
-	if diff := cmp.Diff(want, brief(w.toldOf(work))); diff != "" {
-		t.Errorf("told (-want +got):\n%s", diff)
-	}
-	w.expandAll(t, work)
-	if h := w.header(t, work); h.watermarks.waiting() > 0 || len(w.toldOf(work)) != 3 {
-		t.Errorf("left: %+v", h)
-	}
-}
-
-// Nobody is told of people who aren't there any more.
-func TestMarksOfThoseWhoAreGoneAreNotExpanded(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	w.expandAtOnce = 1
 	ann := w.know(env, "ann")
-	w.fill(t, ann, 3)
-	w.events = nil
-	w.markAll(t, ann, belfry.Read)
-	w.Recipients = func(context.Context, *postgres.Tx, belfry.EnvironmentID, []belfry.RecipientID) (map[belfry.RecipientID]*belfry.Recipient, error) {
-		return nil, nil
+	w.fillKinds(t, ann, longFeed+100)
+	long := Filter{Workflows: []string{"invoice"}, Categories: []string{"billing"}, Data: map[string]any{"kind": "x"}} // each item is looked at
+	for i := range MaxFilterValues - 1 {
+		name := fmt.Sprintf("%0*d", MaxFilterText, i)
+		long.Workflows, long.Categories = append(long.Workflows, name), append(long.Categories, name)
 	}
-	w.expandAll(t, ann)
-	if told := w.toldOf(ann); len(told) != 1 {
-		t.Errorf("told %+v, want what was told while ann was there", told)
+	for i := range maxUnexpanded + 2 {
+		if _, err := w.MarkWhere(t.Context(), ann, []belfry.Mark{belfry.Read, belfry.Unread}[i%2], long, nil); err != nil {
+			t.Errorf("mark %d: %v", i, err)
+		}
+		if h := w.header(t, ann); h.watermarks.full() && h.watermarks.waiting() > 0 || i == 0 && h.watermarks.waiting() == 0 {
+			t.Errorf("mark %d leaves %d marks, of which %d wait; want one that waits at first, and none in a full list", i, len(h.watermarks), h.watermarks.waiting())
+		}
 	}
 }
 
@@ -307,7 +382,7 @@ func TestMarksOfThoseWhoAreGoneAreNotExpanded(t *testing.T) {
 func TestMarksByDataAreExpandedByTheDataOfTheirTime(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.expandAtOnce = 1
+	w.lookAtOnce = 1
 	ann := w.know(env, "ann")
 	var messages []belfry.Message
 	for range 3 {
@@ -375,7 +450,7 @@ func TestWhateverHappensToAnItemTellsOfItsMarksFirst(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			w.expandAtOnce = 1
+			w.lookAtOnce = 1
 			ann := w.know(env, "ann")
 			if err := w.append(t.Context(), w.about(ann, "bill", belfry.ItemOptions{ResourceKey: bill}), w.message(ann, "2"), w.message(ann, "3"), w.message(ann, "4")); err != nil {
 				t.Fatal(err)

@@ -30,7 +30,7 @@ type Service struct {
 	// Observe records what happens to messages, in the transaction in which it happens.
 	Observe func(context.Context, *postgres.Tx, []belfry.StatusChange) error
 	// ObserveEach records what marks on everything did to each message, of which Observe has heard as a whole (StatusChange.Each):
-	// in the same transaction, or in later ones. The last of what a feed has too much of is told as a number.
+	// in the same transaction, or in later ones. Where marks come too fast what is left of each is told as a number (All).
 	ObserveEach func(context.Context, *postgres.Tx, []belfry.StatusChange) error
 	Now         func() time.Time
 	Log         *slog.Logger
@@ -40,7 +40,7 @@ type Service struct {
 	followers map[*follower]struct{}
 	scans     scans
 
-	expandAtOnce, expandPiece int // 0: the constants of these names; tests look at less at a time
+	lookAtOnce, lookLater int // items, to expand marks; 0: expandAtOnce and expandPiece. Tests look at fewer
 }
 
 const (
@@ -67,6 +67,7 @@ func (s *Service) now() time.Time { return s.Now().UTC().Truncate(time.Microseco
 func (s *Service) Run(ctx context.Context) error {
 	var upkeep sync.WaitGroup
 	upkeep.Go(func() { s.upkeep(ctx, "timers", timerInterval, s.FireTimers) })
+	upkeep.Go(func() { s.upkeep(ctx, "marks", timerInterval, s.ExpandMarks) })
 	upkeep.Go(func() { s.upkeep(ctx, "operations", timerInterval, s.RunOperations) })
 	upkeep.Go(func() { s.upkeep(ctx, "retention", walkInterval, s.Trim) })
 	upkeep.Go(func() { s.upkeep(ctx, "audit", walkInterval, s.Audit) })

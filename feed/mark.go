@@ -54,7 +54,7 @@ func (s *Service) markThese(ctx context.Context, tx *postgres.Tx, h *header, ref
 		after := it.Apply(m, at)
 		after.Version = h.version + 1
 		h.recount(moved, &it.stored, after)
-		h.tell(ref.User, &it)
+		h.tell(&it)
 		states, changed = append(states, stored{seq: it.seq, State: after}), append(changed, it.seq)
 		h.addTo(&done, m, at, ref.User, &it)
 	}
@@ -70,11 +70,8 @@ func (s *Service) markThese(ctx context.Context, tx *postgres.Tx, h *header, ref
 	return len(states), s.record(ctx, tx, h, ref, Event{Kind: Patched, Mark: m, Recipient: h.recipient, Seqs: changed, At: at}, done)
 }
 
-// addTo adds an item to the changes that a mark made. Nobody is there to tell of if the user is gone.
+// addTo adds an item to the changes that a mark made.
 func (h *header) addTo(done *belfry.StatusChanges, m belfry.Mark, at time.Time, user string, it *markable) {
-	if user == "" {
-		return
-	}
 	done.Add(&belfry.StatusChange{Environment: h.env, Kind: m.Event(), At: at, Channel: h.channel, ChannelType: belfry.InApp,
 		Workflow: it.Workflow, StepRef: it.step}, belfry.MessageRef{Recipient: h.recipient, UserID: user, Seq: it.seq})
 }

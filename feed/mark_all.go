@@ -68,7 +68,7 @@ func (s *Service) orSettle(ctx context.Context, ref Ref, marked Marked, refused 
 		if len(h.watermarks) == 0 { // somebody else has
 			return Marked{}, nil
 		}
-		if err := settle(ctx, tx, h, ref.User, settlePiece); err != nil {
+		if err := settle(ctx, tx, h, settlePiece); err != nil {
 			return Marked{}, fmt.Errorf("settle watermarks: %w", err)
 		}
 		return Marked{}, s.writeHeader(ctx, tx, h)
@@ -169,8 +169,8 @@ func (s *Service) applyAll(ctx context.Context, tx *postgres.Tx, h *header, ref 
 	if err != nil || a.nothing {
 		return Marked{}, err
 	}
-	if h.watermarks.waiting() >= maxUnexpanded || h.watermarks.full() {
-		h.tellRest(ref.User)
+	if h.watermarks.waiting() >= maxUnexpanded {
+		h.tellRest()
 	}
 	mark, err := a.watermark(h, last, at)
 	if err != nil {
@@ -195,11 +195,17 @@ func (s *Service) applyAll(ctx context.Context, tx *postgres.Tx, h *header, ref 
 	if err := meant.markGroups(ctx, tx, h, a.mark, a.Condition); err != nil {
 		return Marked{}, err
 	}
-	if err := s.expandNew(ctx, tx, h, ref.User, &mark, changed, at); err != nil {
-		return Marked{}, fmt.Errorf("expand a mark: %w", err)
+	if mark.Unexpanded, mark.User = changed, ref.User; changed > 0 {
+		if err := s.expandNew(ctx, tx, h, &mark); err != nil {
+			return Marked{}, fmt.Errorf("expand a mark: %w", err)
+		}
 	}
+	mark.forget()
 	if h.watermarks = h.watermarks.Push(mark); h.watermarks.full() {
-		if err := settle(ctx, tx, h, ref.User, settlePiece); err != nil {
+		h.tellRest() // so no list that is full has marks that wait, and refuses others because of them
+	}
+	if h.watermarks.full() {
+		if err := settle(ctx, tx, h, settlePiece); err != nil {
 			return Marked{}, fmt.Errorf("settle watermarks: %w", err)
 		}
 	}

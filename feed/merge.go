@@ -52,7 +52,7 @@ func (s *Service) mergeFeed(ctx context.Context, tx *postgres.Tx, from key, m be
 	woken := false
 	if _, err := pgx.ForEachRow(rows, it.allFields(), func() error {
 		it.overtake(old.watermarks)
-		old.tell(m.User, &it)
+		old.tell(&it)
 		old.cells.Add(it.State, -1)
 		if it.SnoozedUntil != nil { // in the other feed it is news, like all
 			it.State, it.SnoozedUntil = it.Apply(belfry.Unseen, it.CreatedAt), nil

@@ -22,14 +22,14 @@ type step struct {
 	feed int
 	to   []int // append: a message to each of these feeds, in this order; nil: mark
 
-	mark  belfry.Mark
-	all   bool
-	only  *Filter // with all: what it selects; nil: everything
-	back  int64   // with all: up to this many versions ago; -1: no bound
-	group bool    // count it by group, whether there is any need or not
-	pace  int     // settle so many items, whether there is any need or not
-	fire  bool    // expand some of the marks that wait for it
-	seqs  []int64 // by id: items, unknown and doubled ids among them; 0 is an item of another feed
+	mark   belfry.Mark
+	all    bool
+	only   *Filter // with all: what it selects; nil: everything
+	back   int64   // with all: up to this many versions ago; -1: no bound
+	group  bool    // count it by group, whether there is any need or not
+	pace   int     // settle so many items, whether there is any need or not
+	expand bool    // expand some of the marks that wait for it
+	seqs   []int64 // by id: items, unknown and doubled ids among them; 0 is an item of another feed
 }
 
 func drawStep(t *rapid.T, feeds int) step {
@@ -41,7 +41,7 @@ func drawStep(t *rapid.T, feeds int) step {
 		s.mark = rapid.SampledFrom(marks).Draw(t, "mark")
 		s.seqs = rapid.SliceOfN(rapid.Int64Range(0, 25), 0, 8).Draw(t, "items")
 	case "expand":
-		s.fire = true
+		s.expand = true
 	case "group":
 		s.group = true
 	case "settle":
@@ -189,7 +189,7 @@ func (w *world) settleIn(t *testing.T, f testingT, ref Ref, n int) {
 		if h.epoch == 0 { // it isn't there, so it isn't locked
 			return Marked{}, nil
 		}
-		if err := settle(t.Context(), tx, h, ref.User, n); err != nil {
+		if err := settle(t.Context(), tx, h, n); err != nil {
 			return Marked{}, err
 		}
 		return Marked{}, w.writeHeader(t.Context(), tx, h)
@@ -201,14 +201,15 @@ func (w *world) settleIn(t *testing.T, f testingT, ref Ref, n int) {
 
 // hurry says how many items are looked at at a time, to expand marks.
 func (w *world) hurry(r *rapid.T) {
-	w.expandAtOnce = rapid.SampledFrom([]int{1, 3, expandAtOnce}).Draw(r, "at once")
-	w.expandPiece = rapid.IntRange(1, 4).Draw(r, "in the background")
+	w.lookAtOnce = rapid.SampledFrom([]int{1, 3, expandAtOnce}).Draw(r, "at once")
+	w.lookLater = rapid.IntRange(1, 4).Draw(r, "in the background")
 }
 
-// fire expands some of the marks that wait for it.
-func (w *world) fire(t *testing.T, f testingT) {
+// expand expands some of the marks that wait for it.
+func (w *world) expandSome(t *testing.T, f testingT) {
 	f.Helper()
-	if err := w.FireTimers(t.Context()); err != nil {
+	w.sleep(expandPace)
+	if err := w.ExpandMarks(t.Context()); err != nil {
 		f.Fatalf("expand: %v", err)
 	}
 }
@@ -253,8 +254,8 @@ func TestFeedAgreesWithOracle(t *testing.T) {
 				w.groupIn(t, r, refs[s.feed])
 			} else if s.pace > 0 {
 				w.settleIn(t, r, refs[s.feed], s.pace)
-			} else if s.fire {
-				w.fire(t, r)
+			} else if s.expand {
+				w.expandSome(t, r)
 			} else {
 				d, o := s.markIn(t, r, w, refs[s.feed]), oracles[s.feed]
 				changed := d.apply(o, w.changes(t, refs[s.feed])[d.Position.Version].at)
@@ -313,8 +314,8 @@ func TestConcurrentFeedAgreesWithOracle(t *testing.T) {
 						w.groupIn(t, t, refs[s.feed])
 					} else if s.pace > 0 {
 						w.settleIn(t, t, refs[s.feed], s.pace)
-					} else if s.fire {
-						w.fire(t, t)
+					} else if s.expand {
+						w.expandSome(t, t)
 					} else {
 						results[p] = append(results[p], s.markIn(t, t, w, refs[s.feed]))
 					}
@@ -412,8 +413,8 @@ func TestGroupsAreWhatWatermarksSay(t *testing.T) {
 				w.fillKinds(t, ref, 2)
 			case s.pace > 0:
 				w.settleIn(t, r, ref, s.pace)
-			case s.fire:
-				w.fire(t, r)
+			case s.expand:
+				w.expandSome(t, r)
 			case !s.group:
 				s.markIn(t, r, w, ref)
 			}

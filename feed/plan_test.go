@@ -26,6 +26,7 @@ func TestHotQueriesUseThePrimaryKey(t *testing.T) {
 	w.exec(t, `INSERT INTO feed_changes SELECT 1 + n / 50, 'in-app', n, 1, $1, 'SEEN', '{1}' FROM generate_series(1, 5000) n`, w.tick())
 	w.exec(t, `INSERT INTO feed_groups SELECT n, 'in-app', 1, '[]' FROM generate_series(1, 500) n`)
 	w.exec(t, `INSERT INTO feed_timers SELECT 1 + n / 20, 'in-app', CASE n % 2 WHEN 0 THEN 'return' ELSE 'expire' END, n, 1, $1::timestamptz + n * interval '1 minute' FROM generate_series(1, 5000) n`, w.tick())
+	w.exec(t, `INSERT INTO feed_expansions SELECT n, 'in-app', 1, $1::timestamptz + n * interval '1 minute' FROM generate_series(1, 5000) n`, w.tick())
 	w.exec(t, `UPDATE feed_items SET resource_key = 'r' || seq % 500 WHERE recipient_id > 1`)
 	w.exec(t, `INSERT INTO feed_operations (environment_id, id, kind, resource_key, created_at, due_at, finished_at)
 		SELECT 1, gen_random_uuid(), 'READ', 'r', $1, $1, $1::timestamptz + n * interval '1 minute' FROM generate_series(1, 5000) n`, w.tick())
@@ -40,6 +41,7 @@ func TestHotQueriesUseThePrimaryKey(t *testing.T) {
 		{"scan of a stretch", selectStates, `1, 'in-app', 1, 0, 20000, NULL, true`, "feed_items_pkey"},
 		{"stretch to be settled", selectStretch, `1, 'in-app', 1, 0, 20000, 200, true`, "feed_items_pkey"},
 		{"to be expanded", selectBefore, `1, 'in-app', 1, 20000, 100, true`, "feed_items_pkey"},
+		{"due expansions", selectExpansions, `'2026-05-04', 100`, "feed_expansions_due"},
 		{"end of a chunk", selectChunkEnd, `1, 'in-app', 1, 500, 10000`, "feed_items_pkey"},
 		{"groups", selectGroups, `7, 'in-app', 1`, "feed_groups_pkey"},
 		{"any item", selectAnyItem, `1, 1`, "feed_items_pkey"},

@@ -23,7 +23,7 @@ func (s *Service) remove(ctx context.Context, tx *postgres.Tx, h *header, ref Re
 	moved := newTally()
 	for i, it := range items {
 		h.uncount(moved, &it.stored)
-		h.tell(ref.User, &it)
+		h.tell(&it)
 		seqs[i] = it.seq
 	}
 	if err := moveGroups(ctx, tx, h, moved); err != nil {

@@ -143,10 +143,6 @@ func (s *Service) trimSome(ctx context.Context, tx *postgres.Tx, e excess) (more
 	if err != nil || h.epoch == 0 {
 		return false, err
 	}
-	owners, err := s.owners(ctx, tx, []key{e.key})
-	if err != nil {
-		return false, err
-	}
 	at := s.now()
 	tooMany := 0
 	if e.keep.MaxItems > 0 {
@@ -165,7 +161,7 @@ func (s *Service) trimSome(ctx context.Context, tx *postgres.Tx, e excess) (more
 		if !stays {
 			it.overtake(h.watermarks)
 			h.uncount(moved, &it.stored)
-			h.tell(owners[e.key].User, &it)
+			h.tell(&it)
 			last = it.seq
 			n++
 			if it.SnoozedUntil == nil { // the counters, which say how many are too many, don't know the others
@@ -182,6 +178,10 @@ func (s *Service) trimSome(ctx context.Context, tx *postgres.Tx, e excess) (more
 	}
 	h.thinned() // few at a time come to many, and rounds are an hour apart
 	h.pins = slices.DeleteFunc(h.pins, func(p Pin) bool { return p.Seq <= last })
+	owners, err := s.owners(ctx, tx, []key{e.key})
+	if err != nil {
+		return false, err
+	}
 	batch := &pgx.Batch{}
 	batch.Queue(trimItems, h.recipient, h.channel, h.env, last, at, Retention, at.Add(-changeRetention))
 	batch.Queue(trimTimers, h.recipient, h.channel, last)

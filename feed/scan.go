@@ -129,7 +129,7 @@ const settlePiece = 2000
 // settle writes what the watermarks say to the next n items, at most, and drops the watermarks that are done with. The first is
 // done with when all the items that it reaches were written since it was made; what was made in between takes part in the next
 // round, and is written along in this one, for it comes after.
-func settle(ctx context.Context, tx pgx.Tx, h *header, user string, n int) error {
+func settle(ctx context.Context, tx pgx.Tx, h *header, n int) error {
 	if len(h.watermarks) == 0 {
 		return nil
 	}
@@ -154,7 +154,7 @@ func settle(ctx context.Context, tx pgx.Tx, h *header, user string, n int) error
 			after = chunk[size-1].seq
 		}
 		n -= size
-		if err := writeStates(ctx, tx, h.key, settled(h, user, chunk)); err != nil {
+		if err := writeStates(ctx, tx, h.key, settled(h, chunk)); err != nil {
 			return err
 		}
 	}
@@ -162,14 +162,15 @@ func settle(ctx context.Context, tx pgx.Tx, h *header, user string, n int) error
 	return nil
 }
 
-// settled is those of some items to which the watermarks did anything, as they are.
-func settled(h *header, user string, items []markable) (changed []stored) {
+// settled is those of some items to which the watermarks did anything, as they are. What is written is told of.
+func settled(h *header, items []markable) (changed []stored) {
 	for _, it := range items {
-		if !h.watermarks.changes(it.seq, &it.Attributes, it.State) {
+		changes := h.watermarks.changes(it.seq, &it.Attributes, it.State)
+		it.overtake(h.watermarks)
+		if !changes && len(it.unexpanded) == 0 {
 			continue
 		}
-		it.overtake(h.watermarks)
-		h.tell(user, &it)
+		h.tell(&it)
 		it.Version = h.watermarks[len(h.watermarks)-1].Version
 		changed = append(changed, stored{seq: it.seq, State: it.State})
 	}

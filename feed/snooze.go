@@ -78,7 +78,7 @@ func (s *Service) putAway(ctx context.Context, tx *postgres.Tx, h *header, ref R
 			continue
 		}
 		h.uncount(moved, &it.stored)
-		h.tell(ref.User, &it)
+		h.tell(&it)
 		it.Version = h.version + 1
 		states, seqs = append(states, it.stored), append(seqs, it.seq)
 	}

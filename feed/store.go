@@ -3,8 +3,6 @@ package feed
 import (
 	"context"
 	"errors"
-	"fmt"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -21,8 +19,8 @@ type header struct {
 	lastSeq    int64
 	cells      Cells
 	watermarks Watermarks
-	told       belfry.StatusChanges // what marks did to items, of which ObserveEach isn't told yet: writing the row does it
-	groupedTo  int64                // feed_groups counts the items up to this seq; 0: there is nothing to be found; see group.go
+	told       []told // what marks did to items, of which ObserveEach isn't told yet: writing the row does it
+	groupedTo  int64  // feed_groups counts the items up to this seq; 0: there is nothing to be found; see group.go
 	pins       Pins
 }
 
@@ -72,12 +70,8 @@ const updateHeader = `UPDATE feeds
 
 // writeHeader writes a feed's row, and tells what is to be told of its items.
 func (s *Service) writeHeader(ctx context.Context, tx *postgres.Tx, h *header) error {
-	if len(h.told) > 0 {
-		slices.SortStableFunc(h.told, func(a, b belfry.StatusChange) int { return a.At.Compare(b.At) }) // of one item, in its order
-		if err := s.ObserveEach(ctx, tx, h.told); err != nil {
-			return fmt.Errorf("observe what marks on everything did: %w", err)
-		}
-		h.told = nil
+	if err := s.observeTold(ctx, tx, h); err != nil {
+		return err
 	}
 	c := &h.cells
 	_, err := tx.Exec(ctx, updateHeader, h.recipient, h.channel, h.env, h.version,
@@ -297,7 +291,8 @@ var statements = map[string]string{
 	"selectAnyItem": selectAnyItem, "selectOldest": selectOldest, "insertEmpty": insertEmpty, "moveItems": moveItems, "deleteOlder": deleteOlder,
 	"forgetItems": forgetItems, "forgetGroups": forgetGroups, "forgetChanges": forgetChanges, "forgetFeeds": forgetFeeds,
 	"selectHeader": selectHeader, "lockHeader": lockHeader, "updateHeader": updateHeader, "selectItems": selectItems,
-	"selectMarkable": selectMarkable, "selectStates": selectStates, "selectStretch": selectStretch, "selectBefore": selectBefore, "updateStates": updateStates,
+	"selectMarkable": selectMarkable, "selectStates": selectStates, "selectStretch": selectStretch, "selectBefore": selectBefore,
+	"insertExpansion": insertExpansion, "selectExpansions": selectExpansions, "takeExpansion": takeExpansion, "postponeExpansion": postponeExpansion, "deleteExpansion": deleteExpansion, "forgetExpansions": forgetExpansions, "updateStates": updateStates,
 	"insertChange": insertChange, "selectChanges": selectChanges, "deleteChanges": deleteChanges,
 	"selectVersions": selectVersions, "bumpFeeds": bumpFeeds, "insertItems": insertItems, "insertItemsWithOptions": insertItemsWithOptions,
 	"selectStatuses": selectStatuses,

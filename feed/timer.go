@@ -17,7 +17,6 @@ import (
 const (
 	expireTimer = "expire" // it is removed
 	returnTimer = "return" // it comes back after it was snoozed
-	expandTimer = "expand" // not to an item: marks of the feed are expanded; see expand.go
 )
 
 const (
@@ -46,15 +45,21 @@ func setTimers(ctx context.Context, tx pgx.Tx, messages []*belfry.Message, at ti
 	return err
 }
 
-// FireTimers does what is due: items expire, and come back; marks are expanded. Run calls it.
+// FireTimers does what is due: items expire, and come back. Run calls it.
 //
 // Whatever of a feed is due is found again under the feed's lock, which comes first, as everywhere: nodes that fire the same
 // timers wait for each other, and all but one find nothing. What is due of a feed that fails is put off, so that it holds up no
 // other.
 func (s *Service) FireTimers(ctx context.Context) error {
+	return s.eachDue(ctx, selectDue, s.fire, s.putOff)
+}
+
+// eachDue does something to each feed that a statement finds, in a transaction each, until it finds no more. What fails is put
+// off.
+func (s *Service) eachDue(ctx context.Context, find string, do func(context.Context, *postgres.Tx, key) error, putOff func(context.Context, key) error) error {
 	var failed []error
 	for {
-		rows, err := s.Pool.Query(ctx, selectDue, s.now(), timerFeeds)
+		rows, err := s.Pool.Query(ctx, find, s.now(), timerFeeds)
 		if err != nil {
 			return err
 		}
@@ -68,12 +73,12 @@ func (s *Service) FireTimers(ctx context.Context) error {
 		slices.SortFunc(feeds, compareKeys)
 		feeds = slices.Compact(feeds)
 		for _, k := range feeds {
-			err := postgres.InTx(ctx, s.Pool, func(tx *postgres.Tx) error { return s.fire(ctx, tx, k) })
+			err := postgres.InTx(ctx, s.Pool, func(tx *postgres.Tx) error { return do(ctx, tx, k) })
 			if err == nil {
 				continue
 			}
 			failed = append(failed, fmt.Errorf("feed of recipient %d on %q: %w", k.recipient, k.channel, err))
-			if err := s.putOff(ctx, k); err != nil { // then it would be found again at once
+			if err := putOff(ctx, k); err != nil { // then it would be found again at once
 				return errors.Join(append(failed, err)...)
 			}
 		}
@@ -130,10 +135,8 @@ func (s *Service) fire(ctx context.Context, tx *postgres.Tx, k key) error {
 	if err != nil {
 		return err
 	}
-	if _, err = s.bringBack(ctx, tx, h, owners[k], returned, at); err != nil || seqs[expandTimer] == nil {
-		return err
-	}
-	return s.expandNext(ctx, tx, h, owners[k].User, at)
+	_, err = s.bringBack(ctx, tx, h, owners[k], returned, at)
+	return err
 }
 
 // Lag is for how long what is to be done to feeds in the background has been due: by time, or by an operation. 0 if nothing is.
@@ -145,7 +148,7 @@ func (s *Service) Lag(ctx context.Context) (time.Duration, error) {
 	return max(0, s.now().Sub(*oldest)), nil
 }
 
-const selectOldestDue = `SELECT least((SELECT min(due_at) FROM feed_timers), (SELECT min(due_at) FROM feed_operations WHERE finished_at IS NULL))`
+const selectOldestDue = `SELECT least((SELECT min(due_at) FROM feed_timers), (SELECT min(due_at) FROM feed_expansions), (SELECT min(due_at) FROM feed_operations WHERE finished_at IS NULL))`
 
 const insertTimers = `INSERT INTO feed_timers (recipient_id, channel, environment_id, seq, due_at, kind)
 SELECT *, $6 FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::timestamptz[])

@@ -48,7 +48,7 @@ func (s *Service) Update(ctx context.Context, ref Ref, id *belfry.MessageID, res
 		}
 		item = items[0]
 		if c.Data != nil && h.watermarks.needData() { // they looked at the data that it had until now
-			if err := writeDown(ctx, tx, h, ref, seqs); err != nil {
+			if err := writeDown(ctx, tx, h, seqs); err != nil {
 				return Marked{}, err
 			}
 		}
@@ -64,14 +64,14 @@ func (s *Service) Update(ctx context.Context, ref Ref, id *belfry.MessageID, res
 }
 
 // writeDown writes to items what watermarks say of them.
-func writeDown(ctx context.Context, tx *postgres.Tx, h *header, ref Ref, seqs []int64) error {
+func writeDown(ctx context.Context, tx *postgres.Tx, h *header, seqs []int64) error {
 	items, err := readMarkable(ctx, tx, h, seqs)
 	if err != nil {
 		return err
 	}
 	states := make([]stored, len(items))
 	for i, it := range items {
-		h.tell(ref.User, &it)
+		h.tell(&it)
 		it.Version = h.version + 1
 		states[i] = it.stored
 	}

@@ -125,7 +125,7 @@ func (k *keeper) marksWhere(m belfry.Mark, f Filter) act {
 
 // expands tells what some of the marks did: nothing changes by that.
 func (k *keeper) expands() act {
-	return act{"expand", func() (int, error) { return 0, k.FireTimers(k.t.Context()) }, func() int { return 0 }}
+	return act{"expand", func() (int, error) { k.expandSome(k.t, k.t); return 0, nil }, func() int { return 0 }}
 }
 
 // groups counts the feed by group: what is done from then on keeps that true.

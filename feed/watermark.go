@@ -18,10 +18,11 @@ type Watermark struct {
 	Scope   *Scope      `json:"s,omitempty"` // which items; nil: all
 	// Settled is how far it has been written to the items: those up to this seq need it no more. Never more than its elders'.
 	Settled int64 `json:"d,omitempty"`
-	// Unexpanded is how many of the messages that it changed nobody has been told of yet, one by one; see expand.go.
-	Unexpanded int `json:"n,omitempty"`
-	// Expanded is from which seq on they have been; 0: there is none.
-	Expanded int64 `json:"e,omitempty"`
+	// Unexpanded is how many of the messages that it changed nobody has been told of yet, one by one; see expand.go. If there are
+	// any, Expanded is from which seq on it has been (0: it hasn't begun), and User, an external id, whose mark it was.
+	Unexpanded int    `json:"n,omitempty"`
+	Expanded   int64  `json:"e,omitempty"`
+	User       string `json:"w,omitempty"`
 	// Condition is on the state in which the mark finds an item, when its turn comes.
 	Condition
 }
@@ -31,7 +32,7 @@ type Watermark struct {
 // An item's true state is its stored one, then each watermark that is newer than it, and reaches it, and means it as it
 // is by then. Because every mark is idempotent and most overwrite what came before, a new watermark makes those superfluous
 // that reach no further and whose effect it hides. With marks that reach ever further and have the same scope, as people
-// make them, at most five remain.
+// make them, at most five remain, once they are expanded.
 type Watermarks []Watermark
 
 // What bounds the list. Marks that reach less and less far, and those with many different scopes, or with a condition on
