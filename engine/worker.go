@@ -52,7 +52,7 @@ func (w *worker) batch(ctx context.Context) (int, error) {
 	e := w.engine
 	var c *claim
 	refused := false
-	err := postgres.InTx(ctx, e.Pool, func(tx *postgres.Tx) (err error) {
+	err := postgres.InTxKeepingPlans(ctx, e.Pool, func(tx *postgres.Tx) (err error) {
 		if c, err = e.claim(ctx, tx, w); err != nil {
 			return err
 		}

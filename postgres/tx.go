@@ -47,8 +47,28 @@ func (tx *Tx) FirstEffect(ctx context.Context, statements []string, args ...any)
 // When ctx ends during the commit, the error does not tell whether the commit
 // happened, and no hook runs.
 func InTx(ctx context.Context, pool *pgxpool.Pool, fn func(tx *Tx) error) error {
+	return inHookedTx(ctx, pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, fn)
+}
+
+// InTxKeepingPlans is InTx for statements that a connection executes over and
+// over, and whose rows are found in the same way whatever the arguments are: each
+// is planned once, for any arguments. Left alone, PostgreSQL compares estimates,
+// and plans some of them anew each time, which takes longer than they run: it
+// takes every array that it can't see for one of ten elements.
+//
+// Statements that may be skipped in part, such as by $1 IS NULL OR …, or that
+// depend on LIMIT $1 being small, don't belong there unless a test has looked at
+// their generic plan.
+func InTxKeepingPlans(ctx context.Context, pool *pgxpool.Pool, fn func(tx *Tx) error) error {
+	return inHookedTx(ctx, pool, pgx.TxOptions{BeginQuery: beginKeepingPlans}, fn)
+}
+
+// beginKeepingPlans is one round trip, as begin alone would be. The setting ends with the transaction.
+const beginKeepingPlans = "begin isolation level read committed; set local plan_cache_mode = force_generic_plan"
+
+func inHookedTx(ctx context.Context, pool *pgxpool.Pool, opts pgx.TxOptions, fn func(tx *Tx) error) error {
 	var tx *Tx
-	err := inTx(ctx, pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(raw pgx.Tx) error {
+	err := inTx(ctx, pool, opts, func(raw pgx.Tx) error {
 		tx = &Tx{Tx: raw}
 		return fn(tx)
 	})

@@ -35,6 +35,27 @@ func TestInTxRunsHooksInOrderAfterTheCommit(t *testing.T) {
 	}
 }
 
+// The setting is the transaction's: whoever has the connection next is planned for as usual.
+func TestKeepingPlansEndsWithTheTransaction(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.New(t)
+	mode := func(in func(context.Context, *pgxpool.Pool, func(*postgres.Tx) error) error) (mode, isolation string) {
+		if err := in(t.Context(), pool, func(tx *postgres.Tx) error {
+			const sql = `select current_setting('plan_cache_mode'), current_setting('transaction_isolation')`
+			return tx.QueryRow(t.Context(), sql).Scan(&mode, &isolation)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return mode, isolation
+	}
+	if mode, isolation := mode(postgres.InTxKeepingPlans); mode != "force_generic_plan" || isolation != "read committed" {
+		t.Errorf("within: %s, %s", mode, isolation)
+	}
+	if mode, _ := mode(postgres.InTx); mode != "auto" {
+		t.Errorf("thereafter: %s", mode)
+	}
+}
+
 func TestInTxUndoesEverythingAndRunsNoHook(t *testing.T) {
 	t.Parallel()
 	refused := errors.New("refused")

@@ -69,6 +69,7 @@ func TestChunksOfSourcesAreReadByKeys(t *testing.T) {
 			"selectMerged":            {"(1, 100)", "merged_pkey"},
 			"selectMemberships":       {"('{1}', '{1000, 2000}')", "audience_members_of_recipient"},
 			"selectByEmail":           {"(1, '$users', '', '', U&'\\+10FFFF', 'USER-20000@example.com', '')", "recipients_email"},
+			"selectByIDs":             {"('{1}', " + list(ids) + ")", "recipients_pkey"},
 			"selectIDs":               {named + ")", "recipients_environment_id_collection_external_id_key"},
 			"lockIDs":                 {named + ")", "recipients_environment_id_collection_external_id_key"},
 			"lockProperties":          {named + ")", "recipients_environment_id_collection_external_id_key"},
