@@ -1,6 +1,7 @@
 package belfry
 
 import (
+	"maps"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -52,9 +53,9 @@ func (r *Recipient) Scope() map[string]any {
 	if r == nil {
 		return nil
 	}
-	scope := make(map[string]any, len(r.Properties)+2)
-	for k, v := range r.Properties {
-		scope[k] = v
+	scope := maps.Clone(r.Properties) // copies memory, not entry by entry
+	if scope == nil {
+		scope = make(map[string]any, 2)
 	}
 	scope["id"] = r.ExternalID
 	scope["collection"] = r.Collection

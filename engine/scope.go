@@ -48,8 +48,7 @@ func (t *trigger) scope(v *version, people map[belfry.RecipientID]*belfry.Recipi
 
 // with is the scope of one recipient's run.
 func (s Scope) with(r *belfry.Recipient) Scope {
-	out := make(Scope, len(s)+2)
-	maps.Copy(out, s)
+	out := maps.Clone(s) // copies memory, not entry by entry
 	out["recipient"] = party(r)
 	return out
 }
