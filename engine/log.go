@@ -53,13 +53,19 @@ type LogEntry struct {
 	Message    string                `json:"message,omitempty"`    // id of the message that was sent
 	Conditions []condition.Evaluated `json:"conditions,omitempty"` // the values that made a condition false
 	// Preferences are the nodes that had a say in whether the message is sent: none if nobody said anything about it. They come
-	// last: see encodeLog.
+	// last: see logEncoder.
 	Preferences recipient.PreferenceReasons `json:"preferences,omitempty"`
 }
 
-// encodeLog is the JSON that is stored of a log, as json.Marshal would make it. Reasons that runs share are encoded once for all of
+// logEncoder encodes the logs of a batch of runs. The zero value is ready.
+type logEncoder struct {
+	reasons map[*recipient.PreferenceReason][]byte // those of preferences that are encoded, by the first of them
+	buffer  []byte
+}
+
+// encode is the JSON that is stored of a log, as json.Marshal would make it. Reasons that runs share are encoded once for all of
 // them, and put behind the rest of the entry.
-func (c *runColumns) encodeLog(log []LogEntry) (string, error) {
+func (c *logEncoder) encode(log []LogEntry) (string, error) {
 	out := append(c.buffer[:0], '[')
 	for i, e := range log {
 		if i > 0 {

@@ -19,7 +19,7 @@ func TestLogsAreStoredAsTheirJSON(t *testing.T) {
 	one := recipient.PreferenceReasons{{Rule: belfry.ChannelRule, Level: belfry.RecipientLevel, Node: `channels."<mail>"`, Allows: true}}
 	two := recipient.PreferenceReasons{{Rule: belfry.ChannelRule, Level: belfry.TenantLevel, Node: "channels.mail"}, {Rule: belfry.MuteRule, Until: &at}}
 	full := LogEntry{Step: "a", Outcome: OutcomeSent, Reason: "r", Detail: "}", At: &at, Until: &at, Message: "m", Conditions: []condition.Evaluated{{Source: "s"}}, Preferences: one}
-	c := &runColumns{}
+	c := &logEncoder{}
 	for range 2 {
 		for _, log := range [][]LogEntry{nil, {}, {{}}, {full}, {{Outcome: OutcomeSkipped, Preferences: two}, full, {Step: "b"}}} {
 			want, err := json.Marshal(log)
@@ -29,7 +29,7 @@ func TestLogsAreStoredAsTheirJSON(t *testing.T) {
 			if log == nil {
 				want = []byte("[]") // null would become an entry
 			}
-			got, err := c.encodeLog(log)
+			got, err := c.encode(log)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -41,7 +41,7 @@ func TestLogsAreStoredAsTheirJSON(t *testing.T) {
 	if len(c.reasons) != 2 {
 		t.Errorf("%d lists of reasons were encoded, want 2", len(c.reasons))
 	}
-	if got, err := c.encodeLog([]LogEntry{{Detail: "a\x00b"}}); err != nil || got != `[{"outcome":"","detail":"a\ufffdb"}]` {
+	if got, err := c.encode([]LogEntry{{Detail: "a\x00b"}}); err != nil || got != `[{"outcome":"","detail":"a\ufffdb"}]` {
 		t.Errorf("%s, %v", got, err)
 	}
 }

@@ -13,6 +13,11 @@ SELECT recipient_id, trigger_id, environment_id, version_id, status, log, state,
   FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::text[], $6::json[], $7::jsonb[], $8::timestamptz[], $9::text[])
     AS r (recipient_id, trigger_id, environment_id, version_id, status, log, state, due_at, waiting_for)`
 
+// insertDone does it for runs that are done, and never waited. $1 to $3 have one element a run, $4 to $6 one an origin.
+const insertDone = `INSERT INTO runs (recipient_id, trigger_id, environment_id, version_id, status, log, finished_at)
+SELECT recipient_id, ($4::uuid[])[o], ($5::bigint[])[o], ($6::bigint[])[o], 'done', log, $7
+  FROM (SELECT unnest($1::bigint[]) AS recipient_id, unnest($2::json[]) AS log, unnest($3::int[]) AS o) r`
+
 // appended is the log of run r with more entries. It is json, not jsonb: written once or twice, and mostly never read.
 func appended(more string) string {
 	return `CASE '[]' WHEN r.log::text THEN ` + more + ` WHEN ` + more + `::text THEN r.log ELSE (left(r.log::text, -1) || ',' || substr(` + more + `::text, 2))::json END`
@@ -139,7 +144,7 @@ const deletePartial = `DELETE FROM partials WHERE environment_id = $1 AND key = 
 // statements is every statement of this package by name, for the test that prepares them on the migrated schema.
 var statements = map[string]string{
 	"selectRunsOfFound": selectRunsOfFound, "insertFound": insertFound, "stopReading": stopReading, "selectFound": selectFound,
-	"lockFound": lockFound, "selectUncounted": selectUncounted, "moveFanOuts": moveFanOuts, "deleteFanOuts": deleteFanOuts, "insertRuns": insertRuns, "updateRuns": updateRuns,
+	"lockFound": lockFound, "selectUncounted": selectUncounted, "moveFanOuts": moveFanOuts, "deleteFanOuts": deleteFanOuts, "insertRuns": insertRuns, "insertDone": insertDone, "updateRuns": updateRuns,
 	"upsertWaits": upsertWaits, "deleteWaits": deleteWaits, "insertFetches": insertFetches, "deleteSignals": deleteSignals,
 	"deleteOrphanedSignals": deleteOrphanedSignals, "closeBatches": closeBatches, "closeLostBatches": closeLostBatches,
 	"selectOldestWork": selectOldestWork, "insertTrigger": insertTrigger, "selectTrigger": selectTrigger, "claimKey": claimKey,

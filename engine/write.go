@@ -10,7 +10,6 @@ import (
 
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/postgres"
-	"github.com/belfryhq/belfry/recipient"
 	"github.com/belfryhq/belfry/workflow"
 )
 
@@ -33,21 +32,8 @@ func (e *Engine) write(ctx context.Context, tx *postgres.Tx, runs []*run, now ti
 		}
 	}
 	batch := &pgx.Batch{}
-	var fresh, waited runColumns
-	for _, r := range runs {
-		columns := &waited
-		if r.fanOut != nil {
-			columns = &fresh
-		}
-		if err := columns.add(r, now); err != nil {
-			return err
-		}
-	}
-	if len(fresh.recipients) > 0 {
-		batch.Queue(insertRuns, fresh.recipients, fresh.triggers, fresh.envs, fresh.versions, fresh.statuses, fresh.logs, fresh.states, fresh.dues, fresh.kinds, now)
-	}
-	if len(waited.recipients) > 0 {
-		batch.Queue(updateRuns, waited.recipients, waited.triggers, waited.versions, waited.statuses, waited.logs, waited.states, waited.dues, waited.kinds, now)
+	if err := queueRuns(batch, runs, now); err != nil {
+		return err
 	}
 	queueWaits(batch, runs)
 	if err := queueFetches(batch, runs, now); err != nil {
@@ -68,9 +54,52 @@ func (e *Engine) write(ctx context.Context, tx *postgres.Tx, runs []*run, now ti
 	return nil
 }
 
+// queueRuns writes runs: those that are new and done in one go, as most are, in the cheapest way.
+func queueRuns(batch *pgx.Batch, runs []*run, now time.Time) error {
+	var fresh, waited runColumns
+	var done doneColumns
+	var encoder logEncoder
+	for _, r := range runs {
+		if r.fanOut == nil {
+			for i := range r.log {
+				r.log[i].At = &now
+			}
+		}
+		log, err := encoder.encode(r.log)
+		if err != nil {
+			return fmt.Errorf("encode run log: %w", err)
+		}
+		switch {
+		case r.fanOut == nil:
+			err = waited.add(r, log)
+		case r.status == Done && !r.resumable():
+			done.add(r, log)
+		default:
+			err = fresh.add(r, log)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if len(done.recipients) > 0 {
+		batch.Queue(insertDone, done.recipients, done.logs, done.origins, done.triggers, done.envs, done.versions, now)
+	}
+	if len(fresh.recipients) > 0 {
+		batch.Queue(insertRuns, fresh.recipients, fresh.triggers, fresh.envs, fresh.versions, fresh.statuses, fresh.logs, fresh.states, fresh.dues, fresh.kinds, now)
+	}
+	if len(waited.recipients) > 0 {
+		batch.Queue(updateRuns, waited.recipients, waited.triggers, waited.versions, waited.statuses, waited.logs, waited.states, waited.dues, waited.kinds, now)
+	}
+	return nil
+}
+
 // messagesOf is the messages that the runs decided to send, in order.
 func messagesOf(runs []*run, now time.Time) []belfry.Message {
-	var out []belfry.Message
+	n := 0
+	for _, r := range runs {
+		n += len(r.effects)
+	}
+	out := make([]belfry.Message, 0, n) // they are large: growing would copy them several times over
 	for _, r := range runs {
 		for i := range r.effects {
 			e := &r.effects[i]
@@ -122,21 +151,9 @@ type runColumns struct {
 	statuses, logs             []string
 	states, kinds              []*string
 	dues                       []*time.Time
-
-	reasons map[*recipient.PreferenceReason][]byte // those of preferences that are encoded, by the first of them
-	buffer  []byte
 }
 
-func (c *runColumns) add(r *run, now time.Time) error {
-	if r.fanOut == nil {
-		for i := range r.log {
-			r.log[i].At = &now
-		}
-	}
-	log, err := c.encodeLog(r.log)
-	if err != nil {
-		return fmt.Errorf("encode run log: %w", err)
-	}
+func (c *runColumns) add(r *run, log string) error {
 	var state, kind *string
 	var due *time.Time
 	if r.status == Waiting {
@@ -145,7 +162,7 @@ func (c *runColumns) add(r *run, now time.Time) error {
 			due = &r.wait.due
 		}
 	}
-	if r.status == Waiting || r.state.Joined != nil && r.status == Done {
+	if r.resumable() {
 		b, err := encode(&r.state)
 		if err != nil {
 			return fmt.Errorf("encode run state: %w", err)
@@ -158,6 +175,30 @@ func (c *runColumns) add(r *run, now time.Time) error {
 	c.statuses, c.logs = append(c.statuses, string(r.status)), append(c.logs, log)
 	c.states, c.kinds, c.dues = append(c.states, state), append(c.kinds, kind), append(c.dues, due)
 	return nil
+}
+
+// resumable reports whether the run's state is needed again: while it waits, or while a batch that it joined does.
+func (r *run) resumable() bool {
+	return r.status == Waiting || r.state.Joined != nil && r.status == Done
+}
+
+// doneColumns are the arguments of insertDone. What runs of a trigger share is sent once, and each says which: each array that
+// PostgreSQL unfolds beside the others costs as much as a column of the table.
+type doneColumns struct {
+	recipients     []int64
+	logs           []string
+	origins        []int32 // index into the columns that follow, from 1. Their elements have a fixed length: PostgreSQL finds them at once
+	triggers       [][16]byte
+	envs, versions []int64
+}
+
+func (c *doneColumns) add(r *run, log string) {
+	// Runs of a trigger come one behind the other.
+	if n := len(c.triggers); n == 0 || c.triggers[n-1] != r.trigger.id || c.versions[n-1] != r.version.ID {
+		c.triggers = append(c.triggers, r.trigger.id)
+		c.envs, c.versions = append(c.envs, int64(r.trigger.env)), append(c.versions, r.version.ID)
+	}
+	c.recipients, c.logs, c.origins = append(c.recipients, int64(r.recipient)), append(c.logs, log), append(c.origins, int32(len(c.triggers)))
 }
 
 // queueWaits registers what runs wait for, and forgets what they no longer do.
@@ -206,7 +247,7 @@ func queueFetches(batch *pgx.Batch, runs []*run, now time.Time) error {
 
 // workflowEvents is what other runs may wait for: that these have started or completed.
 func workflowEvents(runs []*run, now time.Time) []occurrence {
-	var out []occurrence
+	out := make([]occurrence, 0, 3*len(runs)) // with those of messages, which write adds
 	for _, r := range runs {
 		add := func(name string) {
 			out = append(out, occurrence{r.trigger.env, r.recipient, r.trigger.id, Event{Type: workflow.WorkflowEvent, Name: name, At: now, Workflow: r.version.Key}})
