@@ -105,9 +105,9 @@ func bump(ctx context.Context, tx *postgres.Tx, sorted []*belfry.Message, behind
 		return nil, err
 	}
 	defer rows.Close()
-	heads := make(map[key]*header, len(recipients))
+	heads, headers := make(map[key]*header, len(recipients)), make([]header, len(recipients))
 	for rows.Next() {
-		h := &header{}
+		h := &headers[len(heads)]
 		if err := rows.Scan(&h.env, &h.recipient, &h.channel, &h.epoch, &h.version,
 			&h.cells.Active[Unseen], &h.cells.Active[Seen], &h.cells.Active[Read]); err != nil {
 			return nil, err
