@@ -3,6 +3,7 @@ package recipient
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"time"
 
@@ -190,9 +191,13 @@ func LoadWithDigests(ctx context.Context, q querier, envs []belfry.EnvironmentID
 	defer rows.Close()
 	for rows.Next() {
 		r := &belfry.Recipient{}
+		var properties string
 		var sets []byte
-		if err := rows.Scan(&r.ID, &r.Collection, &r.ExternalID, &r.Properties, &sets); err != nil {
+		if err := rows.Scan(&r.ID, &r.Collection, &r.ExternalID, &properties, &sets); err != nil {
 			return nil, nil, err
+		}
+		if r.Properties, err = decodeProperties(properties); err != nil {
+			return nil, nil, fmt.Errorf("properties of recipient %d: %w", r.ID, err)
 		}
 		if people[r.ID] = r; sets != nil {
 			digests[r.ID] = sets
