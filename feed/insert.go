@@ -1,10 +1,12 @@
 package feed
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/belfryhq/belfry"
 	"github.com/belfryhq/belfry/postgres"
@@ -13,9 +15,9 @@ import (
 // insert writes messages as items, at their Seq. The feeds are locked by then.
 func insert(ctx context.Context, tx *postgres.Tx, messages []*belfry.Message, at time.Time) error {
 	c := newItemColumns(len(messages))
-	var encoder postgres.JSONEncoder
+	var encoder contentEncoder
 	for i, m := range messages {
-		content, err := encoder.Encode(ctx, tx, m.Content)
+		content, err := encoder.encode(ctx, tx, &m.Content)
 		if err != nil {
 			return fmt.Errorf("content of step %q: %w", m.StepRef, err)
 		}
@@ -30,6 +32,20 @@ func insert(ctx context.Context, tx *postgres.Tx, messages []*belfry.Message, at
 	}
 	_, err := tx.Exec(ctx, sql, args...)
 	return err
+}
+
+// contentEncoder encodes what items show, for their column. The zero value is ready.
+type contentEncoder struct {
+	usual []byte
+	any   postgres.JSONEncoder
+}
+
+func (e *contentEncoder) encode(ctx context.Context, tx *postgres.Tx, c *belfry.Content) (string, error) {
+	b, err := appendContent(append(e.usual[:0], '{'), c)
+	if e.usual = append(b, '}'); err != nil || !utf8.Valid(e.usual) || bytes.Contains(e.usual, []byte(`\u0000`)) {
+		return e.any.Encode(ctx, tx, c) // which knows what to make of it
+	}
+	return string(e.usual), nil
 }
 
 // itemColumns are the arguments of insertItems. Most messages of a call come of few triggers and fewer steps, so what
