@@ -195,10 +195,11 @@ func (s *Service) expand(ctx context.Context, tx *postgres.Tx, h *header, ws Wat
 		return 0, err
 	}
 	for j := range items {
-		if w.Unexpanded > 0 {
-			if w.Expanded = items[j].seq; ws.did(i, &items[j].stored) {
-				h.tellOf(w, &items[j])
-			}
+		if w.Unexpanded == 0 { // those were all
+			break
+		}
+		if w.Expanded = items[j].seq; ws.did(i, &items[j].stored) {
+			h.tellOf(w, &items[j])
 		}
 	}
 	if len(items) < n {

@@ -231,13 +231,15 @@ func TestMergeKnowsFilteredMarksAndGroups(t *testing.T) {
 	}
 }
 
-func TestForgetTakesGroupsToo(t *testing.T) {
+func TestForgetTakesGroupsAndExpansionsToo(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	w.lookAtOnce = 1
 	ann, ben := w.know(env, "ann"), w.know(env, "ben")
 	for _, ref := range []Ref{ann, ben} {
 		w.fillKinds(t, ref, 3)
 		w.groupIn(t, t, ref)
+		w.markAll(t, ref, belfry.Read)
 	}
 	for more := true; more; {
 		err := postgres.InTx(t.Context(), w.Pool, func(tx *postgres.Tx) (err error) {
@@ -248,8 +250,10 @@ func TestForgetTakesGroupsToo(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	var left []int64
-	if err := w.Pool.QueryRow(t.Context(), `SELECT array_agg(recipient_id) FROM feed_groups`).Scan(&left); err != nil || len(left) != 1 || left[0] != 2 {
-		t.Errorf("the groups of %v are left, %v", left, err)
+	for _, table := range []string{"feed_groups", "feed_expansions"} {
+		var left []int64
+		if err := w.Pool.QueryRow(t.Context(), `SELECT array_agg(recipient_id) FROM `+table).Scan(&left); err != nil || len(left) != 1 || left[0] != 2 {
+			t.Errorf("%s of %v are left, %v", table, left, err)
+		}
 	}
 }
