@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/belfryhq/belfry"
+	"github.com/belfryhq/belfry/recipient"
 )
 
 // workflowKey names a workflow. Engine.currents has the version that a trigger found last: a guess, it can have been
@@ -28,11 +29,7 @@ func (e *Engine) acceptAtOnce(ctx context.Context, env belfry.EnvironmentID, r *
 	if !ok || v.program == nil || v.program.Schema != nil {
 		return nil, nil
 	}
-	collections, ids := make([]string, 0, len(r.Recipients)+2), make([]string, 0, len(r.Recipients)+2)
-	add := func(ref belfry.RecipientRef) int {
-		collections, ids = append(collections, ref.Collection), append(ids, ref.ExternalID)
-		return len(ids)
-	}
+	who := make([]belfry.RecipientRef, 0, len(r.Recipients)+2) // each once; behind them actor and tenant
 	seen := make(map[belfry.RecipientRef]bool, len(r.Recipients))
 	for i := range r.Recipients {
 		p := &r.Recipients[i]
@@ -41,26 +38,28 @@ func (e *Engine) acceptAtOnce(ctx context.Context, env belfry.EnvironmentID, r *
 		}
 		if !seen[p.Ref] {
 			seen[p.Ref] = true
-			add(p.Ref)
+			who = append(who, p.Ref)
 		}
 	}
-	recipients, actor, tenant := len(ids), 0, 0 // the places of the latter, from 1
+	recipients, actor, tenant := len(who), 0, 0 // the places of the latter, from 1
 	if r.Actor != nil {
-		actor = add(r.Actor.Ref)
+		who = append(who, r.Actor.Ref)
+		actor = len(who)
 	}
 	if r.Tenant != "" {
-		tenant = add(tenantRef(r.Tenant))
+		who = append(who, tenantRef(r.Tenant))
+		tenant = len(who)
 	}
 	now := e.now()
 	id := newID(now)
-	var stored bool
-	err := e.Pool.QueryRow(ctx, insertAtOnce, [16]byte(id), env, r.Workflow, guess, collections, ids, recipients, actor, tenant, data,
-		r.source, r.Priority, r.CancellationKey, r.Sandbox, r.SkipDelay, now, r.Priority.lane(recipients)).Scan(&stored)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, nil
-	}
+	args := []any{[16]byte(id), env, r.Workflow, guess, recipients, actor, tenant, data,
+		r.source, r.Priority, r.CancellationKey, r.Sandbox, r.SkipDelay, now, r.Priority.lane(recipients)}
+	stored, err := e.insertAtOnce(ctx, env, who, args)
 	if err != nil {
 		return nil, unstorable(err, "input.data")
+	}
+	if !stored {
+		return nil, nil
 	}
 	if r.Priority.lane(recipients) != laneBulk {
 		e.beBusy()
@@ -69,19 +68,52 @@ func (e *Engine) acceptAtOnce(ctx context.Context, env belfry.EnvironmentID, r *
 	return &Accepted{Trigger: r.accepted(id, guess, recipients, now)}, nil
 }
 
-// insertAtOnce stores a trigger and its fan-out, if the version is still current, the workflow active, and everybody known. OFFSET 0
-// has them looked up one by one, also before anybody has counted how many recipients the environment has.
-const insertAtOnce = `WITH w AS MATERIALIZED (SELECT id FROM workflows WHERE environment_id = $2 AND key = $3 AND version_id = $4 AND active),
-who AS MATERIALIZED (
-  SELECT q.i, p.id
-    FROM unnest($5::text[], $6::text[]) WITH ORDINALITY AS q (collection, external_id, i)
-   CROSS JOIN LATERAL (SELECT id FROM recipients WHERE environment_id = $2 AND collection = q.collection AND external_id = q.external_id OFFSET 0) p),
-everybody AS (SELECT array_agg(id ORDER BY i) FILTER (WHERE i <= $7::int) AS ids, count(*) AS n FROM who),
-t AS (
+// insertAtOnce stores a trigger with the ids that are remembered, if they can be relied on, or else with those that are looked up.
+func (e *Engine) insertAtOnce(ctx context.Context, env belfry.EnvironmentID, who []belfry.RecipientRef, args []any) (stored bool, err error) {
+	if ids, epoch := e.Recipients.Remembered(env, who); ids != nil {
+		err := e.Pool.QueryRow(ctx, insertRemembered, append(args, ids, epoch.ID, epoch.Server)...).Scan(&stored)
+		if !errors.Is(err, pgx.ErrNoRows) {
+			return stored, err
+		}
+	}
+	collections, externals := make([]string, len(who)), make([]string, len(who))
+	for i, ref := range who {
+		collections[i], externals[i] = ref.Collection, ref.ExternalID
+	}
+	var ids []belfry.RecipientID
+	var epoch recipient.Epoch
+	err = e.Pool.QueryRow(ctx, insertLookedUp, append(args, collections, externals)...).Scan(&ids, &epoch.ID, &epoch.Server)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	e.Recipients.Remember(env, epoch, who, ids)
+	return true, nil
+}
+
+// insertRemembered stores a trigger and its fan-out for recipients $16, if the version is still current, the workflow active, and
+// the epoch lasts in which those were found.
+const insertRemembered = `WITH everybody AS (SELECT $16::bigint[] AS ids
+  FROM (SELECT ` + recipient.CurrentEpoch + `) AS c (epoch, server) WHERE epoch IS NOT DISTINCT FROM $17::uuid AND server = $18::timestamptz),
+` + insertForEverybody + ` RETURNING true`
+
+// insertLookedUp looks everybody up in the same statement: $16 and $17 say who, and all have to be known. It returns who they are.
+// OFFSET 0 has them looked up one by one, also before anybody has counted how many recipients the environment has.
+const insertLookedUp = `WITH everybody AS MATERIALIZED (
+  SELECT array_agg(p.id ORDER BY q.i) AS ids
+    FROM unnest($16::text[], $17::text[]) WITH ORDINALITY AS q (collection, external_id, i)
+   CROSS JOIN LATERAL (SELECT id FROM recipients WHERE environment_id = $2 AND collection = q.collection AND external_id = q.external_id OFFSET 0) p
+  HAVING count(*) = cardinality($17::text[])),
+` + insertForEverybody + ` RETURNING (SELECT ids FROM everybody), ` + recipient.CurrentEpoch
+
+// insertForEverybody does it for those in everybody: $5 of them are recipients, number $6 is the actor and number $7 the tenant,
+// of which there is none if that is 0.
+const insertForEverybody = `t AS (
   INSERT INTO triggers (id, environment_id, workflow_id, version_id, actor_id, tenant_id, data, recipients, recipient_ids, source, priority,
          cancellation_key, sandbox, skip_delay, accepted_at)
-  SELECT $1, $2, w.id, $4, (SELECT id FROM who WHERE i = $8::int), (SELECT id FROM who WHERE i = $9::int), $10, $7, ids, $11, $12,
-         nullif($13, ''), $14, $15, $16
-    FROM w, everybody WHERE n = cardinality($6::text[])
+  SELECT $1, $2, w.id, $4, ids[$6::int], ids[$7::int], $8, $5, ids[:$5::int], $9, $10, nullif($11, ''), $12, $13, $14
+    FROM workflows w, everybody WHERE w.environment_id = $2 AND w.key = $3 AND w.version_id = $4 AND w.active
   RETURNING id)
-INSERT INTO fan_outs (environment_id, lane, trigger_id) SELECT $2, $17, id FROM t RETURNING true`
+INSERT INTO fan_outs (environment_id, lane, trigger_id) SELECT $2, $15, id FROM t`

@@ -8,10 +8,8 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/belfryhq/belfry"
-	"github.com/belfryhq/belfry/postgres/pgtest"
 	"github.com/belfryhq/belfry/recipient"
 	"github.com/belfryhq/belfry/workflow"
 )
@@ -186,15 +184,8 @@ func TestSecretsAreReadOnceForABatch(t *testing.T) {
 	w.reachable(people)
 	w.define("plain", workflow.Settings{}, emailStep("plain", "{{ vars.site }}"))
 	w.define("ads", workflow.Settings{Commercial: true}, emailStep("ads", "x"))
-	config := w.pool.Config()
 	counted := &secretReads{}
-	config.ConnConfig.Tracer = counted
-	pool, err := pgxpool.NewWithConfig(t.Context(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { pgtest.Close(t, pool) })
-	w.Engine = w.node(func(c *Config) { c.Pool, c.BatchSize = pool, 4*people })
+	w.Engine = w.traced(counted, func(c *Config) { c.BatchSize = 4 * people })
 	for key, want := range map[string]int32{"plain": 0, "ads": 1} {
 		counted.n.Store(0)
 		w.trigger(Request{Workflow: key, Recipients: refer(0, people)})

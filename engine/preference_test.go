@@ -8,10 +8,8 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/belfryhq/belfry"
-	"github.com/belfryhq/belfry/postgres/pgtest"
 	"github.com/belfryhq/belfry/recipient"
 	"github.com/belfryhq/belfry/workflow"
 )
@@ -37,15 +35,8 @@ func TestPreferencesAreReadOnceForABatch(t *testing.T) {
 	w.exec(`INSERT INTO preference_sets SELECT id, s, environment_id, jsonb_build_object('workflows', jsonb_build_object('w', id % 2 = 0)), created_at
 		FROM recipients, unnest('{default,acme,b,c,d}'::text[]) s`)
 	w.workflow("w", step("a", "", "x"))
-	config := w.pool.Config()
 	counted := &reads{}
-	config.ConnConfig.Tracer = counted
-	pool, err := pgxpool.NewWithConfig(t.Context(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { pgtest.Close(t, pool) })
-	w.Engine = w.node(func(c *Config) { c.Pool, c.BatchSize = pool, 4*people })
+	w.Engine = w.traced(counted, func(c *Config) { c.BatchSize = 4 * people })
 	w.trigger(Request{Workflow: "w", Recipients: refer(0, people)})
 	w.trigger(Request{Workflow: "w", Recipients: refer(0, people), Tenant: "acme"})
 	worker := &worker{engine: w.Engine, rows: 100, bulkRows: 100}

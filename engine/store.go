@@ -160,7 +160,7 @@ var statements = map[string]string{
 	"insertThrottles": insertThrottles, "selectThrottles": selectThrottles, "updateThrottles": updateThrottles,
 	"insertFirstRuns": insertFirstRuns, "insertBatches": insertBatches, "selectOpenBatches": selectOpenBatches,
 	"updateBatches": updateBatches, "insertActivities": insertActivities, "selectTotals": selectTotals,
-	"selectActivities": selectActivities, "insertSignals": insertSignals, "insertAtOnce": insertAtOnce,
+	"selectActivities": selectActivities, "insertSignals": insertSignals, "insertRemembered": insertRemembered, "insertLookedUp": insertLookedUp,
 	"selectWorkflowID": selectWorkflowID, "selectCancellable": selectCancellable, "lockFanOuts": lockFanOuts, "countPending": countPending, "insertTombstones": insertTombstones,
 	"lockCancelled": lockCancelled, "cancelRuns": cancelRuns, "deleteFetches": deleteFetches, "lockBatchesOf": lockBatchesOf,
 	"deleteActivities": deleteActivities, "leaseFetches": leaseFetches, "finishFetch": finishFetch, "retryFetch": retryFetch,

@@ -239,19 +239,21 @@ const selectVersions = `SELECT t.n, f.epoch, f.version
   JOIN feeds f USING (recipient_id, channel, environment_id)`
 
 // bumpFeeds locks feeds and makes room in them: one element a feed, in the order of their keys so that two transactions
-// lock them in the same order.
+// lock them in the same order. Unfolded in the list of a SELECT, arrays aren't copied to the side first, as they are behind FROM.
 const bumpFeeds = `INSERT INTO feeds AS f (recipient_id, channel, environment_id, epoch, version, last_seq, unseen)
 SELECT recipient_id, channel, environment_id, $5, n, n, n
-  FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::int[]) AS t (recipient_id, channel, environment_id, n)
+  FROM (SELECT unnest($1::bigint[]) AS recipient_id, unnest($2::text[]) AS channel, unnest($3::bigint[]) AS environment_id, unnest($4::int[]) AS n) t
     ON CONFLICT (recipient_id, channel) DO UPDATE
    SET version = f.version + excluded.version, last_seq = f.version + excluded.version, unseen = f.unseen + excluded.unseen
  WHERE f.environment_id = excluded.environment_id
 RETURNING environment_id, recipient_id, channel, epoch, version, unseen, seen, read`
 
-// insertItems fills that room: $1 to $4 have one element an item, $5 to $12 one an origin, $13 to $16 one a step.
+// insertItems fills that room: $1 to $4 have one element an item, $5 to $12 one an origin, $13 to $16 one a step. Mostly there is one
+// step: its categories are taken apart once.
 const insertItems = `INSERT INTO feed_items (` + itemFields + `)
 SELECT ` + itemValues + `
-  FROM (SELECT *, ($10::int[])[o] AS s FROM unnest($1::bigint[], $2::bigint[], $3::json[], $4::int[]) AS i (recipient_id, seq, content, o)) i`
+  FROM (SELECT *, ($10::int[])[o] AS s
+          FROM (SELECT unnest($1::bigint[]) AS recipient_id, unnest($2::bigint[]) AS seq, unnest($3::json[]) AS content, unnest($4::int[]) AS o) i) i`
 
 // insertItemsWithOptions does it for items some of which have options: $18 to $21 have one element an item, too.
 const insertItemsWithOptions = `INSERT INTO feed_items (` + itemFields + `, resource_key, priority, severity, expires_at)
@@ -266,7 +268,8 @@ const (
 
 	itemValues = `recipient_id, ($13::text[])[s], seq, seq, ($5::bigint[])[o], ($6::bigint[])[o], nullif(($7::bigint[])[o], 0), nullif(($8::bigint[])[o], 0),
        ($9::uuid[])[o], nullif(($11::text[])[o], '')::bigint[], nullif(($12::int[])[o], 0),
-       $17, ($14::text[])[s], ($15::text[])[s], string_to_array(($16::text[])[s], E'\x1f'), content`
+       $17, ($14::text[])[s], ($15::text[])[s],
+       CASE s WHEN 1 THEN (SELECT string_to_array(($16::text[])[1], E'\x1f')) ELSE string_to_array(($16::text[])[s], E'\x1f') END, content`
 )
 
 // selectStatuses looks up items by their keys, whatever the planner thinks of the tables' sizes.

@@ -27,7 +27,8 @@ type Service struct {
 	pool *pgxpool.Pool
 	now  func() time.Time
 
-	ids        *lru.Cache[address, belfry.RecipientID]
+	ids        *lru.Cache[address, remembered]
+	epochs     epochs
 	evicted    time.Time                                // when ids of deleted recipients were last dropped from it; Run's
 	conditions *lru.Cache[string, *condition.Condition] // of audiences, by how they are stored
 	wake       chan struct{}
@@ -57,7 +58,7 @@ const cachedIDs = 100_000
 
 // New makes a Service.
 func New(pool *pgxpool.Pool, now func() time.Time) *Service {
-	ids, err := lru.New[address, belfry.RecipientID](cachedIDs)
+	ids, err := lru.New[address, remembered](cachedIDs)
 	if err != nil {
 		panic(err) // only a size below 1 is refused
 	}
@@ -78,8 +79,8 @@ func (s *Service) UserID(ctx context.Context, env belfry.EnvironmentID, external
 // recipient is deleted here, or has been elsewhere and Run has looked, which it does each watchInterval.
 func (s *Service) ID(ctx context.Context, env belfry.EnvironmentID, ref belfry.RecipientRef) (belfry.RecipientID, error) {
 	a := address{env, ref}
-	if id, ok := s.ids.Get(a); ok {
-		return id, nil
+	if known, ok := s.ids.Get(a); ok {
+		return known.id, nil
 	}
 	var id belfry.RecipientID
 	err := s.pool.QueryRow(ctx, selectID, env, a.Collection, a.ExternalID).Scan(&id)
@@ -87,7 +88,7 @@ func (s *Service) ID(ctx context.Context, env belfry.EnvironmentID, ref belfry.R
 		return 0, nil
 	}
 	if err == nil {
-		s.ids.Add(a, id)
+		s.ids.Add(a, remembered{id: id})
 	}
 	return id, err
 }
@@ -99,15 +100,15 @@ func (s *Service) TenantIDs(ctx context.Context, env belfry.EnvironmentID, exter
 	var rest []belfry.RecipientRef
 	for _, external := range externalIDs {
 		ref := belfry.RecipientRef{Collection: belfry.Tenants, ExternalID: external}
-		if id, ok := s.ids.Get(address{env, ref}); ok {
-			out[external] = id
+		if known, ok := s.ids.Get(address{env, ref}); ok {
+			out[external] = known.id
 		} else {
 			rest = append(rest, ref)
 		}
 	}
 	found, err := find(ctx, s.pool, selectIDs, env, rest)
 	for ref, id := range found {
-		s.ids.Add(address{env, ref}, id)
+		s.ids.Add(address{env, ref}, remembered{id: id})
 		out[ref.ExternalID] = id
 	}
 	return out, err

@@ -1,0 +1,23 @@
+-- Owner: recipient. Whether ids of recipients that a process remembers are still right (docs/decisions/0019).
+-- +goose Up
+
+-- A new one each time that somebody leaves an environment's recipients. No row: nobody has.
+CREATE TABLE recipient_epochs (
+  environment_id bigint PRIMARY KEY,
+  epoch          uuid NOT NULL,  -- random, so that none comes back, whatever was restored
+  changed_by     xid8 NOT NULL   -- a transaction begins one, however many recipients it removes
+);
+
+-- +goose StatementBegin
+CREATE FUNCTION begin_recipient_epoch() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO recipient_epochs AS e (environment_id, epoch, changed_by) VALUES (OLD.environment_id, gen_random_uuid(), pg_current_xact_id())
+      ON CONFLICT (environment_id) DO UPDATE SET epoch = excluded.epoch, changed_by = excluded.changed_by
+   WHERE e.changed_by <> excluded.changed_by;
+  RETURN NULL;
+END $$;
+-- +goose StatementEnd
+
+-- Whoever removes somebody in whichever way begins one with it. Deferred to the commit: the row is locked behind all others, and briefly.
+CREATE CONSTRAINT TRIGGER recipient_left AFTER DELETE OR UPDATE OF id, environment_id, collection, external_id ON recipients
+  DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION begin_recipient_epoch();
