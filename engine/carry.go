@@ -270,6 +270,7 @@ func (e *Engine) carry(ctx context.Context, tx *postgres.Tx, runs []*run, s *sur
 // decide takes runs as far as they get without asking, until that has become too much for one transaction, and returns how
 // many it took.
 func (e *Engine) decide(ctx context.Context, runs []*run, s *surroundings, now time.Time) (done int) {
+	var c course
 	for size := 0; done < len(runs); {
 		together, cancel := context.WithTimeout(ctx, maxRunTime)
 		for range min(runsTogether, len(runs)-done) {
@@ -283,7 +284,7 @@ func (e *Engine) decide(ctx context.Context, runs []*run, s *surroundings, now t
 			r.reach = s.reach[r.recipient]
 			r.prepare(s.scope(r, now), s.people[r.recipient], now)
 			if r.status == "" {
-				r.advance(together, now)
+				r.advance(together, &c, now)
 			}
 			size += r.size
 			done++

@@ -123,8 +123,12 @@ func (e *Engine) SendEvent(ctx context.Context, env belfry.EnvironmentID, user, 
 
 // occur wakes the runs that wait for events.
 func (e *Engine) occur(ctx context.Context, tx *postgres.Tx, events []occurrence) error {
+	var all gathering
+	for i := range events {
+		all.add(events[i])
+	}
 	batch := &pgx.Batch{}
-	if err := queueEvents(batch, events, e.now(), func() { tx.AfterCommit(e.Wake) }); err != nil || batch.Len() == 0 {
+	if err := queueEvents(batch, &all, e.now(), func() { tx.AfterCommit(e.Wake) }); err != nil || batch.Len() == 0 {
 		return err
 	}
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
@@ -137,19 +141,18 @@ func (e *Engine) occur(ctx context.Context, tx *postgres.Tx, events []occurrence
 // run waits for is decided when it wakes: only then its scope is there. Nearly always nobody waits for what has happened,
 // so the events that differ in whom they happened to are one row of arguments, which the database doesn't even unfold
 // unless somebody does. waiting is called if there are any.
-func queueEvents(batch *pgx.Batch, events []occurrence, now time.Time, waiting func()) error {
-	if len(events) == 0 {
+func queueEvents(batch *pgx.Batch, events *gathering, now time.Time, waiting func()) error {
+	if events.err != nil {
+		return fmt.Errorf("encode events: %w", events.err)
+	}
+	n := len(events.groups)
+	if n == 0 {
 		return nil
 	}
-	groups, err := gather(events)
-	if err != nil {
-		return fmt.Errorf("encode events: %w", err)
-	}
-	n := len(groups)
 	envs, causes := make([]int64, n), make([][16]byte, n)
 	types, names, payloads := make([]string, n), make([]string, n), make([]string, n)
 	recipients, seqs := make([]string, n), make([]string, n)
-	for i, g := range groups {
+	for i, g := range events.groups {
 		envs[i], causes[i], types[i], names[i], payloads[i] = int64(g.env), g.cause, string(g.Type), g.Name, g.payload
 		recipients[i], seqs[i] = string(append(g.recipients, '}')), string(append(g.seqs, '}'))
 	}
@@ -162,46 +165,72 @@ func queueEvents(batch *pgx.Batch, events []occurrence, now time.Time, waiting f
 	return nil
 }
 
+// gathering puts events together that differ only in whom they happened to.
+type gathering struct {
+	groups []*gathered
+	kinds  map[eventKind]*gathered
+	recent [3]*gathered // found without a look at the map: what happens to one after the other is mostly alike
+	err    error
+}
+
 // gathered is what happened to several recipients alike. Their ids, and the positions of their messages, are written as
 // PostgreSQL writes arrays, but for the bracket at the end.
 type gathered struct {
 	occurrence
+	kind             eventKind
 	payload          string
 	recipients, seqs []byte
 }
 
-// gather puts events together that differ only in whom they happened to.
-func gather(events []occurrence) ([]*gathered, error) {
-	type kind struct {
-		env                           belfry.EnvironmentID
-		cause                         uuid.UUID
-		event                         workflow.EventType
-		name, channel, workflow, step string
-		all, some                     bool
-		at                            int64
+// eventKind is all of an event without data but whom it happened to.
+type eventKind struct {
+	env                           belfry.EnvironmentID
+	cause                         uuid.UUID
+	event                         workflow.EventType
+	name, channel, workflow, step string
+	all, some                     bool
+	at                            int64
+}
+
+func (x *gathering) add(o occurrence) {
+	g := x.group(&o)
+	if g == nil {
+		return
 	}
-	var out []*gathered
-	known := map[kind]*gathered{}
-	for i := range events {
-		o := &events[i]
-		k := kind{o.env, o.cause, o.Type, o.Name, o.Channel, o.Workflow, o.Step, o.All, o.Some, o.At.UnixNano()}
-		g := known[k]
-		if g == nil || o.Data != nil {
-			g = &gathered{occurrence: *o}
-			g.At, g.Seq = o.At.UTC(), 0
-			b, err := encode(signal{Event: &g.Event})
-			if err != nil {
-				return nil, err
-			}
-			g.payload, out = string(b), append(out, g)
-			if o.Data == nil {
-				known[k] = g
+	g.recipients = strconv.AppendInt(append(g.recipients, separator(g.recipients)), int64(o.recipient), 10)
+	g.seqs = strconv.AppendInt(append(g.seqs, separator(g.seqs)), o.Seq, 10)
+}
+
+// group is the one that an event belongs to; nil if it can't be encoded.
+func (x *gathering) group(o *occurrence) *gathered {
+	k := eventKind{o.env, o.cause, o.Type, o.Name, o.Channel, o.Workflow, o.Step, o.All, o.Some, o.At.UnixNano()}
+	if o.Data == nil {
+		for _, g := range x.recent {
+			if g != nil && g.kind == k {
+				return g
 			}
 		}
-		g.recipients = strconv.AppendInt(append(g.recipients, separator(g.recipients)), int64(o.recipient), 10)
-		g.seqs = strconv.AppendInt(append(g.seqs, separator(g.seqs)), o.Seq, 10)
+		if g := x.kinds[k]; g != nil {
+			return g
+		}
 	}
-	return out, nil
+	g := &gathered{occurrence: *o, kind: k}
+	g.At, g.Seq = o.At.UTC(), 0
+	b, err := encode(signal{Event: &g.Event})
+	if err != nil {
+		x.err = err
+		return nil
+	}
+	g.payload, x.groups = string(b), append(x.groups, g)
+	if o.Data == nil {
+		if x.kinds == nil {
+			x.kinds = make(map[eventKind]*gathered)
+		}
+		x.kinds[k] = g
+		copy(x.recent[1:], x.recent[:])
+		x.recent[0] = g
+	}
+	return g
 }
 
 // separator is what comes before the next element of an array.

@@ -59,17 +59,17 @@ func (f *fanOut) readable() bool {
 	return f.end.Source < len(f.sources) && len(f.recipients) == f.remaining
 }
 
-// run makes the i-th run.
-func (f *fanOut) run(i int) *run {
+// begin makes r the i-th run.
+func (f *fanOut) begin(r *run, i int) {
+	r.trigger, r.fanOut = f.trigger, f
 	if i < len(f.recipients) {
-		return &run{trigger: f.trigger, fanOut: f, recipient: f.recipients[i]}
+		r.recipient = f.recipients[i]
+		return
 	}
 	found := &f.found[i-len(f.recipients)]
-	r := &run{trigger: f.trigger, fanOut: f, recipient: found.Recipient}
-	if found.Object != 0 {
+	if r.recipient = found.Recipient; found.Object != 0 {
 		r.loaded.Subscription = &subscription{found.Object, found.Properties}
 	}
-	return r
 }
 
 // left reports whether there will be more when those that are planned have become runs.

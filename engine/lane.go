@@ -120,8 +120,10 @@ func (c *claim) shareLane(group []*fanOut, allowance int) (used int) {
 	for _, f := range group {
 		if f.planned = took[f]; f.planned > 0 || f.ready() == 0 {
 			c.fanOuts = append(c.fanOuts, f)
-			for i := range f.planned {
-				c.runs = append(c.runs, f.run(i))
+			runs := make([]run, f.planned)
+			for i := range runs {
+				f.begin(&runs[i], i)
+				c.runs = append(c.runs, &runs[i])
 			}
 		}
 		if f.ready() == 0 && (f.end.Source != f.reading.Source || f.end.At != f.reading.At || f.end.Source >= len(f.sources)) {

@@ -53,7 +53,7 @@ func (w *world) asking() *run {
 	t := &trigger{id: a.Trigger.ID, env: w.env, workflow: v.Workflow, versionID: v.ID, active: true, acceptedAt: w.now(), version: v, data: map[string]any{}}
 	r := &run{trigger: t, fanOut: &fanOut{}, version: v, scope: Scope{"recipient": somebody, "data": t.data}}
 	r.recipient = one[belfry.RecipientID](w, `SELECT id FROM recipients WHERE external_id = 'u0'`)
-	if r.advance(w.t.Context(), w.now()); r.ask == nil {
+	if r.advance(w.t.Context(), &course{}, w.now()); r.ask == nil {
 		w.t.Fatalf("the run doesn't ask: %s %+v", r.status, r.log)
 	}
 	return r

@@ -184,10 +184,10 @@ func (r *run) end(s Status, e LogEntry) {
 	r.log = append(r.log, e)
 }
 
-// advance takes the run as far as it gets. ctx bounds how long that may take.
-func (r *run) advance(ctx context.Context, now time.Time) {
+// advance takes the run as far as it gets. ctx bounds how long that may take. c is where: one run after the other may use it.
+func (r *run) advance(ctx context.Context, c *course, now time.Time) {
 	r.ask = nil
-	c := course{ctx: ctx, program: r.version.program, version: r.version, trigger: r.trigger, scope: r.scope, now: now,
+	*c = course{ctx: ctx, program: r.version.program, version: r.version, trigger: r.trigger, scope: r.scope, now: now,
 		recipient: r.recipient, links: r.links, preferences: r.preferences, decided: r.decided, firstData: r.firstData(), reach: r.reach, statuses: r.statuses, wake: r.wake, answer: r.answer, decision: r.decision}
 	c.advance()
 	r.wake, r.decision = c.wake, c.decision
@@ -201,7 +201,7 @@ func (r *run) advance(ctx context.Context, now time.Time) {
 func (r *run) advanceFor(ctx context.Context, limit time.Duration, now time.Time) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	r.advance(ctx, now)
+	r.advance(ctx, &course{}, now)
 }
 
 var switchedOff = LogEntry{Outcome: OutcomeCancelled, Reason: "workflow_inactive", Detail: "the workflow is switched off"}

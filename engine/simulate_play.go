@@ -204,7 +204,7 @@ func (s *simulation) carry(ctx context.Context, r *simulatedRun) error {
 	r.links = s.links
 	r.prepare(r.trigger.scope(s.version, s.people, s.vars, s.now), s.people[r.recipient], s.now)
 	for r.status == "" {
-		if r.advance(ctx, s.now); r.ask == nil {
+		if r.advance(ctx, &course{}, s.now); r.ask == nil {
 			break
 		}
 		if err := s.answer(ctx, r.run); err != nil {
@@ -215,8 +215,10 @@ func (s *simulation) carry(ctx context.Context, r *simulatedRun) error {
 		return tooMuch(maxTestSize, "the messages and data of a test are at most %d bytes: give fewer triggers, or less data", "input.data")
 	}
 	s.note(r)
-	for _, o := range workflowEvents([]*run{r.run}, s.now) {
-		if err := s.tell(ctx, o.Event, r); err != nil {
+	var events []Event
+	r.workflowEvents(s.now, func(o occurrence) { events = append(events, o.Event) })
+	for _, event := range events {
+		if err := s.tell(ctx, event, r); err != nil {
 			return err
 		}
 	}

@@ -13,10 +13,11 @@ SELECT recipient_id, trigger_id, environment_id, version_id, status, log, state,
   FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::text[], $6::json[], $7::jsonb[], $8::timestamptz[], $9::text[])
     AS r (recipient_id, trigger_id, environment_id, version_id, status, log, state, due_at, waiting_for)`
 
-// insertDone does it for runs that are done, and never waited. $1 to $3 have one element a run, $4 to $6 one an origin.
+// insertDone does it for runs that are done, and never waited. $1, $2 and $7 have one element a run, $3 to $5 one an origin. The logs come
+// last: pgx's buffer grows with each argument, and would move them.
 const insertDone = `INSERT INTO runs (recipient_id, trigger_id, environment_id, version_id, status, log, finished_at)
-SELECT recipient_id, ($4::uuid[])[o], ($5::bigint[])[o], ($6::bigint[])[o], 'done', log, $7
-  FROM (SELECT unnest($1::bigint[]) AS recipient_id, unnest($2::json[]) AS log, unnest($3::int[]) AS o) r`
+SELECT recipient_id, ($3::uuid[])[o], ($4::bigint[])[o], ($5::bigint[])[o], 'done', log, $6
+  FROM (SELECT unnest($1::bigint[]) AS recipient_id, unnest($7::json[]) AS log, unnest($2::int[]) AS o) r`
 
 // appended is the log of run r with more entries. It is json, not jsonb: written once or twice, and mostly never read.
 func appended(more string) string {

@@ -19,7 +19,10 @@ func (e *Engine) write(ctx context.Context, tx *postgres.Tx, runs []*run, now ti
 	if len(runs) == 0 {
 		return nil
 	}
-	events := workflowEvents(runs, now)
+	var events gathering
+	for _, r := range runs {
+		r.workflowEvents(now, events.add)
+	}
 	if messages := messagesOf(runs, now); len(messages) > 0 {
 		if err := e.Enqueue(ctx, tx, messages); err != nil {
 			return fmt.Errorf("enqueue messages: %w", err)
@@ -27,7 +30,7 @@ func (e *Engine) write(ctx context.Context, tx *postgres.Tx, runs []*run, now ti
 		rememberMessages(runs, messages)
 		for i := range messages {
 			if m := &messages[i]; m.ChannelType == belfry.InApp && m.SendAt.IsZero() && !m.Sandbox {
-				events = append(events, sentEvent(m, now))
+				events.add(sentEvent(m, now))
 			}
 		}
 	}
@@ -39,7 +42,7 @@ func (e *Engine) write(ctx context.Context, tx *postgres.Tx, runs []*run, now ti
 	if err := queueFetches(batch, runs, now); err != nil {
 		return err
 	}
-	if err := queueEvents(batch, events, now, func() { tx.AfterCommit(e.Wake) }); err != nil {
+	if err := queueEvents(batch, &events, now, func() { tx.AfterCommit(e.Wake) }); err != nil {
 		return err
 	}
 	if c != nil {
@@ -82,7 +85,7 @@ func queueRuns(batch *pgx.Batch, runs []*run, now time.Time) error {
 		}
 	}
 	if len(done.recipients) > 0 {
-		batch.Queue(insertDone, done.recipients, done.logs, done.origins, done.triggers, done.envs, done.versions, now)
+		batch.Queue(insertDone, done.recipients, done.origins, done.triggers, done.envs, done.versions, now, done.logs)
 	}
 	if len(fresh.recipients) > 0 {
 		batch.Queue(insertRuns, fresh.recipients, fresh.triggers, fresh.envs, fresh.versions, fresh.statuses, fresh.logs, fresh.states, fresh.dues, fresh.kinds, now)
@@ -245,21 +248,17 @@ func queueFetches(batch *pgx.Batch, runs []*run, now time.Time) error {
 	return nil
 }
 
-// workflowEvents is what other runs may wait for: that these have started or completed.
-func workflowEvents(runs []*run, now time.Time) []occurrence {
-	out := make([]occurrence, 0, 3*len(runs)) // with those of messages, which write adds
-	for _, r := range runs {
-		add := func(name string) {
-			out = append(out, occurrence{r.trigger.env, r.recipient, r.trigger.id, Event{Type: workflow.WorkflowEvent, Name: name, At: now, Workflow: r.version.Key}})
-		}
-		if r.fanOut != nil && r.state.Started {
-			add("started")
-		}
-		if r.status == Done && r.state.Started && r.state.Joined == nil { // a batch that it joined is still to complete
-			add("completed")
-		}
+// workflowEvents is what other runs may wait for: that this one has started or completed.
+func (r *run) workflowEvents(now time.Time, add func(occurrence)) {
+	o := occurrence{r.trigger.env, r.recipient, r.trigger.id, Event{Type: workflow.WorkflowEvent, At: now, Workflow: r.version.Key}}
+	if r.fanOut != nil && r.state.Started {
+		o.Name = "started"
+		add(o)
 	}
-	return out
+	if r.status == Done && r.state.Started && r.state.Joined == nil { // a batch that it joined is still to complete
+		o.Name = "completed"
+		add(o)
+	}
 }
 
 // settle updates what was claimed, by what became of it.

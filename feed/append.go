@@ -34,9 +34,13 @@ func (s *Service) Append(ctx context.Context, tx *postgres.Tx, messages []belfry
 
 	var sent belfry.StatusChanges
 	events := make([]addressed, len(sorted))
+	feed := -1
 	for i, m := range sorted {
-		h := heads[feedOf(m)]
-		if h == nil {
+		if i == 0 || behind[i-1] == 0 {
+			feed++
+		}
+		h := &heads[feed]
+		if h.key != feedOf(m) {
 			refusal := belfry.Errorf(belfry.Conflict, "the feed of recipient %d on %q is of another environment than %d", m.Recipient, m.Channel, m.Environment)
 			return fmt.Errorf("append to feeds: %w", refusal)
 		}
@@ -87,13 +91,11 @@ func countBehind(sorted []*belfry.Message) []int32 {
 	return behind
 }
 
-// bump makes room for the messages in their feeds, locking those, and returns the feeds as they are now.
-func bump(ctx context.Context, tx *postgres.Tx, sorted []*belfry.Message, behind []int32, at time.Time) (map[key]*header, error) {
-	var (
-		recipients, envs []int64
-		channels         []string
-		counts           []int32
-	)
+// bump makes room for the messages in their feeds, locking those, and returns the feeds as they are now, in the order of the
+// messages. Those that belong to another environment are left out: they are zero.
+func bump(ctx context.Context, tx *postgres.Tx, sorted []*belfry.Message, behind []int32, at time.Time) ([]header, error) {
+	n := len(sorted)
+	recipients, envs, channels, counts := make([]int64, 0, n), make([]int64, 0, n), make([]string, 0, n), make([]int32, 0, n)
 	for i, m := range sorted {
 		if i == 0 || behind[i-1] == 0 { // the first of its feed
 			recipients, envs = append(recipients, int64(m.Recipient)), append(envs, int64(m.Environment))
@@ -105,14 +107,22 @@ func bump(ctx context.Context, tx *postgres.Tx, sorted []*belfry.Message, behind
 		return nil, err
 	}
 	defer rows.Close()
-	heads, headers := make(map[key]*header, len(recipients)), make([]header, len(recipients))
+	heads, next := make([]header, len(recipients)), 0
+	var h header
 	for rows.Next() {
-		h := &headers[len(heads)]
 		if err := rows.Scan(&h.env, &h.recipient, &h.channel, &h.epoch, &h.version,
 			&h.cells.Active[Unseen], &h.cells.Active[Seen], &h.cells.Active[Read]); err != nil {
 			return nil, err
 		}
-		heads[h.key] = h
+		// They come in the order in which they were asked for, as a rule without a gap.
+		for next < len(heads) && (recipients[next] != int64(h.recipient) || channels[next] != h.channel) {
+			next++
+		}
+		if next == len(heads) {
+			return nil, fmt.Errorf("the feed of recipient %d on %q came out of order", h.recipient, h.channel)
+		}
+		heads[next] = h
+		next++
 	}
 	return heads, rows.Err()
 }

@@ -169,7 +169,7 @@ func (c *itemColumns) args(at time.Time) []any {
 	if !o.batches {
 		o.batchActors, o.batchTotals = nil, nil
 	}
-	return []any{c.recipients, c.seqs, c.contents, c.origins,
+	return []any{c.recipients, c.seqs, at, c.origins,
 		o.envs, o.versions, o.actors, o.tenants, o.triggers, o.steps, o.batchActors, o.batchTotals,
-		s.channels, s.workflows, s.refs, s.categories, at}
+		s.channels, s.workflows, s.refs, s.categories, c.contents}
 }

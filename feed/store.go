@@ -248,18 +248,19 @@ SELECT recipient_id, channel, environment_id, $5, n, n, n
  WHERE f.environment_id = excluded.environment_id
 RETURNING environment_id, recipient_id, channel, epoch, version, unseen, seen, read`
 
-// insertItems fills that room: $1 to $4 have one element an item, $5 to $12 one an origin, $13 to $16 one a step. Mostly there is one
+// insertItems fills that room: $1, $2, $4 and $17 have one element an item, $5 to $12 one an origin, $13 to $16 one a step. Mostly there is one
 // step: its categories are taken apart once.
+// The contents come last: pgx's buffer grows with each argument, and would move them.
 const insertItems = `INSERT INTO feed_items (` + itemFields + `)
 SELECT ` + itemValues + `
   FROM (SELECT *, ($10::int[])[o] AS s
-          FROM (SELECT unnest($1::bigint[]) AS recipient_id, unnest($2::bigint[]) AS seq, unnest($3::json[]) AS content, unnest($4::int[]) AS o) i) i`
+          FROM (SELECT unnest($1::bigint[]) AS recipient_id, unnest($2::bigint[]) AS seq, unnest($17::json[]) AS content, unnest($4::int[]) AS o) i) i`
 
 // insertItemsWithOptions does it for items some of which have options: $18 to $21 have one element an item, too.
 const insertItemsWithOptions = `INSERT INTO feed_items (` + itemFields + `, resource_key, priority, severity, expires_at)
 SELECT ` + itemValues + `, resource_key, priority, severity, expires_at
   FROM (SELECT *, ($10::int[])[o] AS s
-          FROM unnest($1::bigint[], $2::bigint[], $3::json[], $4::int[], $18::text[], $19::text[], $20::text[], $21::timestamptz[])
+          FROM unnest($1::bigint[], $2::bigint[], $17::json[], $4::int[], $18::text[], $19::text[], $20::text[], $21::timestamptz[])
             AS i (recipient_id, seq, content, o, resource_key, priority, severity, expires_at)) i`
 
 const (
@@ -268,7 +269,7 @@ const (
 
 	itemValues = `recipient_id, ($13::text[])[s], seq, seq, ($5::bigint[])[o], ($6::bigint[])[o], nullif(($7::bigint[])[o], 0), nullif(($8::bigint[])[o], 0),
        ($9::uuid[])[o], nullif(($11::text[])[o], '')::bigint[], nullif(($12::int[])[o], 0),
-       $17, ($14::text[])[s], ($15::text[])[s],
+       $3, ($14::text[])[s], ($15::text[])[s],
        CASE s WHEN 1 THEN (SELECT string_to_array(($16::text[])[1], E'\x1f')) ELSE string_to_array(($16::text[])[s], E'\x1f') END, content`
 )
 

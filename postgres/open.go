@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -80,6 +81,10 @@ func poolConfig(cfg Config) (*pgxpool.Config, error) {
 	// Without jitter every connection of a node is replaced in the same second.
 	pc.MaxConnLifetimeJitter = connLifetimeJitter
 	pc.PingTimeout = pingTimeout
+	pc.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+		registerArrays(conn.TypeMap())
+		return nil
+	}
 	if !strings.Contains(cfg.URL, "connect_timeout") {
 		pc.ConnConfig.ConnectTimeout = connectTimeout
 	}

@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
-	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/vm"
 )
@@ -90,13 +90,25 @@ func (c *Condition) run(e *evaluation) (holds bool, err error) {
 			holds, err = false, &Error{Message: fmt.Sprintf("the condition failed: %v", r)}
 		}
 	}()
-	result, runErr := expr.Run(c.program, e.environment())
+	m := machines.Get().(*machine)
+	m.environment = e.environment()
+	result, runErr := m.vm.Run(c.program, &m.environment)
+	m.environment = environment{}
+	machines.Put(m)
 	if runErr != nil {
 		return false, fromLibrary(runErr)
 	}
 	holds, _ = result.(bool)
 	return holds, nil
 }
+
+// machine is what an evaluation needs, and the next one can use again. One that panics beyond the library's own recovery is dropped.
+type machine struct {
+	vm          vm.VM
+	environment environment
+}
+
+var machines = sync.Pool{New: func() any { return new(machine) }}
 
 // evaluation is the state of one Eval.
 type evaluation struct {

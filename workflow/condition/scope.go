@@ -65,9 +65,9 @@ type environment struct {
 
 const evalName = "_eval"
 
-func (e *evaluation) environment() *environment {
+func (e *evaluation) environment() environment {
 	s := e.scope
-	return &environment{
+	return environment{
 		Data: s["data"], Recipient: s["recipient"], Actor: s["actor"], Tenant: s["tenant"], Workflow: s["workflow"],
 		Run: s["run"], Refs: s["refs"], Vars: s["vars"], Event: s[eventRoot], Eval: e,
 	}
