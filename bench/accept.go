@@ -6,12 +6,15 @@ import (
 	"io"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/belfryhq/belfry/engine"
 )
 
 // acceptances are the times of one round, and what triggers for many write.
 type acceptances struct {
 	commit, one, many []time.Duration // one row committed; a trigger for one; for as many as there may be
+	leaving           []time.Duration // for as many, while people leave: nobody's id can be remembered
 	wal               int64           // bytes, of all triggers for many together
 	tuples            tuples
 	transactions      int64 // that wrote something
@@ -44,8 +47,13 @@ func (b *belfrySide) acceptances(ctx context.Context, s *server, p pace) (out ac
 		if out.commit, err = paced(ctx, p, func(ctx context.Context, n int) error { return commitRow(ctx, b.pool, n) }); err != nil {
 			return err
 		}
-		out.one, err = paced(ctx, p, func(ctx context.Context, n int) error { return b.trigger(ctx, &plain, n, n, 1) })
-		return err
+		if out.one, err = paced(ctx, p, func(ctx context.Context, n int) error { return b.trigger(ctx, &plain, n, n, 1) }); err != nil {
+			return err
+		}
+		return b.leaving(ctx, 2*p.rate, func() error {
+			out.leaving, err = paced(ctx, p, func(ctx context.Context, n int) error { return b.trigger(ctx, &plain, n, 0, engine.MaxRecipients) })
+			return err
+		})
 	}); err != nil {
 		return out, err
 	}
@@ -73,6 +81,35 @@ func (b *belfrySide) idle(ctx context.Context, do func() error) (err error) {
 	}
 	return do()
 }
+
+// leaving has somebody come and leave so many times a second while something is done.
+func (b *belfrySide) leaving(ctx context.Context, rate int, do func() error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	over := make(chan struct{})
+	group.Go(func() error {
+		tick := time.NewTicker(time.Second / time.Duration(rate))
+		defer tick.Stop()
+		for {
+			if _, err := b.pool.Exec(ctx, comeAndLeave); err != nil {
+				return err
+			}
+			select {
+			case <-over:
+				return nil
+			case <-tick.C:
+			}
+		}
+	})
+	group.Go(func() error {
+		defer close(over)
+		return do()
+	})
+	return group.Wait()
+}
+
+const comeAndLeave = `INSERT INTO recipients (environment_id, collection, external_id, created_at, updated_at)
+  SELECT id, '$users', 'somebody', 'epoch', 'epoch' FROM environments;
+DELETE FROM recipients WHERE external_id = 'somebody'`
 
 // acceptMany times triggers for as many recipients as there may be, and counts what they left in the database.
 func (b *belfrySide) acceptMany(ctx context.Context, s *server, p pace, out *acceptances) error {
@@ -117,6 +154,7 @@ func (r *report) accepts() table {
 		{"floor: one row committed", func(a *acceptances) []time.Duration { return a.commit }},
 		{"for 1 recipient", func(a *acceptances) []time.Duration { return a.one }},
 		{fmt.Sprintf("for %d recipients", engine.MaxRecipients), func(a *acceptances) []time.Duration { return a.many }},
+		{fmt.Sprintf("for %d, while people leave", engine.MaxRecipients), func(a *acceptances) []time.Duration { return a.leaving }},
 	} {
 		var rounds [][]time.Duration
 		for i := range r.acceptance {
@@ -124,8 +162,8 @@ func (r *report) accepts() table {
 		}
 		t.rows = append(t.rows, append([]string{k.name}, quantilesOf(rounds)...))
 	}
-	for i := range t.rows[1:3] {
-		t.rows[i+1] = append(t.rows[i+1], "", "", "", "", "")
+	for _, i := range []int{1, 2, 4} {
+		t.rows[i] = append(t.rows[i], "", "", "", "", "")
 	}
 	each := func(format string, total func(*acceptances) int64) string {
 		var out []float64

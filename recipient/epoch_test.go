@@ -69,6 +69,19 @@ func TestAnEpochEndsWhenSomebodyLeaves(t *testing.T) {
 		}, false},
 		{"an operator deletes", func() error { return exec(`DELETE FROM recipients WHERE external_id = 'cal'`) }, true},
 		{"an operator renames", func() error { return exec(`UPDATE recipients SET external_id = 'ivy' WHERE external_id = 'eve'`) }, true},
+		{"somebody is deleted by a transaction that a restored row happens to name", func() error {
+			return postgres.InTx(t.Context(), w.pool, func(tx *postgres.Tx) error {
+				var xid string
+				if err := tx.QueryRow(t.Context(), `SELECT pg_current_xact_id()::text`).Scan(&xid); err != nil {
+					return err
+				}
+				if err := exec(`UPDATE recipient_epochs SET changed_by = $1::text::xid8`, xid); err != nil {
+					return err
+				}
+				_, err := tx.Exec(t.Context(), `DELETE FROM recipients WHERE external_id = 'ivy'`)
+				return err
+			})
+		}, true},
 		{"two leave in one transaction, one after the other", func() error {
 			return postgres.InTx(t.Context(), w.pool, func(tx *postgres.Tx) error {
 				for _, name := range []string{"fay", "gus"} {

@@ -5,7 +5,7 @@
 CREATE TABLE recipient_epochs (
   environment_id bigint PRIMARY KEY,
   epoch          uuid NOT NULL,  -- random, so that none comes back, whatever was restored
-  changed_by     xid8 NOT NULL   -- a transaction begins one, however many recipients it removes
+  changed_by     xid8 NOT NULL   -- a transaction begins one only, however many recipients it removes
 );
 
 -- +goose StatementBegin
@@ -13,7 +13,7 @@ CREATE FUNCTION begin_recipient_epoch() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO recipient_epochs AS e (environment_id, epoch, changed_by) VALUES (OLD.environment_id, gen_random_uuid(), pg_current_xact_id())
       ON CONFLICT (environment_id) DO UPDATE SET epoch = excluded.epoch, changed_by = excluded.changed_by
-   WHERE e.changed_by <> excluded.changed_by;
+   WHERE e.changed_by <> excluded.changed_by OR e.xmin <> excluded.changed_by::xid; -- xmin: what was restored may name any transaction
   RETURN NULL;
 END $$;
 -- +goose StatementEnd
