@@ -105,6 +105,55 @@ func actorOf(r *Request) string {
 	return r.Actor.Ref.ExternalID
 }
 
+// A server that was started anew may have lost what was committed last: nothing that was found before is relied on.
+func TestIDsAreLookedUpOnAnotherServer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.users(2)
+	w.workflow("w", step("a", "", "x"))
+	statements := &acceptances{}
+	w.Engine = w.traced(statements)
+	request := Request{Workflow: "w", Recipients: refer(0, 1)}
+	w.trigger(request)
+	w.Recipients.Remember(w.env, recipient.Epoch{Server: epoch}, []belfry.RecipientRef{belfry.User("u0")}, []belfry.RecipientID{2})
+	a := w.trigger(request)
+	expect(t, "recipients", one[string](w, `SELECT recipient_ids::text FROM triggers WHERE id = $1`, a.Trigger.ID), "{1}")
+	expect(t, "with remembered ids", statements.remembered.Load(), 1)
+	expect(t, "looked up", statements.lookedUp.Load(), 1)
+}
+
+// Until a deletion is committed triggers are for whoever had the id, as if they had come before it. From then on they are not.
+func TestDeletionsCountFromTheirCommit(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.users(1)
+	w.workflow("w", step("a", "", "x"))
+	statements := &acceptances{}
+	w.Engine = w.traced(statements)
+	request := Request{Workflow: "w", Recipients: refer(0, 1)}
+	for range 2 {
+		w.trigger(request)
+	}
+	statements.lookedUp.Store(0)
+	deletion, err := w.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = deletion.Rollback(context.WithoutCancel(t.Context())) }()
+	if _, err := deletion.Exec(t.Context(), `DELETE FROM recipients`); err != nil {
+		t.Fatal(err)
+	}
+	before := w.trigger(request)
+	expect(t, "recipients before the commit", before.Trigger.Recipients, 1)
+	expect(t, "looked up", statements.lookedUp.Load(), 0)
+	if err := deletion.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	after := w.trigger(request)
+	expect(t, "recipients behind it", after.Trigger.Recipients, 0)
+	expect(t, "rejected", len(after.Rejected), 1)
+}
+
 // Whatever two nodes remember, and whoever of those they know is deleted, merged and identified anew: a trigger is for those who have the
 // ids as it is accepted.
 func TestTriggersAreForThoseWhoHaveTheIDsNow(t *testing.T) {

@@ -24,7 +24,8 @@ func registerArrays(m *pgtype.Map) {
 	}
 }
 
-// arrayCodec is pgx's, with shorter ways for some slices in the binary format.
+// arrayCodec is pgx's, with shorter ways for some slices in the binary format. CopyFrom doesn't know it as an array, so it doesn't take such
+// columns as text.
 type arrayCodec struct{ *pgtype.ArrayCodec }
 
 // PlanEncode implements pgtype.Codec.
@@ -44,7 +45,8 @@ func (c *arrayCodec) PlanEncode(m *pgtype.Map, oid uint32, format int16, value a
 				return texts{element}
 			}
 		}
-		if t := reflect.TypeOf(value); element == pgtype.Int8OID && t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Int64 && t.Elem().NumMethod() == 0 {
+		t := reflect.TypeOf(value)
+		if element == pgtype.Int8OID && t != nil && t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Int64 && t.NumMethod() == 0 && t.Elem().NumMethod() == 0 {
 			return int64s{} // and our own types of ids
 		}
 	}

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"bytes"
+	"database/sql/driver"
 	"testing"
 	"time"
 
@@ -9,7 +10,12 @@ import (
 	"pgregory.net/rapid"
 )
 
-type number int64
+type (
+	number  int64
+	numbers []int64 // a driver.Valuer
+)
+
+func (numbers) Value() (driver.Value, error) { return "{1}", nil }
 
 // What a slice is encoded to is, byte for byte, what pgx makes of it.
 func TestArraysAreEncodedAsPgxDoes(t *testing.T) {
@@ -42,7 +48,9 @@ func TestArraysAreEncodedAsPgxDoes(t *testing.T) {
 			{pgtype.JSONBArrayOID, texts.Draw(r, "jsonb")},
 			{pgtype.Int8ArrayOID, []int64(nil)},
 			{pgtype.TextArrayOID, []string(nil)},
-			{pgtype.Int8ArrayOID, []time.Duration{time.Second}}, // it has methods: pgx decides
+			{pgtype.Int8ArrayOID, []time.Duration{time.Second}}, // with methods pgx decides
+			{pgtype.Int8ArrayOID, numbers{2}},
+			{pgtype.Int8ArrayOID, nil},
 		} {
 			want, wantErr := theirs.Encode(c.oid, pgtype.BinaryFormatCode, c.value, bytes.Clone(prefix))
 			got, gotErr := ours.Encode(c.oid, pgtype.BinaryFormatCode, c.value, bytes.Clone(prefix))

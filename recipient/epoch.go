@@ -24,7 +24,7 @@ const CurrentEpoch = `(SELECT epoch FROM recipient_epochs WHERE environment_id =
 // remembered is an id that was found.
 type remembered struct {
 	id     belfry.RecipientID
-	during *Epoch // one of epochs, compared by address; nil: nobody looked
+	during *Epoch // one of epochs, compared by address
 }
 
 // epochs is the last Epoch that was seen of each environment.
@@ -63,7 +63,7 @@ func (s *Service) Remembered(env belfry.EnvironmentID, refs []belfry.RecipientRe
 	}
 	out := make([]belfry.RecipientID, len(refs))
 	for i, ref := range refs {
-		known, ok := s.ids.Get(address{env, ref})
+		known, ok := s.remembered.Get(address{env, ref})
 		if !ok || known.during != epoch {
 			return nil, Epoch{}
 		}
@@ -76,6 +76,10 @@ func (s *Service) Remembered(env belfry.EnvironmentID, refs []belfry.RecipientRe
 func (s *Service) Remember(env belfry.EnvironmentID, epoch Epoch, refs []belfry.RecipientRef, ids []belfry.RecipientID) {
 	during := s.epochs.see(env, epoch)
 	for i, ref := range refs {
-		s.ids.Add(address{env, ref}, remembered{ids[i], during})
+		a := address{env, ref}
+		if !s.remembered.Contains(a) {
+			a = a.own()
+		}
+		s.remembered.Add(a, remembered{ids[i], during})
 	}
 }

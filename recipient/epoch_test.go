@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
+	"time"
+	"unsafe"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -82,6 +86,8 @@ func TestAnEpochEndsWhenSomebodyLeaves(t *testing.T) {
 				return err
 			})
 		}, true},
+		{"an operator empties the table", func() error { return exec(`TRUNCATE recipients CASCADE`) }, true},
+		{"it is filled again", func() error { return identify("fay", "gus") }, false},
 		{"two leave in one transaction, one after the other", func() error {
 			return postgres.InTx(t.Context(), w.pool, func(tx *postgres.Tx) error {
 				for _, name := range []string{"fay", "gus"} {
@@ -100,7 +106,7 @@ func TestAnEpochEndsWhenSomebodyLeaves(t *testing.T) {
 		if after := w.epoch(t, w.production); (after != before) != c.ends {
 			t.Errorf("%s: the epoch was %v, and is %v", c.what, before, after)
 		}
-		if w.epoch(t, w.staging) != elsewhere {
+		if w.epoch(t, w.staging) != elsewhere && !strings.Contains(c.what, "empties") {
 			t.Errorf("%s: an epoch of another environment ended", c.what)
 		}
 	}
@@ -115,30 +121,78 @@ func (w *world) epoch(t *testing.T, env belfry.EnvironmentID) (out pgtype.UUID) 
 	return out
 }
 
-// Deletions of many users at the same time don't hold each other up for good, whatever else their transactions lock behind.
-func TestDeletionsBeginEpochsOneAfterTheOther(t *testing.T) {
+// Of two transactions that delete users, neither waits for the other before it commits, whatever each does after deleting.
+func TestDeletionsWaitForEachOtherAtTheirCommitOnly(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	var names []Identity
-	for i := range 40 {
-		names = append(names, user(fmt.Sprint(i), nil))
-	}
-	if _, err := w.identify(t.Context(), w.production, names...); err != nil {
+	if _, err := w.identify(t.Context(), w.production, user("ann", nil), user("ben", nil)); err != nil {
 		t.Fatal(err)
 	}
-	failed := make(chan error)
-	for i := range 20 {
-		go func() {
-			_, err := w.Delete(context.WithoutCancel(t.Context()), w.production, []belfry.RecipientRef{names[i].RecipientRef, names[39-i].RecipientRef}, "")
-			failed <- err
-		}()
+	ann, err := w.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
-	for range 20 {
-		if err := <-failed; err != nil {
+	defer func() { _ = ann.Rollback(context.WithoutCancel(t.Context())) }()
+	ben, err := w.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ben.Rollback(context.WithoutCancel(t.Context())) }()
+	for _, c := range []struct {
+		tx  pgx.Tx
+		who string
+	}{{ann, "ann"}, {ben, "ben"}} {
+		for _, sql := range []string{`SET LOCAL lock_timeout = '5s'`, `DELETE FROM recipients WHERE external_id = '` + c.who + `'`, `SELECT 1`} {
+			if _, err := c.tx.Exec(t.Context(), sql); err != nil {
+				t.Fatalf("%s while both are open: %v", sql, err)
+			}
+		}
+	}
+	for _, tx := range []pgx.Tx{ben, ann} {
+		if err := tx.Commit(t.Context()); err != nil {
 			t.Error(err)
 		}
 	}
-	if n := w.count(t, `SELECT count(*) FROM recipients`); n != 0 {
-		t.Errorf("%d are left", n)
+}
+
+// An id that was found in an epoch that is over isn't remembered, however late or early it comes.
+func TestIDsAreRememberedForTheLastEpochOnly(t *testing.T) {
+	t.Parallel()
+	s := New(nil, time.Now)
+	first, second := Epoch{Server: time.Unix(1, 0)}, Epoch{Server: time.Unix(2, 0)}
+	ann, ben := belfry.User("ann"), belfry.User("ben")
+	for i, c := range []struct {
+		do   func()
+		who  []belfry.RecipientRef
+		want []belfry.RecipientID
+		in   Epoch
+	}{
+		{func() {}, []belfry.RecipientRef{ann}, nil, Epoch{}},
+		{func() { s.Remember(1, first, []belfry.RecipientRef{ann, ben}, []belfry.RecipientID{10, 20}) }, []belfry.RecipientRef{ben, ann}, []belfry.RecipientID{20, 10}, first},
+		{func() { s.Remember(2, second, []belfry.RecipientRef{ann}, []belfry.RecipientID{30}) }, []belfry.RecipientRef{ann}, []belfry.RecipientID{10}, first},
+		{func() { s.Remember(1, second, []belfry.RecipientRef{ann}, []belfry.RecipientID{11}) }, []belfry.RecipientRef{ann}, []belfry.RecipientID{11}, second},
+		{func() {}, []belfry.RecipientRef{ann, ben}, nil, Epoch{}},
+		{func() { s.Remember(1, first, []belfry.RecipientRef{ben}, []belfry.RecipientID{20}) }, []belfry.RecipientRef{ann}, nil, Epoch{}}, // an answer that comes late
+		{func() {}, []belfry.RecipientRef{ben}, []belfry.RecipientID{20}, first},
+		{func() { s.remembered.Remove(address{1, ben}) }, []belfry.RecipientRef{ben}, nil, Epoch{}},
+	} {
+		c.do()
+		got, in := s.Remembered(1, c.who)
+		if !slices.Equal(got, c.want) || !in.Server.Equal(c.in.Server) {
+			t.Errorf("%d: %v in %v, want %v in %v", i, got, in.Server, c.want, c.in.Server)
+		}
+	}
+}
+
+// What is remembered of a request is the ids, not the text that they were found in.
+func TestRememberedIDsDoNotKeepTheirRequests(t *testing.T) {
+	t.Parallel()
+	s := New(nil, time.Now)
+	request := "ann" + strings.Repeat(" and the rest of a large request", 100)
+	s.Remember(1, Epoch{}, []belfry.RecipientRef{{Collection: request[3:8], ExternalID: request[:3]}}, []belfry.RecipientID{1})
+	for _, a := range s.remembered.Keys() {
+		if unsafe.StringData(a.ExternalID) == unsafe.StringData(request) || unsafe.StringData(a.Collection) == unsafe.StringData(request[3:]) {
+			t.Error("an id is a part of the request")
+		}
 	}
 }

@@ -96,7 +96,7 @@ func (s *Service) evict(ctx context.Context) error {
 	var a address
 	var id belfry.RecipientID
 	tag, err := pgx.ForEachRow(rows, []any{&id, &a.env, &a.Collection, &a.ExternalID}, func() error {
-		if cached, ok := s.ids.Peek(a); ok && cached.id == id {
+		if cached, ok := s.ids.Peek(a); ok && cached == id {
 			s.ids.Remove(a)
 		}
 		return nil

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -27,7 +28,8 @@ type Service struct {
 	pool *pgxpool.Pool
 	now  func() time.Time
 
-	ids        *lru.Cache[address, remembered]
+	ids        *lru.Cache[address, belfry.RecipientID]
+	remembered *lru.Cache[address, remembered] // apart: a trigger for many would push out those that open devices use
 	epochs     epochs
 	evicted    time.Time                                // when ids of deleted recipients were last dropped from it; Run's
 	conditions *lru.Cache[string, *condition.Condition] // of audiences, by how they are stored
@@ -53,20 +55,34 @@ type address struct {
 	belfry.RecipientRef
 }
 
-// cachedIDs is how many internal ids are remembered: about 10 MB.
-const cachedIDs = 100_000
+// own is the address with texts of its own: those that come with a request may be parts of all of its text, which would stay as well.
+func (a address) own() address {
+	if a.ExternalID = strings.Clone(a.ExternalID); a.Collection == belfry.Users {
+		a.Collection = belfry.Users
+	} else {
+		a.Collection = strings.Clone(a.Collection)
+	}
+	return a
+}
+
+// cachedIDs is how many internal ids either cache has: of usual lengths, about 15 MB.
+const cachedIDs = 50_000
 
 // New makes a Service.
 func New(pool *pgxpool.Pool, now func() time.Time) *Service {
-	ids, err := lru.New[address, remembered](cachedIDs)
+	ids, err := lru.New[address, belfry.RecipientID](cachedIDs)
 	if err != nil {
 		panic(err) // only a size below 1 is refused
+	}
+	known, err := lru.New[address, remembered](cachedIDs)
+	if err != nil {
+		panic(err)
 	}
 	conditions, err := lru.New[string, *condition.Condition](cachedConditions)
 	if err != nil {
 		panic(err)
 	}
-	return &Service{pool: pool, now: func() time.Time { return now().UTC().Truncate(time.Microsecond) }, ids: ids, conditions: conditions,
+	return &Service{pool: pool, now: func() time.Time { return now().UTC().Truncate(time.Microsecond) }, ids: ids, remembered: known, conditions: conditions,
 		wake: make(chan struct{}, 1), Log: slog.New(slog.DiscardHandler)}
 }
 
@@ -79,8 +95,8 @@ func (s *Service) UserID(ctx context.Context, env belfry.EnvironmentID, external
 // recipient is deleted here, or has been elsewhere and Run has looked, which it does each watchInterval.
 func (s *Service) ID(ctx context.Context, env belfry.EnvironmentID, ref belfry.RecipientRef) (belfry.RecipientID, error) {
 	a := address{env, ref}
-	if known, ok := s.ids.Get(a); ok {
-		return known.id, nil
+	if id, ok := s.ids.Get(a); ok {
+		return id, nil
 	}
 	var id belfry.RecipientID
 	err := s.pool.QueryRow(ctx, selectID, env, a.Collection, a.ExternalID).Scan(&id)
@@ -88,7 +104,7 @@ func (s *Service) ID(ctx context.Context, env belfry.EnvironmentID, ref belfry.R
 		return 0, nil
 	}
 	if err == nil {
-		s.ids.Add(a, remembered{id: id})
+		s.ids.Add(a.own(), id)
 	}
 	return id, err
 }
@@ -100,15 +116,15 @@ func (s *Service) TenantIDs(ctx context.Context, env belfry.EnvironmentID, exter
 	var rest []belfry.RecipientRef
 	for _, external := range externalIDs {
 		ref := belfry.RecipientRef{Collection: belfry.Tenants, ExternalID: external}
-		if known, ok := s.ids.Get(address{env, ref}); ok {
-			out[external] = known.id
+		if id, ok := s.ids.Get(address{env, ref}); ok {
+			out[external] = id
 		} else {
 			rest = append(rest, ref)
 		}
 	}
 	found, err := find(ctx, s.pool, selectIDs, env, rest)
 	for ref, id := range found {
-		s.ids.Add(address{env, ref}, remembered{id: id})
+		s.ids.Add(address{env, ref}.own(), id)
 		out[ref.ExternalID] = id
 	}
 	return out, err

@@ -102,7 +102,8 @@ func (c *Condition) run(e *evaluation) (holds bool, err error) {
 	return holds, nil
 }
 
-// machine is what an evaluation needs, and the next one can use again. One that panics beyond the library's own recovery is dropped.
+// machine is what an evaluation needs, and the next one can use again: it begins with an empty stack, and never reads what is left of the one
+// before. One that panics beyond the library's own recovery is dropped.
 type machine struct {
 	vm          vm.VM
 	environment environment
