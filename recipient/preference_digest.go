@@ -11,7 +11,9 @@ import (
 
 // SetDigests say of recipients which sets they have, and what is in them, in the form of recipients.set_digests: a nameDigest and
 // a contentDigest for each set, one behind the other. Who has none is missing.
-type SetDigests map[belfry.RecipientID][]byte
+type SetDigests map[belfry.RecipientID]setDigests
+
+type setDigests []byte
 
 // A nameDigest begins the SHA-256 of a set's name, a contentDigest that of its text.
 type (
@@ -31,11 +33,11 @@ func digestContent(stored []byte) contentDigest {
 	return contentDigest(sum[:len(contentDigest{})])
 }
 
-// find is what is in somebody's set; false if they don't have it.
-func (d SetDigests) find(who belfry.RecipientID, set nameDigest) (content contentDigest, ok bool) {
-	for sets := d[who]; len(sets) >= setDigestSize; sets = sets[setDigestSize:] {
-		if nameDigest(sets[:len(set)]) == set {
-			return contentDigest(sets[len(set):setDigestSize]), true
+// find is what is in a set; false if there is none of that name.
+func (d setDigests) find(set nameDigest) (content contentDigest, ok bool) {
+	for ; len(d) >= setDigestSize; d = d[setDigestSize:] {
+		if nameDigest(d[:len(set)]) == set {
+			return contentDigest(d[len(set):setDigestSize]), true
 		}
 	}
 	return content, false

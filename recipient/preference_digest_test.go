@@ -36,7 +36,7 @@ func checkDigests(t *testing.T, pool *pgxpool.Pool) {
 			continue
 		}
 		sets[r.ID]++
-		if got, ok := (SetDigests{r.ID: r.Digests}).find(r.ID, digestName(r.Set)); !ok || got != digestContent([]byte(r.Preferences)) {
+		if got, ok := setDigests(r.Digests).find(digestName(r.Set)); !ok || got != digestContent([]byte(r.Preferences)) {
 			t.Errorf("the row of recipient %d doesn't say that %q is %s", r.ID, r.Set, r.Preferences)
 		}
 	}

@@ -25,9 +25,11 @@ func LoadPreferences(ctx context.Context, q querier, owners []PreferenceOwner, d
 	if len(owners) == 0 {
 		return out, nil
 	}
-	r := preferenceReading{digests: digests, names: map[string]nameDigest{}, defaults: map[defaultKey]*PreferenceSet{}}
+	r := preferenceReading{digests: digests, names: map[string]nameDigest{}, known: map[contentDigest]*PreferenceSet{}, defaults: map[defaultKey]*PreferenceSet{}}
 	for i := range owners {
-		r.want(&owners[i], &out[i])
+		if r.want(&owners[i], &out[i]); i == 0 || !owners[i].sharesDefaults(&owners[i-1]) {
+			r.wantDefaults(&owners[i])
+		}
 	}
 	rows, err := q.Query(ctx, selectPreferences, r.recipients, r.sets, r.recipientEnvs, r.envs, r.tenants)
 	if err != nil {
@@ -48,6 +50,10 @@ func LoadPreferences(ctx context.Context, q querier, owners []PreferenceOwner, d
 	}
 	for i := range owners {
 		o := &owners[i]
+		if i > 0 && o.sharesDefaults(&owners[i-1]) {
+			out[i].Environment, out[i].Tenant = out[i-1].Environment, out[i-1].Tenant
+			continue
+		}
 		if out[i].Environment = r.defaults[defaultKey{o.Environment, 0}]; o.Tenant != 0 {
 			out[i].Tenant = r.defaults[defaultKey{o.Environment, o.Tenant}]
 		}
@@ -55,10 +61,16 @@ func LoadPreferences(ctx context.Context, q querier, owners []PreferenceOwner, d
 	return out, nil
 }
 
+// sharesDefaults reports whether the same defaults count for both, as they do for all whom a trigger is for.
+func (o *PreferenceOwner) sharesDefaults(other *PreferenceOwner) bool {
+	return o.Environment == other.Environment && o.Tenant == other.Tenant
+}
+
 // preferenceReading is what is to be read: sets of recipients, with where they go, and defaults, each of them once.
 type preferenceReading struct {
 	digests SetDigests
 	names   map[string]nameDigest
+	known   map[contentDigest]*PreferenceSet // of those that are remembered, what has been asked for
 
 	recipients, recipientEnvs []int64
 	sets                      []string
@@ -75,33 +87,48 @@ type defaultKey struct {
 }
 
 func (r *preferenceReading) want(o *PreferenceOwner, out *PreferenceSets) {
-	r.wantSet(o, belfry.DefaultPreferences, &out.Recipient)
-	r.wantDefault(defaultKey{o.Environment, 0})
+	digests := r.digests[o.Recipient]
+	r.wantSet(o, digests, belfry.DefaultPreferences, &out.Recipient)
 	if o.Tenant != 0 {
-		r.wantSet(o, o.TenantID, &out.RecipientTenant)
-		r.wantDefault(defaultKey{o.Environment, o.Tenant})
+		r.wantSet(o, digests, o.TenantID, &out.RecipientTenant)
 	}
 }
 
 // wantSet fills a slot with a set of a recipient, at once if it is known what is in it.
-func (r *preferenceReading) wantSet(o *PreferenceOwner, name string, slot **PreferenceSet) {
+func (r *preferenceReading) wantSet(o *PreferenceOwner, digests setDigests, name string, slot **PreferenceSet) {
 	if r.digests != nil {
 		digest, ok := r.names[name]
 		if !ok {
 			digest = digestName(name)
 			r.names[name] = digest
 		}
-		content, ok := r.digests.find(o.Recipient, digest)
+		content, ok := digests.find(digest)
 		if !ok {
 			return
 		}
-		if set, ok := decodedSets.Get(content); ok {
+		if set, ok := r.remembered(content); ok {
 			*slot = set
 			return
 		}
 	}
 	r.recipients, r.recipientEnvs, r.sets = append(r.recipients, int64(o.Recipient)), append(r.recipientEnvs, int64(o.Environment)), append(r.sets, name)
 	r.slots = append(r.slots, slot)
+}
+
+// remembered asks decodedSets, which has a lock and an order, once for each text.
+func (r *preferenceReading) remembered(content contentDigest) (set *PreferenceSet, ok bool) {
+	if set, ok = r.known[content]; !ok {
+		if set, ok = decodedSets.Get(content); ok {
+			r.known[content] = set
+		}
+	}
+	return set, ok
+}
+
+func (r *preferenceReading) wantDefaults(o *PreferenceOwner) {
+	if r.wantDefault(defaultKey{o.Environment, 0}); o.Tenant != 0 {
+		r.wantDefault(defaultKey{o.Environment, o.Tenant})
+	}
 }
 
 func (r *preferenceReading) wantDefault(k defaultKey) {

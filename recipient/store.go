@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/belfryhq/belfry"
 )
@@ -188,22 +190,30 @@ func LoadWithDigests(ctx context.Context, q querier, envs []belfry.EnvironmentID
 	if err != nil {
 		return nil, nil, err
 	}
-	defer rows.Close()
-	for rows.Next() {
-		r := &belfry.Recipient{}
-		var properties string
-		var sets []byte
-		if err := rows.Scan(&r.ID, &r.Collection, &r.ExternalID, &properties, &sets); err != nil {
-			return nil, nil, err
+	var row belfry.Recipient
+	var properties string
+	var sets []byte // as long as the row is there
+	var kept []byte // sets of many, which share an allocation
+	found := make([]belfry.Recipient, 0, len(ids))
+	_, err = pgx.ForEachRow(rows, []any{&row.ID, &row.Collection, &row.ExternalID, &properties, (*pgtype.DriverBytes)(&sets)}, func() (err error) {
+		if row.Properties, err = decodeProperties(properties); err != nil {
+			return fmt.Errorf("properties of recipient %d: %w", row.ID, err)
 		}
-		if r.Properties, err = decodeProperties(properties); err != nil {
-			return nil, nil, fmt.Errorf("properties of recipient %d: %w", r.ID, err)
+		if row.Collection == belfry.Users {
+			row.Collection = belfry.Users // one text for all of them
 		}
-		if people[r.ID] = r; sets != nil {
-			digests[r.ID] = sets
+		found = append(found, row)
+		if people[row.ID] = &found[len(found)-1]; sets == nil {
+			return nil
 		}
-	}
-	return people, digests, rows.Err()
+		if len(digests) == 0 { // whoever has sets is rarely alone
+			digests, kept = make(SetDigests, len(ids)), make([]byte, 0, min(len(ids)*len(sets), 64<<10))
+		}
+		kept = append(kept, sets...)
+		digests[row.ID] = setDigests(slices.Clip(kept[len(kept)-len(sets):]))
+		return nil
+	})
+	return people, digests, err
 }
 
 // Load reads recipients of one environment by internal id, outside of a transaction.
