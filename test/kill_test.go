@@ -43,11 +43,10 @@ func TestKilledNodesLoseNothing(t *testing.T) {
 
 	kills := k.rage(durationFrom(t, "BELFRY_TEST_KILL_FOR", 8*time.Second))
 	stop()
-	eventually(t, "everything that was accepted is done", func() bool {
-		var left int
-		err := k.pool.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM fan_outs) + (SELECT count(*) FROM runs WHERE status = 'waiting')
+	eventuallyNone(t, "runs and batches that are to be done", func() (left int, err error) {
+		err = k.pool.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM fan_outs) + (SELECT count(*) FROM runs WHERE status = 'waiting')
 			+ (SELECT count(*) FROM batches WHERE close_at IS NOT NULL)`).Scan(&left)
-		return err == nil && left == 0
+		return left, err
 	})
 	k.checkRuns()
 	k.checkBatches()

@@ -68,3 +68,21 @@ func eventually(t testing.TB, what string, ok func() bool) {
 		}
 	}
 }
+
+// eventuallyNone waits until nothing is left: for as long as something becomes of it, within reason.
+func eventuallyNone(t testing.TB, what string, left func() (int, error)) {
+	t.Helper()
+	began, last := time.Now(), -1
+	for deadline := began.Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		n, err := left()
+		if err == nil && n == 0 {
+			return
+		}
+		if err == nil && n != last && time.Since(began) < 3*patience {
+			last, deadline = n, time.Now().Add(patience)
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%v after the last change there are %d %s (%v)", patience, n, what, err)
+		}
+	}
+}
