@@ -45,15 +45,22 @@ func (w *world) traced(tracer pgx.QueryTracer, configure ...func(*Config)) *Engi
 	return w.node(append(configure, func(c *Config) { c.Pool = pool })...)
 }
 
-// Who was named before isn't looked up again, until somebody leaves the environment.
-func TestIDsOfRecipientsAreRemembered(t *testing.T) {
-	t.Parallel()
+// newAccepting is a world with the workflow "w" and so many users, whose node is looked at.
+func newAccepting(t *testing.T, users int) (*world, *acceptances) {
+	t.Helper()
 	w := newWorld(t)
-	w.users(3)
-	w.exec(`INSERT INTO recipients (environment_id, collection, external_id, created_at, updated_at) VALUES ($1, '$tenants', 'acme', $2, $2)`, w.env, epoch)
+	w.users(users)
 	w.workflow("w", step("a", "", "x"))
 	statements := &acceptances{}
 	w.Engine = w.traced(statements)
+	return w, statements
+}
+
+// Who was named before isn't looked up again, until somebody leaves the environment.
+func TestIDsOfRecipientsAreRemembered(t *testing.T) {
+	t.Parallel()
+	w, statements := newAccepting(t, 3)
+	w.exec(`INSERT INTO recipients (environment_id, collection, external_id, created_at, updated_at) VALUES ($1, '$tenants', 'acme', $2, $2)`, w.env, epoch)
 	other := w.environment("other")
 	for i, c := range []struct {
 		before               func()
@@ -108,11 +115,7 @@ func actorOf(r *Request) string {
 // A server that was started anew may have lost what was committed last: nothing that was found before is relied on.
 func TestIDsAreLookedUpOnAnotherServer(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	w.users(2)
-	w.workflow("w", step("a", "", "x"))
-	statements := &acceptances{}
-	w.Engine = w.traced(statements)
+	w, statements := newAccepting(t, 2)
 	request := Request{Workflow: "w", Recipients: refer(0, 1)}
 	w.trigger(request)
 	w.Recipients.Remember(w.env, recipient.Epoch{Server: epoch}, []belfry.RecipientRef{belfry.User("u0")}, []belfry.RecipientID{2})
@@ -125,11 +128,7 @@ func TestIDsAreLookedUpOnAnotherServer(t *testing.T) {
 // Until a deletion is committed triggers are for whoever had the id, as if they had come before it. From then on they are not.
 func TestDeletionsCountFromTheirCommit(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	w.users(1)
-	w.workflow("w", step("a", "", "x"))
-	statements := &acceptances{}
-	w.Engine = w.traced(statements)
+	w, statements := newAccepting(t, 1)
 	request := Request{Workflow: "w", Recipients: refer(0, 1)}
 	for range 2 {
 		w.trigger(request)
